@@ -1,0 +1,55 @@
+"""Flask-Bitmapist: a Flask app that knows its users' behaviour."""
+
+from bitmapist import (
+    BitOpAnd,
+    BitOpNot,
+    BitOpOr,
+    BitOpXor,
+    DayEvents,
+    HourEvents,
+    MonthEvents,
+    UniqueEvents,
+    WeekEvents,
+    YearEvents,
+    get_event_names,
+    mark_event,
+    mark_unique,
+    unmark_event,
+    unmark_unique,
+)
+
+from .analysis.errors import QueryError
+from .analysis.expressions import Event, Expression, Flag
+from .analysis.periods import Period, TimeGroup
+from .config import ConfigError
+from .extension import FlaskBitmapist
+from .utils import chain_events, get_cohort, get_event_data
+
+__all__ = [
+    "BitOpAnd",
+    "BitOpNot",
+    "BitOpOr",
+    "BitOpXor",
+    "ConfigError",
+    "DayEvents",
+    "Event",
+    "Expression",
+    "Flag",
+    "FlaskBitmapist",
+    "HourEvents",
+    "MonthEvents",
+    "Period",
+    "QueryError",
+    "TimeGroup",
+    "UniqueEvents",
+    "WeekEvents",
+    "YearEvents",
+    "chain_events",
+    "get_cohort",
+    "get_event_data",
+    "get_event_names",
+    "mark_event",
+    "mark_unique",
+    "unmark_event",
+    "unmark_unique",
+]

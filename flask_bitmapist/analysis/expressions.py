@@ -1,0 +1,323 @@
+"""Who counts: events, flags, and what AND, OR and NOT make of them.
+
+An expression is asked of a period: ``Event("a") & ~Event("b")`` in a week means
+the users who did a, and did not do b, in that week.  A flag has no date and
+means the same users in every period.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+
+import numpy as np
+
+from .bitmaps import Source, Stripe, Words
+from .errors import QueryError
+from .periods import Period, shorten
+
+
+class Expression:
+    """A set of users that depends on the period.  Combine with ``&``, ``|``, ``~``."""
+
+    __slots__ = ()
+
+    def __and__(self, other: Expression) -> Expression:
+        return And((self, other))
+
+    def __or__(self, other: Expression) -> Expression:
+        return Or((self, other))
+
+    def __invert__(self) -> Expression:
+        return Not(self)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the expression says by itself among whom it looks.
+
+        ``~Event("a")`` does not: everyone who never came here did not do a.
+        """
+        return True
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        """Yield the bitmaps that answer this expression for *period*."""
+        raise NotImplementedError
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        """Return the users of *period* in *stripe*, not to be written to.
+
+        An expression that is not bounded gives a complement within the stripe:
+        intersect it with a bounded one before counting.
+        """
+        raise NotImplementedError
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        """Return whether the expression holds for one user in *period*.
+
+        Args:
+            held: For each of :meth:`sources`, whether the user is in it.
+            period: When.
+        """
+        raise NotImplementedError
+
+    def events(self) -> Iterator[str]:
+        """Yield the names of the events and flags that are mentioned."""
+        raise NotImplementedError
+
+    def _nested(self) -> str:
+        """Text of the expression as an operand of another."""
+        return str(self)
+
+
+@dataclass(frozen=True)
+class Event(Expression):
+    """The users who did something in the period.
+
+    Args:
+        name: The event's name, as it is marked.
+    """
+
+    name: str
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        yield Source(self.name, period)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        return stripe.words(Source(self.name, period))
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        return held[Source(self.name, period)]
+
+    def events(self) -> Iterator[str]:
+        yield self.name
+
+    def __str__(self) -> str:
+        return quote(self.name)
+
+
+@dataclass(frozen=True)
+class Flag(Expression):
+    """The users who carry a unique event, whatever the period.
+
+    Args:
+        name: The unique event's name, as given to ``mark_unique``.
+    """
+
+    name: str
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        yield Source(self.name, None)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        return stripe.words(Source(self.name, None))
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        return held[Source(self.name, None)]
+
+    def events(self) -> Iterator[str]:
+        yield self.name
+
+    def __str__(self) -> str:
+        return f"flag({quote(self.name)})"
+
+
+@dataclass(frozen=True)
+class _Operation(Expression):
+    operands: tuple[Expression, ...]
+
+    word = ""
+
+    def __post_init__(self) -> None:
+        # a & b & c is one operation of three, however it was put together.
+        flat: list[Expression] = []
+        for operand in self.operands:
+            flat.extend(
+                operand.operands
+                if isinstance(operand, type(self)) and isinstance(operand, _Operation)
+                else (operand,)
+            )
+        object.__setattr__(self, "operands", tuple(flat))
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        for operand in self.operands:
+            yield from operand.sources(period)
+
+    def events(self) -> Iterator[str]:
+        for operand in self.operands:
+            yield from operand.events()
+
+    def __str__(self) -> str:
+        return f" {self.word} ".join(operand._nested() for operand in self.operands)
+
+    def _nested(self) -> str:
+        return f"({self})"
+
+
+@dataclass(frozen=True)
+class And(_Operation):
+    """The users for whom every operand holds."""
+
+    word = "and"
+
+    @property
+    def bounded(self) -> bool:
+        return any(operand.bounded for operand in self.operands)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        return reduce(
+            np.bitwise_and, (each.evaluate(stripe, period) for each in self.operands)
+        )
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        return all(each.holds(held, period) for each in self.operands)
+
+
+@dataclass(frozen=True)
+class Or(_Operation):
+    """The users for whom at least one operand holds."""
+
+    word = "or"
+
+    @property
+    def bounded(self) -> bool:
+        return all(operand.bounded for operand in self.operands)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        return reduce(
+            np.bitwise_or, (each.evaluate(stripe, period) for each in self.operands)
+        )
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        return any(each.holds(held, period) for each in self.operands)
+
+
+@dataclass(frozen=True)
+class Not(Expression):
+    """The users for whom the operand does not hold.
+
+    Args:
+        operand: What must not hold.
+        within: Among whom to look.  May be left out where the surroundings say it,
+            as in ``Event("a") & ~Event("b")``.
+    """
+
+    operand: Expression
+    within: Expression | None = None
+
+    @property
+    def bounded(self) -> bool:
+        return self.within is not None and self.within.bounded
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        yield from self.operand.sources(period)
+        if self.within is not None:
+            yield from self.within.sources(period)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        others = np.bitwise_not(self.operand.evaluate(stripe, period))
+        if self.within is None:
+            return others
+        return np.bitwise_and(others, self.within.evaluate(stripe, period))
+
+    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
+        if self.within is not None and not self.within.holds(held, period):
+            return False
+        return not self.operand.holds(held, period)
+
+    def events(self) -> Iterator[str]:
+        yield from self.operand.events()
+        if self.within is not None:
+            yield from self.within.events()
+
+    def __str__(self) -> str:
+        if self.within is None:
+            return f"not {self.operand._nested()}"
+        return f"not {self.operand._nested()} within {self.within._nested()}"
+
+    def _nested(self) -> str:
+        return str(self) if self.within is None else f"({self})"
+
+
+def as_expression(value: str | Expression) -> Expression:
+    """Return *value* if it is an expression, else the event of that name.
+
+    Raises:
+        QueryError: *value* is neither, or an empty name.
+    """
+    if isinstance(value, Expression):
+        return value
+    if isinstance(value, str) and value:
+        return Event(value)
+    raise QueryError(f"{value!r} is neither the name of an event nor an expression")
+
+
+def require_bounded(expression: Expression, field: str) -> None:
+    """Refuse an expression that would count everyone who never came here.
+
+    Raises:
+        QueryError: The expression is a NOT without a universe.
+    """
+    if not expression.bounded:
+        raise QueryError(
+            f"{shorten(expression)!r} does not say among whom to look; write for "
+            "example 'active and not paid', or 'not paid within active'",
+            field=field,
+        )
+
+
+def chain(
+    base: str | Expression, additional: Iterable[Mapping[str, str]]
+) -> Expression:
+    """Chain additional events to a base event.
+
+    An OR binds to its immediate predecessor alone: A and B or C and D is
+    A and (B or C) and D.
+
+    Args:
+        base: The first event.
+        additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
+            ``"or"``.  They are only read.
+
+    Returns:
+        One expression.
+
+    Raises:
+        QueryError: An entry has no name, or an op that is neither and nor or.
+
+    Example:
+        >>> print(chain("a", [{"name": "b", "op": "and"}, {"name": "c", "op": "or"}]))
+        a and (b or c)
+    """
+    groups: list[list[Expression]] = [[as_expression(base)]]
+    for number, entry in enumerate(additional, start=1):
+        if not isinstance(entry, Mapping) or not entry.get("name"):
+            raise QueryError(
+                f"additional event {number} needs a name", field="additional_events"
+            )
+        operator, term = entry.get("op"), as_expression(entry["name"])
+        if operator == "and":
+            groups.append([term])
+        elif operator == "or":
+            groups[-1].append(term)
+        else:
+            raise QueryError(
+                f"additional event {number} has the operator {shorten(operator)!r}; "
+                "use 'and' or 'or'",
+                field="additional_events",
+            )
+    return reduce(and_, (reduce(or_, group) for group in groups))
+
+
+_PLAIN_NAME = re.compile(r"[^\s()\"\\]+")
+_KEYWORDS = frozenset({"and", "or", "not", "within", "flag"})
+
+
+def quote(name: str) -> str:
+    """Return an event's name as it stands in the text of an expression."""
+    if _PLAIN_NAME.fullmatch(name) and name.lower() not in _KEYWORDS:
+        return name
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,43 @@
+"""Which names an event may have."""
+
+from __future__ import annotations
+
+import re
+
+MAX_BYTES = 1024
+
+# bitmapist ends its keys with a date; a name that ends like one would be taken for
+# an event with a shorter name.
+_LOOKS_LIKE_DATE = re.compile(r"_(?:W?\d+-\d+|\d+-\d+-\d+|\d+-\d+-\d+-\d+|u)\Z")
+
+
+def check_name(name: object) -> str:
+    """Return *name* if an event may be marked under it.
+
+    Raises:
+        ValueError: It may not, for the reason that the message gives.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"an event's name is a string, not {type(name).__name__}")
+    if not name:
+        raise ValueError("an event's name must not be empty")
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"the event name {name!r} is not valid Unicode") from None
+    if length > MAX_BYTES:
+        raise ValueError(
+            f"an event's name has at most {MAX_BYTES} bytes; "
+            f"{name[:40]!r}… has {length}"
+        )
+    if name.startswith("bitop_"):
+        raise ValueError(
+            f"the event name {name!r} begins with 'bitop_', "
+            "which bitmapist keeps for its temporary keys"
+        )
+    if _LOOKS_LIKE_DATE.search(name):
+        raise ValueError(
+            f"the event name {name!r} ends like the date in a key of bitmapist, "
+            "so it would be mixed up with another event; end it differently"
+        )
+    return name

@@ -1,0 +1,162 @@
+"""Every setting: its name, type, default and check."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .store.connect import check_url
+
+PREFIX = "BITMAPIST_"
+
+Check = Callable[[Any], "str | None"]
+"""Takes a value and returns what is wrong with it, or None."""
+
+
+def _one_of(*allowed: str) -> Check:
+    def check(value: Any) -> str | None:
+        if value in allowed:
+            return None
+        return f"it must be one of {', '.join(map(repr, allowed))}"
+
+    return check
+
+
+def _at_least(least: float) -> Check:
+    def check(value: Any) -> str | None:
+        return None if value >= least else f"it must be at least {least}"
+
+    return check
+
+
+def _between(least: int, most: int) -> Check:
+    def check(value: Any) -> str | None:
+        return None if least <= value <= most else f"it must be {least} to {most}"
+
+    return check
+
+
+def _not_empty(value: Any) -> str | None:
+    return None if value else "it must not be empty"
+
+
+def setting(
+    default: Any, help: str, check: Check | None = None, secret: bool = False
+) -> Any:
+    """Declare one setting of :class:`Settings`.
+
+    Args:
+        default: Its value where the app sets none.
+        help: What it does, in a sentence for the reference.
+        check: Returns what is wrong with a value of the right type, or None.
+        secret: Whether the value must never be repeated in a message.
+    """
+    return field(
+        default=default,
+        repr=not secret,
+        metadata={"help": help, "check": check, "secret": secret},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one app; ``redis_url`` is ``BITMAPIST_REDIS_URL``, and so on."""
+
+    redis_system: str = setting(
+        "system",
+        "Name under which the connection serves, beside bitmapist's own 'default'.",
+        _not_empty,
+    )
+    redis_url: str = setting(
+        "redis://localhost:6379",
+        "Where events are kept: a redis://, rediss:// or unix:// URL, or memory:// "
+        "for a store inside this process.",
+        check_url,
+        secret=True,
+    )
+    track_hourly: bool = setting(
+        False, "Keep a bitmap for each hour as well, unless a mark says otherwise."
+    )
+    disable_blueprint: bool = setting(
+        False, "Do not register the standalone pages under /bitmapist/."
+    )
+    connect_timeout: float = setting(
+        1.0, "Seconds to wait for a connection to Redis.", _at_least(0.001)
+    )
+    read_timeout: float = setting(
+        10.0,
+        "Seconds to wait for each reply when a question is read.",
+        _at_least(0.001),
+    )
+    max_rows: int = setting(
+        400, "Most rows that a page may ask for.", _between(1, 10_000)
+    )
+    max_columns: int = setting(
+        400, "Most columns that a page may ask for.", _between(1, 10_000)
+    )
+
+
+class ConfigError(ValueError):
+    """A setting has a value that cannot be used, or there is no such setting."""
+
+
+def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        app_config: The app's configuration; other names than ours are passed over.
+        overrides: Settings given to the extension itself, which come first.
+
+    Returns:
+        Checked settings.
+
+    Raises:
+        ConfigError: A value is of the wrong type or not allowed, or *overrides* has
+            a name that is no setting.  The message names the setting.
+    """
+    known = {PREFIX + each.name.upper(): each for each in fields(Settings)}
+    for name in overrides:
+        if name not in known:
+            raise ConfigError(_unknown(name, known))
+    values = {}
+    for name, each in known.items():
+        value = overrides.get(name, app_config.get(name, each.default))
+        values[each.name] = _checked(name, value, each)
+    return Settings(**values)
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(name).upper(), known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{name!r} is not a setting of Flask-Bitmapist{hint}"
+
+
+def _checked(name: str, value: Any, each: Any) -> Any:
+    expected = _type_of(each)
+    if isinstance(value, int) and not isinstance(value, bool) and expected is float:
+        value = float(value)
+    if type(value) is not expected:
+        raise ConfigError(
+            f"{name} must be {_TYPE_NAMES[expected]}, not {type(value).__name__}"
+            + ("" if each.metadata["secret"] else f": {value!r}")
+        )
+    check: Check | None = each.metadata["check"]
+    problem = check(value) if check else None
+    if problem:
+        shown = "" if each.metadata["secret"] else f" ({value!r})"
+        raise ConfigError(f"{name}{shown} cannot be used: {problem}")
+    return value
+
+
+_TYPE_NAMES = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+}
+
+
+def _type_of(each: Any) -> type:
+    return {"bool": bool, "int": int, "float": float, "str": str}[str(each.type)]

@@ -1,0 +1,205 @@
+"""The extension object and what it keeps for each app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import bitmapist
+from flask import Flask
+
+from . import config as configuration
+from .capture.recorder import Recorder
+from .query import Query
+from .store import systems
+from .store.connect import open_client
+from .store.reader import BitmapReader
+
+if TYPE_CHECKING:
+    from flask_admin import Admin
+    from redis import Redis
+
+EXTENSION_NAME = "bitmapist"
+
+
+@dataclass(eq=False)
+class BitmapistState:
+    """What the extension keeps for one app, in ``app.extensions["bitmapist"]``."""
+
+    app: Flask
+    settings: configuration.Settings
+    systems: dict[str, Redis]
+    """The app's connections for marks, by the names under which they serve."""
+    recorder: Recorder
+    query: Query
+    admins: list[Any] = field(default_factory=list)
+    """The Flask-Admin instances that already have the tabs."""
+
+    @property
+    def redis_url(self) -> str:
+        """The configured URL, password included: keep it from pages and logs."""
+        return self.settings.redis_url
+
+    @property
+    def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
+        """bitmapist's connections by name."""
+        return bitmapist.SYSTEMS
+
+    @property
+    def TRACK_HOURLY(self) -> bool:  # noqa: N802 - the name of version 0.1
+        """Whether marks keep hours unless they say otherwise."""
+        return self.settings.track_hourly
+
+
+class FlaskBitmapist:
+    """Knows what the users of a Flask app do.
+
+    One object serves any number of apps, each with its own settings and Redis.
+
+    Args:
+        app: The app to initialise at once; leave it out in an app factory and call
+            :meth:`init_app` there.
+        config: Settings that come before those in ``app.config``, by the same names.
+        admin: A Flask-Admin instance that gets the analytics tabs.
+
+    Raises:
+        ValueError: *config* is neither a dict nor None, or a setting is wrong.
+
+    Example:
+        >>> app = Flask(__name__)
+        >>> bitmapist = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": "memory://"})
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        config: dict[str, Any] | None = None,
+        admin: Admin | None = None,
+    ) -> None:
+        self.config = _checked_config(config)
+        self._last: BitmapistState | None = None
+        if app is not None:
+            self.init_app(app, admin=admin)
+
+    def init_app(
+        self,
+        app: Flask,
+        config: dict[str, Any] | None = None,
+        admin: Admin | None = None,
+    ) -> None:
+        """Initialise *app*.
+
+        A second time with the same settings changes nothing.
+
+        Args:
+            app: The app.
+            config: Settings that come before those in ``app.config``.
+            admin: A Flask-Admin instance that gets the analytics tabs.
+
+        Raises:
+            ValueError: *config* is neither a dict nor None, or a setting is wrong.
+            RuntimeError: The app was initialised before with other settings.
+        """
+        overrides = {**(self.config or {}), **(_checked_config(config) or {})}
+        settings = configuration.load(app.config, overrides)
+        state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
+        if state is None:
+            state = _create_state(app, settings)
+            app.extensions[EXTENSION_NAME] = state
+            systems.install(state)
+            _register(app, settings)
+        elif state.settings != settings:
+            raise RuntimeError(_initialised_twice(state.settings, settings))
+        self._last = state
+        if admin is not None:
+            _add_tabs(state, admin)
+
+    @property
+    def _state(self) -> BitmapistState | None:
+        current = systems.current_state()
+        return current if current is not None else self._last
+
+    @property
+    def app(self) -> Flask | None:
+        """The current app, or outside an app context the one initialised last."""
+        return self._state.app if self._state else None
+
+    @property
+    def redis_url(self) -> str | None:
+        """The URL configured for :attr:`app`, password included."""
+        return self._state.redis_url if self._state else None
+
+    @property
+    def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
+        """bitmapist's connections by name."""
+        return bitmapist.SYSTEMS
+
+    @property
+    def TRACK_HOURLY(self) -> bool:  # noqa: N802 - the name of version 0.1
+        """Whether marks keep hours unless they say otherwise."""
+        return self._state.TRACK_HOURLY if self._state else False
+
+    @property
+    def query(self) -> Query:
+        """Where questions are asked, for :attr:`app`.
+
+        Raises:
+            RuntimeError: No app has been initialised.
+        """
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        return state.query
+
+
+def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    if config is None or isinstance(config, dict):
+        return config
+    raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
+
+
+def _create_state(app: Flask, settings: configuration.Settings) -> BitmapistState:
+    marks = open_client(
+        settings.redis_url,
+        connect_timeout=settings.connect_timeout,
+        timeout=settings.read_timeout,
+    )
+    names = dict.fromkeys((settings.redis_system, systems.DEFAULT_SYSTEM), marks)
+    return BitmapistState(
+        app=app,
+        settings=settings,
+        systems=names,
+        recorder=Recorder(settings, marks),
+        query=Query(BitmapReader(marks)),
+    )
+
+
+def _register(app: Flask, settings: configuration.Settings) -> None:
+    from .cli import bitmapist_cli
+    from .web.blueprint import create_blueprint
+
+    app.cli.add_command(bitmapist_cli)
+    if not settings.disable_blueprint:
+        app.register_blueprint(create_blueprint())
+
+
+def _add_tabs(state: BitmapistState, admin: Admin) -> None:
+    from .admin import add_views
+
+    if not any(known is admin for known in state.admins):
+        state.admins.append(admin)
+        add_views(admin)
+
+
+def _initialised_twice(
+    first: configuration.Settings, second: configuration.Settings
+) -> str:
+    different = ", ".join(
+        configuration.PREFIX + name.upper()
+        for name in vars(first)
+        if getattr(first, name) != getattr(second, name)
+    )
+    return (
+        "this app is already initialised, with other values for "
+        f"{different}; initialise it once, after its configuration is complete"
+    )

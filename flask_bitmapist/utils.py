@@ -1,0 +1,122 @@
+"""The functions of version 0.1, on the engine of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from .analysis.expressions import chain
+from .query import Query
+from .store.reader import BitmapReader
+from .store.systems import current_state, resolve
+from .store.userset import UserSet
+
+
+def get_event_data(
+    event_name: str,
+    time_group: str = "days",
+    now: datetime | None = None,
+    system: Any = "default",
+) -> UserSet:
+    """Return the users of an event in the period that contains *now*.
+
+    Args:
+        event_name: The event.
+        time_group: ``hours``, ``days``, ``weeks``, ``months`` or ``years``, also in
+            the singular.
+        now: A moment in the period, UTC; the current one by default.
+        system: Name of a Redis system, or a redis-py client.
+
+    Returns:
+        The users' ids: ask it for ``len``, for ``in``, or iterate.
+
+    Raises:
+        QueryError: There is no such time group.
+    """
+    return _query(system).users(event_name, time_group, now)
+
+
+def chain_events(
+    base_event_name: str,
+    events_to_chain: Iterable[Mapping[str, str]] | None,
+    now: datetime | None,
+    time_group: str,
+    system: Any = "default",
+) -> UserSet:
+    """Return the users of a chain of events in the period that contains *now*.
+
+    An OR binds to its immediate predecessor alone: A and B or C and D is
+    A and (B or C) and D.
+
+    Args:
+        base_event_name: The first event.
+        events_to_chain: Entries such as ``{"name": "song:played", "op": "and"}``.
+        now: A moment in the period, UTC; None for the current one.
+        time_group: As in :func:`get_event_data`.
+        system: Name of a Redis system, or a redis-py client.
+
+    Returns:
+        The users' ids: ask it for ``len``, for ``in``, or iterate.
+
+    Raises:
+        QueryError: A time group or an operator that does not exist.
+    """
+    expression = chain(base_event_name, events_to_chain or ())
+    return _query(system).users(expression, time_group, now)
+
+
+def get_cohort(
+    primary_event_name: str,
+    secondary_event_name: str,
+    additional_events: Iterable[Mapping[str, str]] | None = None,
+    time_group: str = "days",
+    num_rows: int = 10,
+    num_cols: int = 10,
+    system: Any = "default",
+    with_replacement: bool = False,
+    now: datetime | None = None,
+) -> tuple[list[list[int | None]], list[datetime], list[int]]:
+    """Return how many of each period's users did something in the periods after.
+
+    Args:
+        primary_event_name: The event that puts a user into a row.
+        secondary_event_name: The event that is looked for.
+        additional_events: More events chained to the secondary one, as in
+            :func:`chain_events`.
+        time_group: As in :func:`get_event_data`.
+        num_rows: The last so many periods, the one containing *now* included.
+        num_cols: The row's own period and those after it.
+        system: Name of a Redis system, or a redis-py client.
+        with_replacement: Count a user in every column where they match, not only in
+            the first.
+        now: The moment whose period is the last row, UTC; the current one by default.
+
+    Returns:
+        Rows of counts, None where a period has not begun or a row has no users; the
+        rows' first instants, in UTC; and the number of users in each row.
+
+    Raises:
+        QueryError: Something asked for is not allowed.
+    """
+    result = _query(system).cohort(
+        primary_event_name,
+        secondary_event_name,
+        additional_events or (),
+        time_group=time_group,
+        num_rows=num_rows,
+        num_cols=num_cols,
+        with_replacement=with_replacement,
+        as_of=now,
+    )
+    rows = [list(row) for row in result.counts]
+    return rows, [period.start for period in result.periods], list(result.sizes)
+
+
+def _query(system: Any) -> Query:
+    """Return where questions to *system* are asked: the app's own if it is that."""
+    client = resolve(system)
+    state = current_state()
+    if state is not None and client in state.systems.values():
+        return state.query
+    return Query(BitmapReader(client))
