@@ -10,14 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Stripe, Words, count_rows
+from .bitmaps import Bitmaps, Source, Words, count_rows
 from .errors import QueryError
-from .expressions import Event, Expression, require_bounded
+from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, to_utc
-
-# Bytes of one row that are worked on at a time, so that a tile of all rows stays
-# in the processor's cache whatever the stripe's width.
-_TILE_WORDS = 1024
 
 
 @dataclass(frozen=True)
@@ -133,15 +129,9 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
     sizes = np.zeros(query.num_rows, dtype=np.int64)
     counts = np.zeros((query.num_rows, query.num_cols), dtype=np.int64)
     for stripe in bitmaps.stripes(list(_sources(query))):
-        primary = _evaluate_all(query.primary, periods, stripe)
-        secondary = (
-            primary
-            if query.secondary == query.primary
-            else _evaluate_all(query.secondary, periods, stripe)
-        )
-        for start in range(0, stripe.width, _TILE_WORDS):
-            tile = slice(start, start + _TILE_WORDS)
-            _tally(query, primary[:, tile], secondary[:, tile], sizes, counts)
+        primary = evaluate_each(query.primary, periods, stripe)
+        secondary = evaluate_each(query.secondary, periods, stripe)
+        _tally(query, primary, secondary, sizes, counts)
     return CohortResult(
         query=query,
         periods=periods,
@@ -156,15 +146,6 @@ def _sources(query: CohortQuery) -> Iterator[Source]:
             yield from expression.sources(period)
 
 
-def _evaluate_all(
-    expression: Expression, periods: tuple[Period, ...], stripe: Stripe
-) -> Words:
-    if isinstance(expression, Event):
-        # The common case: rows that lie side by side are taken without a copy.
-        return stripe.stack([Source(expression.name, period) for period in periods])
-    return np.stack([expression.evaluate(stripe, period) for period in periods])
-
-
 def _tally(
     query: CohortQuery,
     primary: Words,
@@ -172,7 +153,7 @@ def _tally(
     sizes: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
-    """Add one tile to the counts, a column for all rows at once.
+    """Add one stripe to the counts, a column for all rows at once.
 
     Column j pairs row i with period i+j, so a column is the two matrices shifted
     against each other by j rows.

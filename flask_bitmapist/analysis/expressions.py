@@ -8,7 +8,7 @@ means the same users in every period.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -252,6 +252,19 @@ def as_expression(value: str | Expression) -> Expression:
     if isinstance(value, str) and value:
         return Event(value)
     raise QueryError(f"{value!r} is neither the name of an event nor an expression")
+
+
+def evaluate_each(
+    expression: Expression, periods: Sequence[Period], stripe: Stripe
+) -> Words:
+    """Return the users of each of *periods* in *stripe*, a row each.
+
+    The result is not to be written to.
+    """
+    if isinstance(expression, Event):
+        # The common case: rows that lie side by side are taken without a copy.
+        return stripe.stack([Source(expression.name, period) for period in periods])
+    return np.stack([expression.evaluate(stripe, period) for period in periods])
 
 
 def require_bounded(expression: Expression, field: str) -> None:

@@ -11,14 +11,21 @@ from typing import NamedTuple
 from .errors import QueryError
 
 
-class TimeGroup(enum.Enum):
-    """How time is cut into periods."""
+class TimeGroup(str, enum.Enum):
+    """How time is cut into periods; each member equals its plural name."""
 
     HOURS = "hours"
     DAYS = "days"
     WEEKS = "weeks"
     MONTHS = "months"
     YEARS = "years"
+
+    # Periods are looked up by the thousand: the hash of a string is computed once,
+    # the one of an enumeration each time, in Python.
+    __hash__ = str.__hash__
+
+    def __str__(self) -> str:
+        return self.value
 
     @property
     def singular(self) -> str:
@@ -163,7 +170,11 @@ def last_periods(group: TimeGroup, count: int, as_of: datetime) -> tuple[Period,
     Raises:
         QueryError: The oldest of them lies before the year 1.
     """
-    current = Period.containing(group, as_of)
+    return _last_periods(Period.containing(group, as_of), count)
+
+
+@lru_cache(maxsize=256)
+def _last_periods(current: Period, count: int) -> tuple[Period, ...]:
     return tuple(current.shift(back) for back in range(1 - count, 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
@@ -18,7 +19,7 @@ _EVENT_CLASSES = {
 
 
 @lru_cache(maxsize=16384)
-def redis_key(source: Source) -> str:
+def redis_key(source: Source) -> bytes:
     """Return the key under which bitmapist keeps a bitmap.
 
     Args:
@@ -28,6 +29,11 @@ def redis_key(source: Source) -> str:
         KeyError: The source is a year.
     """
     if source.period is None:
-        return str(UniqueEvents(source.event).redis_key)
+        return _encoded(UniqueEvents(source.event))
     event_class = _EVENT_CLASSES[source.period.group]
-    return str(event_class.from_date(source.event, source.period.start).redis_key)
+    return _encoded(event_class.from_date(source.event, source.period.start))
+
+
+def _encoded(events: Any) -> bytes:
+    # A key that is not UTF-8 is read as text with surrogates, and asked for as such.
+    return str(events.redis_key).encode("utf-8", "surrogateescape")

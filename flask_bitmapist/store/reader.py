@@ -9,15 +9,22 @@ import numpy as np
 
 from ..analysis.bitmaps import Source, Stripe, count_bits
 from .keys import redis_key
+from .pipeline import PendingRead, range_reads
 
 if TYPE_CHECKING:
     from redis import Redis
 
-# Bytes of all bitmaps together that are held at a time, and the bounds of the
+# Bytes of all bitmaps together that are fetched at a time, and the bounds of the
 # part of one bitmap among them.  All are multiples of a word's 8 bytes.
-STRIPE_BYTES = 16 * 1024 * 1024
-WIDEST = 256 * 1024
-NARROWEST = 1024
+FETCH_BYTES = 4 * 1024 * 1024
+WIDEST_FETCH = 256 * 1024
+NARROWEST_FETCH = 1024
+
+# Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part:
+# a stripe stays in the processor's cache, and its counts fit 16 bits.
+STRIPE_BYTES = 512 * 1024
+WIDEST_STRIPE = 8 * 1000
+NARROWEST_STRIPE = 1024
 
 
 class BitmapReader:
@@ -33,6 +40,7 @@ class BitmapReader:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._ranges = range_reads(client)
 
     def stripes(self, sources: Sequence[Source]) -> Iterator[Stripe]:
         """Yield the bitmaps of *sources* stripe by stripe, by ascending user id.
@@ -43,23 +51,31 @@ class BitmapReader:
         Args:
             sources: What is needed; repeated sources are read once.
         """
-        stored = list(dict.fromkeys(part for each in sources for part in each.parts()))
-        offset = 0
-        while stored:
-            width = _stripe_width(len(stored))
-            values = self._read(stored, offset, width)
-            rows = [(each, value) for each, value in zip(stored, values) if value]
-            if rows:
-                yield _stripe(offset, rows)
-            stored = [each for each, value in rows if len(value) == width]
-            offset += width
+        parts = (part for source in sources for part in source.parts())
+        stored = list(dict.fromkeys(parts))
+        return self._fetch(stored) if stored else iter(())
 
-    def _read(self, stored: Sequence[Source], offset: int, width: int) -> list[bytes]:
-        pipeline = self._client.pipeline(transaction=False)
-        for source in stored:
-            pipeline.getrange(redis_key(source), offset, offset + width - 1)
-        values: list[bytes] = pipeline.execute()
-        return values
+    def _fetch(self, stored: list[Source]) -> Iterator[Stripe]:
+        start = 0
+        asked = self._ask(stored, start)
+        try:
+            while stored:
+                width = _fetch_width(stored)
+                values = asked.result()
+                found = [(each, value) for each, value in zip(stored, values) if value]
+                cut = _cut(start, found)
+                start += width
+                stored = [each for each, value in found if len(value) == width]
+                if stored:
+                    # Redis sends the next part while this one is worked on.
+                    asked = self._ask(stored, start)
+                yield from cut
+        finally:
+            asked.cancel()
+
+    def _ask(self, stored: list[Source], start: int) -> PendingRead:
+        keys = [redis_key(source) for source in stored]
+        return self._ranges.ask(keys, start, start + _fetch_width(stored))
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
@@ -85,14 +101,38 @@ class BitmapReader:
         return [any([next(bits) for _ in source.parts()]) for source in sources]
 
 
-def _stripe_width(bitmaps: int) -> int:
-    width = min(max(STRIPE_BYTES // bitmaps, NARROWEST), WIDEST)
+def _fetch_width(stored: Sequence[Source]) -> int:
+    return _bounded(FETCH_BYTES // len(stored), NARROWEST_FETCH, WIDEST_FETCH)
+
+
+def _bounded(width: int, least: int, most: int) -> int:
+    width = min(max(width, least), most)
     return width - width % 8
 
 
-def _stripe(offset: int, rows: Sequence[tuple[Source, bytes]]) -> Stripe:
-    longest = max(len(value) for _, value in rows)
-    width = -(-longest // 8) * 8
-    joined = b"".join(value.ljust(width, b"\0") for _, value in rows)
-    matrix = np.frombuffer(joined, dtype=np.uint64).reshape(len(rows), -1)
-    return Stripe(offset * 8, matrix, {each: row for row, (each, _) in enumerate(rows)})
+def _cut(offset: int, found: Sequence[tuple[Source, bytes]]) -> Iterator[Stripe]:
+    """Yield what was fetched from byte *offset* on as stripes."""
+    if not found:
+        return
+    rows = {source: row for row, (source, _) in enumerate(found)}
+    # Views, since a slice of bytes is a copy, and there is one for each stripe.
+    views = [memoryview(value) for _, value in found]
+    longest = max(map(len, views))
+    width = _bounded(STRIPE_BYTES // len(found), NARROWEST_STRIPE, WIDEST_STRIPE)
+    for start in range(0, longest, width):
+        # A whole number of words, also where the longest bitmap ends within one.
+        size = min(width, -(-(longest - start) // 8) * 8)
+        joined = b"".join(_padded_parts(views, start, size))
+        matrix = np.frombuffer(joined, dtype=np.uint64).reshape(len(found), -1)
+        yield Stripe((offset + start) * 8, matrix, rows)
+
+
+def _padded_parts(
+    views: Sequence[memoryview], start: int, size: int
+) -> Iterator[memoryview | bytes]:
+    """Yield *size* bytes from *start* on of each view, zeros after its end."""
+    for view in views:
+        part = view[start : start + size]
+        yield part
+        if len(part) < size:
+            yield bytes(size - len(part))

@@ -44,7 +44,7 @@ class UserSet(Set[int]):
         """
         if not isinstance(self.expression, Event) or len(self.period.parts()) > 1:
             raise AttributeError("a set made of several bitmaps has no key in Redis")
-        return redis_key(Source(self.expression.name, self.period))
+        return redis_key(Source(self.expression.name, self.period)).decode()
 
     def __len__(self) -> int:
         if isinstance(self.expression, Event):
