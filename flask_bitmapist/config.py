@@ -10,6 +10,8 @@ from typing import Any
 from .store.connect import check_url
 
 PREFIX = "BITMAPIST_"
+LARGEST_ID = 2**32 - 1
+"""The last bit of the longest string that Redis keeps."""
 
 Check = Callable[[Any], "str | None"]
 """Takes a value and returns what is wrong with it, or None."""
@@ -89,6 +91,70 @@ class Settings:
         10.0,
         "Seconds to wait for each reply when a question is read.",
         _at_least(0.001),
+    )
+    max_id: int = setting(
+        LARGEST_ID,
+        "Largest user id that is marked.  A bitmap is as long as its largest id: at "
+        "4294967295 each takes 512 MiB.",
+        _between(0, LARGEST_ID),
+    )
+    warn_bytes: int = setting(
+        64 * 1024 * 1024,
+        "Warn when an id makes Redis allocate more than so many bytes for each "
+        "bitmap; 0 for never.",
+        _at_least(0),
+    )
+    id_map: bool = setting(
+        False,
+        "Give each user key (a UUID, a string, a number) a dense integer in Redis and "
+        "mark under that.",
+    )
+    on_error: str = setting(
+        "buffer",
+        "What becomes of a mark that Redis does not take: 'buffer' keeps it for "
+        "later, 'ignore' drops it, 'raise' lets the error through.",
+        _one_of("buffer", "ignore", "raise"),
+    )
+    mark_mode: str = setting(
+        "sync",
+        "'sync' writes a mark before the view runs, 'background' in batches from a "
+        "thread.",
+        _one_of("sync", "background"),
+    )
+    mark_timeout: float = setting(
+        0.5,
+        "Seconds that a mark waits for a connection, and for a reply of Redis.",
+        _at_least(0.001),
+    )
+    retry_first: float = setting(
+        0.1,
+        "Seconds until Redis is tried again after a failure; doubled each time.",
+        _at_least(0.001),
+    )
+    retry_max: float = setting(
+        5.0, "Most seconds between two tries of a failing Redis.", _at_least(0.001)
+    )
+    buffer_size: int = setting(
+        100_000,
+        "Most marks of a process that wait for Redis; further ones are dropped.",
+        _at_least(1),
+    )
+    batch_size: int = setting(
+        1000, "Most waiting marks that are written in one pipeline.", _at_least(1)
+    )
+    flush_interval: float = setting(
+        0.2,
+        "Seconds that marks are gathered in background mode before they are written.",
+        _at_least(0.001),
+    )
+    spool_file: str = setting(
+        "",
+        "File in which marks that wait for Redis are kept as well, so that a restart "
+        "loses none; empty for no file.",
+    )
+    login_events: bool = setting(
+        True,
+        "Mark user:logged_in and user:logged_out when Flask-Login tells of them.",
     )
     max_rows: int = setting(
         400, "Most rows that a page may ask for.", _between(1, 10_000)
