@@ -12,15 +12,13 @@ from bitmapist import (
     WeekEvents,
     YearEvents,
     get_event_names,
-    mark_event,
-    mark_unique,
-    unmark_event,
-    unmark_unique,
 )
 
 from .analysis.errors import QueryError
 from .analysis.expressions import Event, Expression, Flag
 from .analysis.periods import Period, TimeGroup
+from .capture.events import mark_event, mark_unique, unmark_event, unmark_unique
+from .capture.mark import mark
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .utils import chain_events, get_cohort, get_event_data
@@ -48,6 +46,7 @@ __all__ = [
     "get_cohort",
     "get_event_data",
     "get_event_names",
+    "mark",
     "mark_event",
     "mark_unique",
     "unmark_event",

@@ -169,7 +169,7 @@ def _create_state(app: Flask, settings: configuration.Settings) -> BitmapistStat
         app=app,
         settings=settings,
         systems=names,
-        recorder=Recorder(settings, marks),
+        recorder=Recorder(settings, marks, app),
         query=Query(BitmapReader(marks)),
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 MAX_BYTES = 1024
 
 # bitmapist ends its keys with a date; a name that ends like one would be taken for
 # an event with a shorter name.
-_LOOKS_LIKE_DATE = re.compile(r"_(?:W?\d+-\d+|\d+-\d+-\d+|\d+-\d+-\d+-\d+|u)\Z")
+_LOOKS_LIKE_DATE = re.compile(r"_W?\d+-\d+(?:-\d+){0,2}\Z")
 
 
 def check_name(name: object) -> str:
@@ -18,7 +19,15 @@ def check_name(name: object) -> str:
         ValueError: It may not, for the reason that the message gives.
     """
     if not isinstance(name, str):
-        raise ValueError(f"an event's name is a string, not {type(name).__name__}")
+        # A ValueError as all that is wrong with a name: callers expect but one kind.
+        raise ValueError(  # noqa: TRY004
+            f"an event's name is a string, not {type(name).__name__}"
+        )
+    return _checked(name)
+
+
+@lru_cache(maxsize=4096)
+def _checked(name: str) -> str:
     if not name:
         raise ValueError("an event's name must not be empty")
     try:

@@ -1,0 +1,89 @@
+"""Marks that stand on a view, and their writing in a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .arguments import resolver
+from .events import recorder_for
+from .ids import BadMark
+
+if TYPE_CHECKING:
+    from .bits import Mark
+    from .recorder import Recorder
+
+
+class PlannedMark:
+    """One ``mark`` on a view; the arguments are those of the decorator."""
+
+    __slots__ = (
+        "_event",
+        "_now",
+        "_user",
+        "on_success",
+        "system",
+        "track_hourly",
+        "track_unique",
+        "use_pipeline",
+    )
+
+    def __init__(
+        self,
+        event_name: Any,
+        uuid: Any,
+        *,
+        system: Any,
+        now: Any,
+        track_hourly: bool | None,
+        use_pipeline: bool,
+        track_unique: bool | None,
+        on_success: bool,
+    ) -> None:
+        self._event = resolver(event_name)
+        self._user = resolver(uuid)
+        self._now = resolver(now)
+        self.system = system
+        self.track_hourly = track_hourly
+        self.use_pipeline = use_pipeline
+        self.track_unique = track_unique
+        self.on_success = on_success
+
+    def resolve(self, recorder: Recorder, arguments: Mapping[str, Any]) -> Mark | None:
+        """Return the mark for one call of the view, or None if there is none."""
+        try:
+            event = self._event(arguments)
+            user = self._user(arguments)
+            now = self._now(arguments)
+        except Exception as error:  # noqa: BLE001 - the app's own code, any error
+            recorder.reject(error)
+            return None
+        try:
+            return recorder.mark(event, user, now, self.track_hourly, self.track_unique)
+        except BadMark as error:
+            recorder.reject(error)
+            return None
+
+
+def write(planned: Sequence[PlannedMark], arguments: Mapping[str, Any]) -> None:
+    """Write the marks of one call, those for the same system in one round trip."""
+    start = 0
+    while start < len(planned):
+        first = planned[start]
+        end = start + 1
+        while end < len(planned) and _go_together(first, planned[end]):
+            end += 1
+        recorder = recorder_for(first.system)
+        found = [each.resolve(recorder, arguments) for each in planned[start:end]]
+        marks = [mark for mark in found if mark is not None]
+        if marks:
+            recorder.record(marks, first.system, first.use_pipeline)
+        start = end
+
+
+def _go_together(one: PlannedMark, other: PlannedMark) -> bool:
+    return (
+        one.use_pipeline
+        and other.use_pipeline
+        and (one.system is other.system or one.system == other.system)
+    )
