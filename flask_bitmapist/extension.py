@@ -9,9 +9,12 @@ import bitmapist
 from flask import Flask
 
 from . import config as configuration
+from .analysis.expressions import Expression
+from .analysis.parsing import parse
 from .capture.recorder import Recorder
 from .query import Query
 from .store import systems
+from .store.catalogue import Catalogue
 from .store.connect import open_client
 from .store.reader import BitmapReader
 
@@ -32,6 +35,9 @@ class BitmapistState:
     """The app's connections for marks, by the names under which they serve."""
     recorder: Recorder
     query: Query
+    catalogue: Catalogue
+    named: dict[str, Expression]
+    """Expressions that the app has given names, see :meth:`FlaskBitmapist.define`."""
     admins: list[Any] = field(default_factory=list)
     """The Flask-Admin instances that already have the tabs."""
 
@@ -78,6 +84,7 @@ class FlaskBitmapist:
     ) -> None:
         self.config = _checked_config(config)
         self._last: BitmapistState | None = None
+        self._named: dict[str, Expression] = {}
         if app is not None:
             self.init_app(app, admin=admin)
 
@@ -104,7 +111,7 @@ class FlaskBitmapist:
         settings = configuration.load(app.config, overrides)
         state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
         if state is None:
-            state = _create_state(app, settings)
+            state = _create_state(app, settings, self._named)
             app.extensions[EXTENSION_NAME] = state
             systems.install(state)
             _register(app, settings)
@@ -113,6 +120,26 @@ class FlaskBitmapist:
         self._last = state
         if admin is not None:
             _add_tabs(state, admin)
+
+    def define(self, name: str, expression: str | Expression) -> None:
+        """Give an expression a name, under which it stands beside the events.
+
+        It then appears in every form, and can be asked for by its name from Python and
+        the command line, in all apps of this extension object.
+
+        Args:
+            name: Its name; an event of the same name is hidden by it.
+            expression: What it stands for, also as text.
+
+        Raises:
+            QueryError: The text cannot be read.
+
+        Example:
+            >>> bitmapist.define("engaged", "song:played and not flag(staff)")
+        """
+        if isinstance(expression, str):
+            expression = parse(expression, self._named)
+        self._named[name] = expression
 
     @property
     def _state(self) -> BitmapistState | None:
@@ -158,19 +185,24 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
 
 
-def _create_state(app: Flask, settings: configuration.Settings) -> BitmapistState:
+def _create_state(
+    app: Flask, settings: configuration.Settings, named: dict[str, Expression]
+) -> BitmapistState:
     marks = open_client(
         settings.redis_url,
         connect_timeout=settings.connect_timeout,
         timeout=settings.read_timeout,
     )
     names = dict.fromkeys((settings.redis_system, systems.DEFAULT_SYSTEM), marks)
+    catalogue = Catalogue(marks, marks)
     return BitmapistState(
         app=app,
         settings=settings,
         systems=names,
         recorder=Recorder(settings, marks, app),
-        query=Query(BitmapReader(marks)),
+        query=Query(BitmapReader(marks), catalogue.names, named),
+        catalogue=catalogue,
+        named=named,
     )
 
 

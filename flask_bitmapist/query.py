@@ -2,60 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timezone
 
 from .analysis.bitmaps import Bitmaps
 from .analysis.cohort import CohortQuery, CohortResult, cohort
 from .analysis.errors import QueryError
-from .analysis.expressions import Expression, as_expression, chain
+from .analysis.expressions import Event, Expression, Flag, Named, chain
+from .analysis.funnel import FunnelQuery, FunnelResult, funnel
+from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
+from .analysis.membership import MembershipQuery, MembershipResult, membership
+from .analysis.parsing import parse
 from .analysis.periods import Period, TimeGroup, to_utc
+from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
+from .analysis.trend import TrendQuery, TrendResult, trend
+from .analysis.users import Selection, expression_users
 from .store.userset import UserSet
+
+Who = str | Expression
+"""An event by name, or an expression."""
+
+When = date | datetime | None
+"""A moment, a day (its end, or now if that is earlier), or None for now."""
 
 
 class Query:
     """Asks questions of one store.
 
-    This is ``bitmapist.query`` on the extension.  Events are given by name or as
-    an :class:`Expression`, time groups by name, in the singular or plural.
+    This is ``bitmapist.query`` on the extension.  Whom to count is given as the name
+    of an event, as the name of an expression that the app has defined, or as an
+    :class:`Expression`; time groups by name, in the singular or plural; and ``as_of``
+    as a moment, a day, or None for now.
+
+    Every method raises :class:`QueryError` for something that is not allowed.
 
     Args:
         bitmaps: Where the bitmaps come from.
+        event_names: Gives the names of all events, for questions that look at all.
+        named: Expressions that the app has given names.
     """
 
-    def __init__(self, bitmaps: Bitmaps) -> None:
+    def __init__(
+        self,
+        bitmaps: Bitmaps,
+        event_names: Callable[[], Sequence[str]] = tuple,
+        named: Mapping[str, Expression] | None = None,
+    ) -> None:
         self.bitmaps = bitmaps
+        self._event_names = event_names
+        self._named = {} if named is None else named
+
+    def expression(self, who: Who) -> Expression:
+        """Return whom *who* means.
+
+        Args:
+            who: An expression, the name of one that the app has defined, or the name
+                of an event.
+        """
+        if isinstance(who, Expression):
+            return who
+        if not isinstance(who, str) or not who:
+            raise QueryError(
+                f"{who!r} is neither the name of an event nor an expression"
+            )
+        if who in self._named:
+            return Named(who, self._named[who])
+        return Event(who)
+
+    def parse(self, text: str) -> Expression:
+        """Read an expression such as ``"played and not flag(premium)"``."""
+        return parse(text, self._named)
 
     def users(
-        self,
-        event: str | Expression,
-        time_group: str | TimeGroup = "days",
-        as_of: date | datetime | None = None,
+        self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None
     ) -> UserSet:
         """Return the users for whom *event* holds in one period.
 
         Args:
-            event: The event.
+            event: Whom to look for.
             time_group: How long the period is.
-            as_of: A moment in the period; now by default.
+            as_of: When the period is.
 
         Returns:
             A set of user ids that reads Redis when it is looked at.
+
+        Example:
+            >>> bitmapist.query.users("song:played", "week").page(1).total
+            2
         """
         period = Period.containing(TimeGroup.parse(time_group), moment(as_of))
-        return UserSet(self.bitmaps, as_expression(event), period)
+        return self.select(expression_users(self.expression(event), period))
+
+    def flagged(self, flag: str) -> UserSet:
+        """Return the users who carry the unique event *flag*."""
+        period = Period.containing(TimeGroup.DAYS, utc_now())
+        return self.select(expression_users(Flag(flag), period))
+
+    def select(self, selection: Selection) -> UserSet:
+        """Return the users behind a number, see for example :func:`cohort_users`."""
+        return UserSet(self.bitmaps, selection)
+
+    def count(
+        self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None
+    ) -> int:
+        """Return how many users there are for whom *event* holds in one period.
+
+        The parameters are those of :meth:`users`.
+        """
+        return len(self.users(event, time_group, as_of))
+
+    def has(
+        self,
+        user_id: int,
+        event: Who,
+        time_group: str | TimeGroup = "days",
+        as_of: When = None,
+    ) -> bool:
+        """Return whether *event* holds for one user in one period.
+
+        Args:
+            user_id: The user.
+            event: What to look for.
+            time_group: How long the period is.
+            as_of: When the period is.
+        """
+        return user_id in self.users(event, time_group, as_of)
 
     def cohort(
         self,
-        primary: str | Expression,
-        secondary: str | Expression,
+        primary: Who,
+        secondary: Who,
         additional: Iterable[Mapping[str, str]] = (),
         *,
         time_group: str | TimeGroup = "days",
         num_rows: int = 10,
         num_cols: int = 10,
         with_replacement: bool = False,
-        as_of: date | datetime | None = None,
+        first_time: bool = False,
+        unbounded: bool = False,
+        within: Who | None = None,
+        as_of: When = None,
     ) -> CohortResult:
         """Return what share of a period's users does something afterwards.
 
@@ -66,22 +152,160 @@ class Query:
             time_group: How time is cut into periods.
             num_rows: The last so many periods.
             num_cols: The row's own period and those after it.
-            with_replacement: Count a user in every column where they match.
-            as_of: The day or moment of the last row; now by default.
-
-        Raises:
-            QueryError: Something asked for is not allowed.
+            with_replacement: Count a user in every column where they match, not only
+                in the first.
+            first_time: Let a row have only those who entered for the first time ever.
+            unbounded: Count in a column who matches in its period or later.
+            within: Let rows have only users for whom this holds too.
+            as_of: The day or moment of the last row.
         """
-        question = CohortQuery(
-            primary=as_expression(primary),
-            secondary=chain(secondary, additional),
-            as_of=moment(as_of),
-            time_group=TimeGroup.parse(time_group),
-            num_rows=num_rows,
-            num_cols=num_cols,
-            with_replacement=with_replacement,
+        return cohort(
+            CohortQuery(
+                primary=self.expression(primary),
+                secondary=self.chain(secondary, additional),
+                as_of=moment(as_of),
+                time_group=TimeGroup.parse(time_group),
+                num_rows=num_rows,
+                num_cols=num_cols,
+                with_replacement=with_replacement,
+                first_time=first_time,
+                unbounded=unbounded,
+                within=None if within is None else self.expression(within),
+            ),
+            self.bitmaps,
         )
-        return cohort(question, self.bitmaps)
+
+    def chain(
+        self, base: Who, additional: Iterable[Mapping[str, str]] = ()
+    ) -> Expression:
+        """Chain additional events to *base*, see :func:`chain`."""
+        return chain(base, additional, self.expression)
+
+    def trend(
+        self,
+        events: Who | Iterable[Who],
+        *,
+        time_group: str | TimeGroup = "days",
+        num_periods: int = 30,
+        rolling: Iterable[int] = (),
+        as_of: When = None,
+    ) -> TrendResult:
+        """Return the unique users of each period, for one or several events.
+
+        Args:
+            events: Whom to count, a series each.
+            time_group: How time is cut into periods.
+            num_periods: The last so many periods.
+            rolling: Lengths of rolling windows in days, for example (7, 30).
+            as_of: The day or moment of the last period.
+        """
+        several = [events] if isinstance(events, (str, Expression)) else events
+        return trend(
+            TrendQuery(
+                expressions=tuple(map(self.expression, several)),
+                as_of=moment(as_of),
+                time_group=TimeGroup.parse(time_group),
+                num_periods=num_periods,
+                rolling=tuple(rolling),
+            ),
+            self.bitmaps,
+        )
+
+    def stickiness(
+        self,
+        event: Who,
+        *,
+        num_days: int = 30,
+        window: str = "month",
+        as_of: When = None,
+    ) -> StickinessResult:
+        """Return how many of a month's users come on a day, and on how many days.
+
+        Args:
+            event: Whom to count.
+            num_days: The last so many days.
+            window: ``"month"`` for the calendar month, ``"rolling"`` for 30 days.
+            as_of: The last day.
+        """
+        question = StickinessQuery(
+            self.expression(event), moment(as_of), num_days, window
+        )
+        return stickiness(question, self.bitmaps)
+
+    def lifecycle(
+        self,
+        event: Who,
+        *,
+        time_group: str | TimeGroup = "weeks",
+        num_periods: int = 12,
+        as_of: When = None,
+    ) -> LifecycleResult:
+        """Return who is new, returning, resurrecting or dormant in each period.
+
+        Args:
+            event: Whom to count as active.
+            time_group: How time is cut into periods.
+            num_periods: The last so many periods.
+            as_of: The day or moment of the last period.
+        """
+        question = LifecycleQuery(
+            self.expression(event),
+            moment(as_of),
+            TimeGroup.parse(time_group),
+            num_periods,
+        )
+        return lifecycle(question, self.bitmaps)
+
+    def funnel(
+        self,
+        steps: Iterable[Who],
+        *,
+        time_group: str | TimeGroup = "days",
+        num_periods: int = 30,
+        window: int = 7,
+        as_of: When = None,
+    ) -> FunnelResult:
+        """Return how many of those who take the first step take the next ones.
+
+        Args:
+            steps: What has to be done, in order.
+            time_group: How time is cut into periods.
+            num_periods: Users enter in the last so many periods.
+            window: Periods in which all steps have to be taken.
+            as_of: The day or moment of the last period.
+        """
+        question = FunnelQuery(
+            tuple(map(self.expression, steps)),
+            moment(as_of),
+            TimeGroup.parse(time_group),
+            num_periods,
+            window,
+        )
+        return funnel(question, self.bitmaps)
+
+    def membership(
+        self,
+        user_id: int,
+        *,
+        events: Iterable[str] | None = None,
+        flags: Iterable[str] = (),
+        num_days: int = 365,
+        as_of: When = None,
+    ) -> MembershipResult:
+        """Return what one user did, and on which days.
+
+        Args:
+            user_id: The user.
+            events: Names of the events to look for; all by default.
+            flags: Names of the unique events to look for.
+            num_days: The last so many days.
+            as_of: The last day.
+        """
+        names = self._event_names() if events is None else events
+        question = MembershipQuery(
+            user_id, tuple(names), moment(as_of), num_days, tuple(flags)
+        )
+        return membership(question, self.bitmaps)
 
 
 def utc_now() -> datetime:
@@ -89,7 +313,7 @@ def utc_now() -> datetime:
     return datetime.now(tz=timezone.utc)
 
 
-def moment(as_of: date | datetime | None) -> datetime:
+def moment(as_of: When) -> datetime:
     """Return the moment as of which a question is asked, in UTC.
 
     Args:

@@ -73,7 +73,8 @@ class Stripe:
         """Return the bitmap of *source*, not to be written to."""
         row = self._rows.get(source)
         if row is not None:
-            return self.matrix[row]
+            words: Words = self.matrix[row]
+            return words
         return self.union(source.parts())
 
     def union(self, sources: Sequence[Source]) -> Words:
@@ -81,8 +82,6 @@ class Stripe:
         found = [row for row in map(self._rows.get, sources) if row is not None]
         if not found:
             return self.zeros()
-        if len(found) == 1:
-            return self.matrix[found[0]]
         united: Words = np.bitwise_or.reduce(self.matrix[found], axis=0)
         return united
 
@@ -107,6 +106,9 @@ class Bitmaps(Protocol):
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
+
+    def exist(self, sources: Sequence[Source]) -> list[bool]:
+        """Return for each of *sources*, all stored ones, whether there is a bitmap."""
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""

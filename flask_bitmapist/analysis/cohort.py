@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Words, count_rows
+from .bitmaps import Bitmaps, Source, Stripe, Words, count_rows
+from .checks import check_count
 from .errors import QueryError
-from .expressions import Expression, evaluate_each, require_bounded
+from .expressions import And, Expression, evaluate_each, require_bounded
+from .history import History
 from .periods import Period, TimeGroup, last_periods, to_utc
+from .results import Result, Table
+from .users import Selection
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class CohortQuery:
         num_cols: Number of columns: the row's own period and those after it.
         with_replacement: Count a user in every column where they match, not only
             in the first one.
+        first_time: Let a row have only those whose first *primary* ever falls in it.
+        unbounded: Count in a column who matches in its period or in any later one,
+            up to *as_of*; each user then counts in every such column.
+        within: Let rows have only users for whom this holds too, in the row's
+            period; for example a flag.
     """
 
     primary: Expression
@@ -38,15 +48,14 @@ class CohortQuery:
     num_rows: int = 10
     num_cols: int = 10
     with_replacement: bool = False
+    first_time: bool = False
+    unbounded: bool = False
+    within: Expression | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
-        for name in ("num_rows", "num_cols"):
-            if getattr(self, name) < 1:
-                raise QueryError(
-                    f"{name} is {getattr(self, name)}; it must be at least 1",
-                    field=name,
-                )
+        check_count("num_rows", self.num_rows)
+        check_count("num_cols", self.num_cols)
         require_bounded(self.primary, "primary_event")
 
     @cached_property
@@ -56,7 +65,7 @@ class CohortQuery:
 
 
 @dataclass(frozen=True)
-class CohortResult:
+class CohortResult(Result):
     """The answer to a :class:`CohortQuery`.
 
     A cell is None where there is nothing to count: its period has not begun, or
@@ -72,7 +81,11 @@ class CohortResult:
     """Users who match, by row and column."""
 
     def is_incomplete(self, row: int, column: int) -> bool:
-        """Return whether the cell's period is the current one."""
+        """Return whether the cell's period is the current one.
+
+        With unbounded retention every cell still grows while the current period
+        lasts; just its last column is told apart.
+        """
         return row + column == len(self.periods) - 1
 
     @property
@@ -114,6 +127,46 @@ class CohortResult:
                 users += size
         return matched / users if users else None
 
+    def to_dict(self, as_percent: bool = False) -> dict[str, Any]:
+        """Return the cohort in the shape of the pages' JSON.
+
+        Args:
+            as_percent: Give the cells as shares from 0 to 1 instead of counts.
+        """
+        cells = self.shares if as_percent else self.counts
+        return {
+            "cohort": [list(row) for row in cells],
+            "dates": [period.label for period in self.periods],
+            "total": self.total,
+            "row_totals": list(self.sizes),
+            "col_totals": list(self.column_totals),
+            "averages": list(self.averages),
+            "time_group": self.query.time_group.value,
+            "as_percent": as_percent,
+            "num_rows": self.query.num_rows,
+            "num_cols": self.query.num_cols,
+            "as_of": self.query.as_of.isoformat(),
+            "primary": str(self.query.primary),
+            "secondary": str(self.query.secondary),
+            "within": None if self.query.within is None else str(self.query.within),
+            "with_replacement": self.query.with_replacement,
+            "first_time": self.query.first_time,
+            "unbounded": self.query.unbounded,
+        }
+
+    def table(self, as_percent: bool = False) -> Table:
+        """Return a row for each period: its label, its users, then the columns."""
+        cells = self.shares if as_percent else self.counts
+        unit = self.query.time_group.singular
+        columns = [unit, "users", *(f"+{each}" for each in range(self.query.num_cols))]
+        return Table(
+            columns,
+            [
+                [period.label, size, *row]
+                for period, size, row in zip(self.periods, self.sizes, cells)
+            ],
+        )
+
 
 def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
     """Answer a cohort question.
@@ -124,56 +177,150 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
 
     Returns:
         Rows of counts, oldest period first.
+
+    Raises:
+        QueryError: The past that ``first_time`` needs is too long to be read.
     """
-    periods = query.periods
+    grid = _Grid(query, bitmaps)
     sizes = np.zeros(query.num_rows, dtype=np.int64)
     counts = np.zeros((query.num_rows, query.num_cols), dtype=np.int64)
-    for stripe in bitmaps.stripes(list(_sources(query))):
-        primary = evaluate_each(query.primary, periods, stripe)
-        secondary = evaluate_each(query.secondary, periods, stripe)
-        _tally(query, primary, secondary, sizes, counts)
+    for stripe in bitmaps.stripes(grid.sources):
+        rows = grid.rows(stripe)
+        sizes += count_rows(rows)
+        for column, matched in enumerate(grid.columns(stripe, rows)):
+            counts[: len(matched), column] += count_rows(matched)
     return CohortResult(
         query=query,
-        periods=periods,
+        periods=query.periods,
         sizes=tuple(sizes.tolist()),
         counts=tuple(_visible(query, sizes, counts)),
     )
 
 
-def _sources(query: CohortQuery) -> Iterator[Source]:
-    for expression in (query.primary, query.secondary):
-        for period in query.periods:
-            yield from expression.sources(period)
+def cohort_users(
+    query: CohortQuery, bitmaps: Bitmaps, row: int, column: int | None = None
+) -> Selection:
+    """Select the users behind one number of a cohort.
 
+    Args:
+        query: What is asked.
+        bitmaps: Where the bitmaps come from.
+        row: Index of the row, from 0.
+        column: Index of the cell's column, from 0; None for all users of the row.
 
-def _tally(
-    query: CohortQuery,
-    primary: Words,
-    secondary: Words,
-    sizes: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> None:
-    """Add one stripe to the counts, a column for all rows at once.
-
-    Column j pairs row i with period i+j, so a column is the two matrices shifted
-    against each other by j rows.
+    Raises:
+        QueryError: There is no such cell, or its period has not begun.
     """
-    sizes += count_rows(primary)
-    waiting = primary if query.with_replacement else primary.copy()
-    for column in range(min(query.num_cols, query.num_rows)):
-        rows = query.num_rows - column
-        matched = np.bitwise_and(waiting[:rows], secondary[column:])
-        counts[:rows, column] += count_rows(matched)
-        if not query.with_replacement:
-            np.bitwise_xor(waiting[:rows], matched, out=waiting[:rows])
+    if not 0 <= row < query.num_rows:
+        raise QueryError(f"row is {row}; it must be 0 to {query.num_rows - 1}", "row")
+    last = min(query.num_cols, query.num_rows - row) - 1
+    if column is not None and not 0 <= column <= last:
+        raise QueryError(
+            f"column is {column}; in row {row} it must be 0 to {last}", "column"
+        )
+    grid = _Grid(query, bitmaps)
+
+    def words(stripe: Stripe) -> Words:
+        rows = grid.rows(stripe)
+        if column is None:
+            return np.array(rows[row])
+        for number, matched in enumerate(grid.columns(stripe, rows)):
+            if number == column:
+                return np.array(matched[row])
+        raise AssertionError("the column was checked above")
+
+    return Selection(
+        sources=tuple(grid.sources),
+        words=words,
+        text=_cell_text(query, row, column),
+    )
+
+
+class _Grid:
+    """The bitmaps of a cohort: its rows, and what of them is in each column."""
+
+    def __init__(self, query: CohortQuery, bitmaps: Bitmaps) -> None:
+        self._query = query
+        self._entry = (
+            query.primary
+            if query.within is None
+            else And((query.primary, query.within))
+        )
+        self._past = (
+            History(query.primary, query.periods[0], bitmaps)
+            if query.first_time
+            else None
+        )
+        self.sources = list(self._sources())
+
+    def _sources(self) -> Iterator[Source]:
+        for expression in (self._entry, self._query.secondary):
+            for period in self._query.periods:
+                yield from expression.sources(period)
+        if self._past is not None:
+            yield from self._past.sources()
+
+    def rows(self, stripe: Stripe) -> Words:
+        """Return the users of each row, not to be written to."""
+        entered = evaluate_each(self._entry, self._query.periods, stripe)
+        if self._past is None:
+            return entered
+        # Who is in a row for the first time is told by the primary event alone: a
+        # user who entered before the filter held did not enter now.
+        primary = evaluate_each(self._query.primary, self._query.periods, stripe)
+        seen = self._past.users(stripe)
+        first = np.empty_like(primary)
+        for row, users in enumerate(primary):
+            np.bitwise_and(entered[row], np.bitwise_not(seen), out=first[row])
+            np.bitwise_or(seen, users, out=seen)
+        return first
+
+    def columns(self, stripe: Stripe, rows: Words) -> Iterator[Words]:
+        """Yield for each column who of each row matches there.
+
+        Column j pairs row i with period i+j, so a column is two matrices shifted
+        against each other by j rows; it has j rows less than the cohort.
+        """
+        query = self._query
+        secondary = evaluate_each(query.secondary, query.periods, stripe)
+        if query.unbounded:
+            secondary = _from_here_on(secondary)
+        repeat = query.with_replacement or query.unbounded
+        waiting = rows if repeat else rows.copy()
+        for column in range(min(query.num_cols, query.num_rows)):
+            present = query.num_rows - column
+            matched = np.bitwise_and(waiting[:present], secondary[column:])
+            yield matched
+            if not repeat:
+                np.bitwise_xor(waiting[:present], matched, out=waiting[:present])
+
+
+def _from_here_on(secondary: Words) -> Words:
+    """Return for each period who matches in it or in a later one."""
+    return np.bitwise_or.accumulate(secondary[::-1], axis=0)[::-1]
 
 
 def _visible(
     query: CohortQuery, sizes: NDArray[np.int64], counts: NDArray[np.int64]
 ) -> Iterator[tuple[int | None, ...]]:
     """Yield the rows of counts, blank where there is nothing to count."""
+    blank = (None,) * query.num_cols
     for row, (size, values) in enumerate(zip(sizes.tolist(), counts.tolist())):
         begun = query.num_rows - row if size else 0
-        yield tuple(
-            value if column < begun else None for column, value in enumerate(values)
-        )
+        yield (*values[:begun], *blank[begun:])
+
+
+def _cell_text(query: CohortQuery, row: int, column: int | None) -> str:
+    entered = f"{query.primary} in {query.periods[row].label}"
+    if query.within is not None:
+        entered += f" within {query.within}"
+    if query.first_time:
+        entered += " for the first time"
+    if column is None:
+        return entered
+    when = f"in {query.periods[row + column].label}"
+    if query.unbounded:
+        when += " or later"
+    elif not query.with_replacement:
+        when += " first" if column else ""
+    return f"{entered}, and {query.secondary} {when}"

@@ -8,7 +8,7 @@ means the same users in every period.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -42,6 +42,20 @@ class Expression:
         """
         return True
 
+    @property
+    def dated(self) -> bool:
+        """Whether the answer depends on the period."""
+        return True
+
+    @property
+    def spreads(self) -> bool:
+        """Whether holding in a period is the same as holding in any part of it.
+
+        It is for an event: who did it in March did it on some day of March.  It is
+        not for ``a & b``, which may be done on different days of March.
+        """
+        return True
+
     def sources(self, period: Period) -> Iterator[Source]:
         """Yield the bitmaps that answer this expression for *period*."""
         raise NotImplementedError
@@ -51,15 +65,6 @@ class Expression:
 
         An expression that is not bounded gives a complement within the stripe:
         intersect it with a bounded one before counting.
-        """
-        raise NotImplementedError
-
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        """Return whether the expression holds for one user in *period*.
-
-        Args:
-            held: For each of :meth:`sources`, whether the user is in it.
-            period: When.
         """
         raise NotImplementedError
 
@@ -88,9 +93,6 @@ class Event(Expression):
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, period))
 
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        return held[Source(self.name, period)]
-
     def events(self) -> Iterator[str]:
         yield self.name
 
@@ -108,14 +110,15 @@ class Flag(Expression):
 
     name: str
 
+    @property
+    def dated(self) -> bool:
+        return False
+
     def sources(self, period: Period) -> Iterator[Source]:
         yield Source(self.name, None)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, None))
-
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        return held[Source(self.name, None)]
 
     def events(self) -> Iterator[str]:
         yield self.name
@@ -140,6 +143,10 @@ class _Operation(Expression):
                 else (operand,)
             )
         object.__setattr__(self, "operands", tuple(flat))
+
+    @property
+    def dated(self) -> bool:
+        return any(operand.dated for operand in self.operands)
 
     def sources(self, period: Period) -> Iterator[Source]:
         for operand in self.operands:
@@ -166,13 +173,16 @@ class And(_Operation):
     def bounded(self) -> bool:
         return any(operand.bounded for operand in self.operands)
 
+    @property
+    def spreads(self) -> bool:
+        return all(operand.spreads for operand in self.operands) and (
+            sum(operand.dated for operand in self.operands) <= 1
+        )
+
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return reduce(
             np.bitwise_and, (each.evaluate(stripe, period) for each in self.operands)
         )
-
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        return all(each.holds(held, period) for each in self.operands)
 
 
 @dataclass(frozen=True)
@@ -185,13 +195,14 @@ class Or(_Operation):
     def bounded(self) -> bool:
         return all(operand.bounded for operand in self.operands)
 
+    @property
+    def spreads(self) -> bool:
+        return all(operand.spreads for operand in self.operands)
+
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return reduce(
             np.bitwise_or, (each.evaluate(stripe, period) for each in self.operands)
         )
-
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        return any(each.holds(held, period) for each in self.operands)
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,15 @@ class Not(Expression):
     def bounded(self) -> bool:
         return self.within is not None and self.within.bounded
 
+    @property
+    def dated(self) -> bool:
+        within_dated = self.within is not None and self.within.dated
+        return self.operand.dated or within_dated
+
+    @property
+    def spreads(self) -> bool:
+        return not self.operand.dated and (self.within is None or self.within.spreads)
+
     def sources(self, period: Period) -> Iterator[Source]:
         yield from self.operand.sources(period)
         if self.within is not None:
@@ -221,11 +241,6 @@ class Not(Expression):
         if self.within is None:
             return others
         return np.bitwise_and(others, self.within.evaluate(stripe, period))
-
-    def holds(self, held: Mapping[Source, bool], period: Period) -> bool:
-        if self.within is not None and not self.within.holds(held, period):
-            return False
-        return not self.operand.holds(held, period)
 
     def events(self) -> Iterator[str]:
         yield from self.operand.events()
@@ -239,6 +254,43 @@ class Not(Expression):
 
     def _nested(self) -> str:
         return str(self) if self.within is None else f"({self})"
+
+
+@dataclass(frozen=True)
+class Named(Expression):
+    """An expression that the app has given a name of its own.
+
+    Args:
+        name: The name under which it stands beside the events.
+        meaning: What it stands for.
+    """
+
+    name: str
+    meaning: Expression
+
+    @property
+    def bounded(self) -> bool:
+        return self.meaning.bounded
+
+    @property
+    def dated(self) -> bool:
+        return self.meaning.dated
+
+    @property
+    def spreads(self) -> bool:
+        return self.meaning.spreads
+
+    def sources(self, period: Period) -> Iterator[Source]:
+        return self.meaning.sources(period)
+
+    def evaluate(self, stripe: Stripe, period: Period) -> Words:
+        return self.meaning.evaluate(stripe, period)
+
+    def events(self) -> Iterator[str]:
+        return self.meaning.events()
+
+    def __str__(self) -> str:
+        return quote(self.name)
 
 
 def as_expression(value: str | Expression) -> Expression:
@@ -282,7 +334,9 @@ def require_bounded(expression: Expression, field: str) -> None:
 
 
 def chain(
-    base: str | Expression, additional: Iterable[Mapping[str, str]]
+    base: str | Expression,
+    additional: Iterable[Mapping[str, str]],
+    read: Callable[[str | Expression], Expression] = as_expression,
 ) -> Expression:
     """Chain additional events to a base event.
 
@@ -293,6 +347,7 @@ def chain(
         base: The first event.
         additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
             ``"or"``.  They are only read.
+        read: Gives the expression for a name.
 
     Returns:
         One expression.
@@ -304,13 +359,13 @@ def chain(
         >>> print(chain("a", [{"name": "b", "op": "and"}, {"name": "c", "op": "or"}]))
         a and (b or c)
     """
-    groups: list[list[Expression]] = [[as_expression(base)]]
+    groups: list[list[Expression]] = [[read(base)]]
     for number, entry in enumerate(additional, start=1):
         if not isinstance(entry, Mapping) or not entry.get("name"):
             raise QueryError(
                 f"additional event {number} needs a name", field="additional_events"
             )
-        operator, term = entry.get("op"), as_expression(entry["name"])
+        operator, term = entry.get("op"), read(entry["name"])
         if operator == "and":
             groups.append([term])
         elif operator == "or":

@@ -91,6 +91,13 @@ class BitmapReader:
                 totals[source] += count_bits(stripe.words(source))
         return [totals[source] for source in sources]
 
+    def exist(self, sources: Sequence[Source]) -> list[bool]:
+        """Return for each of *sources*, all stored ones, whether there is a bitmap."""
+        pipeline = self._client.pipeline(transaction=False)
+        for source in sources:
+            pipeline.exists(redis_key(source))
+        return [bool(each) for each in pipeline.execute()]
+
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
         pipeline = self._client.pipeline(transaction=False)

@@ -1,17 +1,23 @@
-"""The users for whom an expression holds in a period, as a set."""
+"""Users as a set that reads Redis when it is looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 
-from ..analysis.bitmaps import Bitmaps, Source, count_bits, user_ids
-from ..analysis.expressions import Event, Expression
-from ..analysis.periods import Period
+from ..analysis.bitmaps import Bitmaps
+from ..analysis.users import (
+    Selection,
+    UsersPage,
+    count_users,
+    is_selected,
+    page_of_users,
+    stream_users,
+)
 from .keys import redis_key
 
 
 class UserSet(Set[int]):
-    """The ids of the users for whom an expression holds in a period.
+    """The ids of some users, for example of those who did X this week.
 
     Each look is a fresh read of Redis.  Ids are iterated in ascending order, without
     holding all of them at once.  The operators of a set (``&``, ``|``, ``-``, ``<=``,
@@ -19,17 +25,12 @@ class UserSet(Set[int]):
 
     Args:
         bitmaps: Where the bitmaps come from.
-        expression: Who counts; bounded.
-        period: When.
+        selection: Which users.
     """
 
-    def __init__(
-        self, bitmaps: Bitmaps, expression: Expression, period: Period
-    ) -> None:
+    def __init__(self, bitmaps: Bitmaps, selection: Selection) -> None:
         self._bitmaps = bitmaps
-        self.expression = expression
-        self.period = period
-        self._sources = list(dict.fromkeys(expression.sources(period)))
+        self.selection = selection
 
     @classmethod
     def _from_iterable(cls, it: Iterable[int]) -> set[int]:  # type: ignore[override]
@@ -42,28 +43,27 @@ class UserSet(Set[int]):
         Raises:
             AttributeError: Several bitmaps make up this set, so it has no key.
         """
-        if not isinstance(self.expression, Event) or len(self.period.parts()) > 1:
+        if self.selection.bitmap is None:
             raise AttributeError("a set made of several bitmaps has no key in Redis")
-        return redis_key(Source(self.expression.name, self.period)).decode()
+        return redis_key(self.selection.bitmap).decode()
+
+    def page(self, page: int = 1, per_page: int = 100) -> UsersPage:
+        """Return one page of the ids, see :func:`page_of_users`."""
+        return page_of_users(self.selection, self._bitmaps, page, per_page)
 
     def __len__(self) -> int:
-        if isinstance(self.expression, Event):
-            return self._bitmaps.counts(self._sources)[0]
-        return sum(
-            count_bits(self.expression.evaluate(stripe, self.period))
-            for stripe in self._bitmaps.stripes(self._sources)
-        )
+        if self.selection.bitmap is not None:
+            return self._bitmaps.counts([self.selection.bitmap])[0]
+        return count_users(self.selection, self._bitmaps)
 
     def __iter__(self) -> Iterator[int]:
-        for stripe in self._bitmaps.stripes(self._sources):
-            words = self.expression.evaluate(stripe, self.period)
-            yield from user_ids(words, stripe.first_id).tolist()
+        for ids in stream_users(self.selection, self._bitmaps):
+            yield from ids.tolist()
 
     def __contains__(self, user_id: object) -> bool:
         if not isinstance(user_id, int) or not 0 <= user_id < 2**32:
             return False
-        held = self._bitmaps.contains(self._sources, user_id)
-        return self.expression.holds(dict(zip(self._sources, held)), self.period)
+        return is_selected(self.selection, self._bitmaps, user_id)
 
     def __repr__(self) -> str:
-        return f"<UserSet {str(self.expression)!r} in {self.period.label}>"
+        return f"<UserSet {self.selection.text!r}>"

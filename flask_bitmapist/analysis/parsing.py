@@ -1,0 +1,190 @@
+"""Expressions from text: ``song:played and (premium or not paid)``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import reduce
+from operator import and_, or_
+from typing import NamedTuple
+
+from .errors import QueryError
+from .expressions import Event, Expression, Flag, Named, Not
+from .periods import shorten
+
+MAX_LENGTH = 10_000
+MAX_DEPTH = 50
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<symbol>[()])
+      | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<word>[^\s()"\\]+)
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_KEYWORDS = frozenset({"and", "or", "not", "within"})
+
+
+class _Token(NamedTuple):
+    kind: str
+    """``symbol``, ``keyword``, ``name`` or ``end``."""
+    text: str
+    position: int
+
+
+def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expression:
+    """Read an expression.
+
+    Events are written by name, in double quotes where the name has spaces, quotes,
+    parentheses or is a keyword; flags as ``flag(name)``.  ``and`` and ``or`` may not
+    be mixed without parentheses.  ``not a within b`` states among whom to look.
+
+    Args:
+        text: The expression.
+        named: Expressions that the app has given names, by name.
+
+    Returns:
+        The expression; its text form parses to an equal one.
+
+    Raises:
+        QueryError: The text cannot be read; the message says where.
+
+    Example:
+        >>> parse('a and (b or not c)')
+        And(operands=(Event(name='a'), Or(operands=(Event(name='b'), ...))))
+    """
+    if len(text) > MAX_LENGTH:
+        raise QueryError(f"an expression has at most {MAX_LENGTH:,} characters")
+    return _Parser(text, named or {}).parse()
+
+
+class _Parser:
+    def __init__(self, text: str, named: Mapping[str, Expression]) -> None:
+        self._text = text
+        self._named = named
+        self._tokens = _tokenize(text)
+        self._next = 0
+        self._depth = 0
+
+    def parse(self) -> Expression:
+        expression = self._operation()
+        if self._peek().kind != "end":
+            raise self._error("expected 'and', 'or' or the end")
+        return expression
+
+    def _operation(self) -> Expression:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise QueryError(f"an expression nests at most {MAX_DEPTH} deep")
+        operands = [self._negation()]
+        operator = ""
+        while self._at("and") or self._at("or"):
+            word = self._peek().text
+            if operator and word != operator:
+                raise self._error("put parentheses where 'and' and 'or' are mixed")
+            operator = word
+            self._take()
+            operands.append(self._negation())
+        self._depth -= 1
+        return reduce(or_ if operator == "or" else and_, operands)
+
+    def _negation(self) -> Expression:
+        if not self._at("not"):
+            return self._primary()
+        self._take()
+        if self._at("not"):
+            raise self._error("'not not' says nothing; write it once or not at all")
+        operand = self._primary()
+        if not self._at("within"):
+            return Not(operand)
+        self._take()
+        return Not(operand, within=self._primary())
+
+    def _primary(self) -> Expression:
+        token = self._peek()
+        if token.kind == "symbol" and token.text == "(":
+            return self._in_parentheses()
+        if token.kind == "name":
+            self._take()
+            if token.text == "flag" and self._peek().text == "(":
+                return self._flag()
+            return self._event(token.text)
+        if token.kind == "quoted":
+            self._take()
+            return self._event(token.text)
+        raise self._error("expected the name of an event")
+
+    def _in_parentheses(self) -> Expression:
+        self._take()
+        inner = self._operation()
+        self._close()
+        return inner
+
+    def _flag(self) -> Expression:
+        self._take()
+        token = self._peek()
+        if token.kind not in ("name", "quoted") or not token.text:
+            raise self._error("expected the name of a flag")
+        self._take()
+        self._close()
+        return Flag(token.text)
+
+    def _event(self, name: str) -> Expression:
+        if not name:
+            raise self._error("an event's name must not be empty")
+        if name in self._named:
+            return Named(name, self._named[name])
+        return Event(name)
+
+    def _close(self) -> None:
+        if self._peek().text != ")" or self._peek().kind != "symbol":
+            raise self._error("expected ')'")
+        self._take()
+
+    def _at(self, keyword: str) -> bool:
+        token = self._peek()
+        return token.kind == "keyword" and token.text == keyword
+
+    def _peek(self) -> _Token:
+        return self._tokens[self._next]
+
+    def _take(self) -> None:
+        self._next += 1
+
+    def _error(self, problem: str) -> QueryError:
+        token = self._peek()
+        found = "the end" if token.kind == "end" else repr(shorten(token.text, 30))
+        return QueryError(
+            f"{shorten(self._text)!r}: {problem}, "
+            f"found {found} at character {token.position + 1}"
+        )
+
+
+def _tokenize(text: str) -> list[_Token]:
+    tokens = []
+    position = 0
+    end = len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise QueryError(
+                f"{shorten(text)!r}: cannot read on at character {position + 1}; "
+                "a quoted name ends with a double quote"
+            )
+        tokens.append(_token(match))
+        position = match.end()
+    return [*tokens, _Token("end", "", end)]
+
+
+def _token(match: re.Match[str]) -> _Token:
+    kind = match.lastgroup or ""
+    start = match.start(kind)
+    if kind == "symbol":
+        return _Token(kind, match[kind], start)
+    if kind == "quoted":
+        return _Token(kind, re.sub(r"\\(.)", r"\1", match[kind], flags=re.S), start - 1)
+    word = match["word"]
+    if word.lower() in _KEYWORDS:
+        return _Token("keyword", word.lower(), start)
+    return _Token("name", word, start)

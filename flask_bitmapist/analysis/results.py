@@ -1,0 +1,113 @@
+"""What every result can do: become a dict, a CSV file, a data frame, a table."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+Cell = Any
+"""A cell of a table: text, a whole number, a share as a float, or None for blank."""
+
+
+class Table(NamedTuple):
+    """A result as rows and columns."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+class Result:
+    """The answer to a question.
+
+    Results print as a table, in a terminal and in a notebook.
+    """
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain dicts, lists, numbers, texts and None.
+
+        The shape is stable and the same as in the JSON of the pages.
+        """
+        raise NotImplementedError
+
+    def table(self) -> Table:
+        """Return the result as one table."""
+        raise NotImplementedError
+
+    def to_csv(self) -> str:
+        """Return the table as CSV, with a header and CRLF line ends (RFC 4180).
+
+        A text that a spreadsheet would take for a formula gets an apostrophe in
+        front.
+        """
+        columns, rows = self.table()
+        return to_csv([columns, *rows])
+
+    def to_dataframe(self) -> Any:
+        """Return the table as a ``pandas.DataFrame``.
+
+        Raises:
+            RuntimeError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise RuntimeError(
+                "to_dataframe() needs pandas: pip install 'flask-bitmapist[dataframe]'"
+            ) from None
+        columns, rows = self.table()
+        return pandas.DataFrame(rows, columns=list(columns))
+
+    def __str__(self) -> str:
+        columns, rows = self.table()
+        lines = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        return "\n".join(_line(line, widths) for line in lines)
+
+    def _repr_html_(self) -> str:
+        columns, rows = self.table()
+        head = _html_row("th", columns)
+        body = "".join(_html_row("td", map(_shown, row)) for row in rows)
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+_FORMULA = frozenset("=+-@＝＋－＠")
+
+
+def to_csv(rows: Iterable[Sequence[Cell]]) -> str:
+    """Return *rows* as CSV in which no text is taken for a formula."""
+    text = io.StringIO()
+    csv.writer(text).writerows([_harmless(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _harmless(cell: Cell) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    # Spreadsheets pass over white space in front, and some take it for a start too.
+    dangerous = cell.startswith(("\t", "\r", "\n")) or cell.lstrip()[:1] in _FORMULA
+    return f"'{cell}" if dangerous else cell
+
+
+def _shown(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.1%}"
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return str(cell)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths))
+    return "  ".join([cells[0].ljust(widths[0]) if cells else first, *others]).rstrip()
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+    return f"<tr>{inner}</tr>"

@@ -1,0 +1,137 @@
+"""The users behind a number: their ids in order, and how many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bitmaps import Bitmaps, Source, Stripe, Words, count_bits, user_ids
+from .errors import QueryError
+from .expressions import Event, Expression, Flag, require_bounded
+from .periods import Period
+from .results import Result, Table
+
+_EVERYBODY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Users, told by the bitmaps that they come from and what is made of these."""
+
+    sources: tuple[Source, ...]
+    words: Callable[[Stripe], Words]
+    """Gives the bitmap of the selected users in a stripe."""
+    text: str
+    """Who they are, in words."""
+    bitmap: Source | None = None
+    """The stored bitmap that holds just these users, where there is one."""
+
+
+@dataclass(frozen=True)
+class UsersPage(Result):
+    """One page of user ids."""
+
+    users: str
+    """Who they are, in words."""
+    ids: tuple[int, ...]
+    """The ids on this page, ascending."""
+    total: int
+    """Users on all pages."""
+    page: int
+    """Number of this page, from 1."""
+    per_page: int
+
+    @property
+    def pages(self) -> int:
+        """Number of pages, at least 1."""
+        return max(1, -(-self.total // self.per_page))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "users": self.users,
+            "ids": list(self.ids),
+            "total": self.total,
+            "page": self.page,
+            "pages": self.pages,
+            "per_page": self.per_page,
+        }
+
+    def table(self) -> Table:
+        return Table(["user_id"], [[str(each)] for each in self.ids])
+
+
+def expression_users(expression: Expression, period: Period) -> Selection:
+    """Select the users for whom *expression* holds in *period*.
+
+    Raises:
+        QueryError: The expression is not bounded.
+    """
+    require_bounded(expression, "event")
+    sources = tuple(dict.fromkeys(expression.sources(period)))
+    own = isinstance(expression, (Event, Flag)) and sources[0].parts() == sources
+    return Selection(
+        sources=sources,
+        words=lambda stripe: expression.evaluate(stripe, period),
+        text=f"{expression} in {period.label}",
+        bitmap=sources[0] if own else None,
+    )
+
+
+def count_users(selection: Selection, bitmaps: Bitmaps) -> int:
+    """Return how many users are selected."""
+    return sum(
+        count_bits(selection.words(stripe))
+        for stripe in bitmaps.stripes(selection.sources)
+    )
+
+
+def stream_users(selection: Selection, bitmaps: Bitmaps) -> Iterator[NDArray[np.int64]]:
+    """Yield the ids of the selected users in ascending order, many at a time."""
+    for stripe in bitmaps.stripes(selection.sources):
+        ids = user_ids(selection.words(stripe), stripe.first_id)
+        if len(ids):
+            yield ids
+
+
+def page_of_users(
+    selection: Selection, bitmaps: Bitmaps, page: int = 1, per_page: int = 100
+) -> UsersPage:
+    """Return one page of the ids of the selected users.
+
+    Args:
+        selection: Which users.
+        bitmaps: Where the bitmaps come from.
+        page: Number of the page, from 1; a page after the last one is empty.
+        per_page: Ids on a page.
+
+    Raises:
+        QueryError: *page* or *per_page* is less than 1.
+    """
+    for name, value in (("page", page), ("per_page", per_page)):
+        if value < 1:
+            raise QueryError(f"{name} is {value}; it must be at least 1", field=name)
+    first, last = (page - 1) * per_page, page * per_page
+    total = 0
+    ids: list[int] = []
+    for stripe in bitmaps.stripes(selection.sources):
+        words = selection.words(stripe)
+        count = count_bits(words)
+        if total < last and total + count > first:
+            found = user_ids(words, stripe.first_id)
+            ids.extend(found[max(0, first - total) : last - total].tolist())
+        total += count
+    return UsersPage(selection.text, tuple(ids), total, page, per_page)
+
+
+def is_selected(selection: Selection, bitmaps: Bitmaps, user_id: int) -> bool:
+    """Return whether *user_id* is selected, by looking at that user's bits only."""
+    stored = [part for source in selection.sources for part in source.parts()]
+    held = bitmaps.contains(stored, user_id)
+    # The user's bit fills a whole word, so that any bit of the answer tells.
+    matrix = np.where(held, _EVERYBODY, np.uint64(0)).reshape(-1, 1)
+    rows = {source: row for row, source in enumerate(stored)}
+    return bool(selection.words(Stripe(0, matrix, rows))[0])
