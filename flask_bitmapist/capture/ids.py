@@ -8,21 +8,9 @@ from typing import Any
 from werkzeug.local import LocalProxy
 
 from ..config import LARGEST_ID
+from .errors import BadMark
 
 _MOST_DIGITS = 30
-
-
-class BadMark(ValueError):
-    """A mark cannot be made of what was given.
-
-    Args:
-        kind: What is wrong, in a word or two; the same for all of a kind.
-        message: What is wrong with this one.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 def user_key(user: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from .errors import BadMark
+
 MAX_BYTES = 1024
 
 # bitmapist ends its keys with a date; a name that ends like one would be taken for
@@ -16,37 +18,38 @@ def check_name(name: object) -> str:
     """Return *name* if an event may be marked under it.
 
     Raises:
-        ValueError: It may not, for the reason that the message gives.
+        BadMark: It may not, for the reason that the message gives.
     """
     if not isinstance(name, str):
-        # A ValueError as all that is wrong with a name: callers expect but one kind.
-        raise ValueError(  # noqa: TRY004
-            f"an event's name is a string, not {type(name).__name__}"
-        )
+        raise _bad(f"an event's name is a string, not {type(name).__name__}")
     return _checked(name)
 
 
 @lru_cache(maxsize=4096)
 def _checked(name: str) -> str:
     if not name:
-        raise ValueError("an event's name must not be empty")
+        raise _bad("an event's name must not be empty")
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"the event name {name!r} is not valid Unicode") from None
+        raise _bad(f"the event name {name[:40]!r} is not valid Unicode") from None
     if length > MAX_BYTES:
-        raise ValueError(
+        raise _bad(
             f"an event's name has at most {MAX_BYTES} bytes; "
             f"{name[:40]!r}… has {length}"
         )
     if name.startswith("bitop_"):
-        raise ValueError(
+        raise _bad(
             f"the event name {name!r} begins with 'bitop_', "
             "which bitmapist keeps for its temporary keys"
         )
     if _LOOKS_LIKE_DATE.search(name):
-        raise ValueError(
+        raise _bad(
             f"the event name {name!r} ends like the date in a key of bitmapist, "
             "so it would be mixed up with another event; end it differently"
         )
     return name
+
+
+def _bad(message: str) -> BadMark:
+    return BadMark("bad event name", message)

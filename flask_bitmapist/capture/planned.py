@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
+from .errors import BadMark
 from .events import recorder_for
-from .ids import BadMark
 
 if TYPE_CHECKING:
     from .bits import Mark

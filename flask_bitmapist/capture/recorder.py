@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import bitmapist
 from redis.client import Pipeline
@@ -14,7 +15,8 @@ from ..store import systems
 from ..store.connect import open_client
 from . import wire
 from .bits import Mark, bits_of, current_hour, hour_of
-from .ids import BadMark, check_id, user_key
+from .errors import BadMark
+from .ids import check_id, user_key
 from .names import check_name
 
 logger = logging.getLogger("flask_bitmapist")
@@ -24,6 +26,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from ..config import Settings
+
+
+class Catalogue(Protocol):
+    """Where the names of events are kept."""
+
+    def register(self, names: Iterable[str]) -> object:
+        """Keep *names*."""
 
 
 class Recorder:
@@ -40,6 +49,8 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self.shared_client = client
+        self.catalogue: Catalogue | None = None
+        self._registered: set[str] = set()
         self._told: set[str] = set()
         self.client = _client_for_marks(settings, client)
 
@@ -64,7 +75,7 @@ class Recorder:
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
-        bits = bits_of(_name(event_name), hour, bool(hourly), bool(unique))
+        bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
         return Mark(bits, user_id, value, at)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
@@ -72,7 +83,9 @@ class Recorder:
         user_id = self._user_id(user)
         if user_id is None:
             return None
-        return Mark(bits_of(_name(event_name), None, False, True), user_id, value, None)
+        return Mark(
+            bits_of(check_name(event_name), None, False, True), user_id, value, None
+        )
 
     def record(
         self, marks: list[Mark], system: Any = "default", use_pipeline: bool = True
@@ -93,6 +106,21 @@ class Recorder:
                     raise error
             else:
                 wire.queue_mark(client, mark)
+
+    def number_of(self, user: Any) -> int:
+        """Return the id for a user's key.
+
+        Raises:
+            BadMark: There is none.
+        """
+        return check_id(user, self.settings.max_id)
+
+    def register(self, events: Iterable[str]) -> None:
+        """Tell the catalogue of event names, if there is one, of new names."""
+        new = set(events) - self._registered
+        if new and self.catalogue is not None:
+            self.catalogue.register(new)
+            self._registered |= new
 
     def reject(self, error: Exception) -> None:
         """Log what was wrong with a mark in a request, once for each kind."""
@@ -126,13 +154,6 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
     )
-
-
-def _name(name: Any) -> str:
-    try:
-        return check_name(name)
-    except ValueError as error:
-        raise BadMark("bad event name", str(error)) from None
 
 
 def _hour(now: Any) -> int:

@@ -1,0 +1,221 @@
+"""Writing many marks at once: rows of users, events and times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from . import wire
+from .bits import Bits, bits_of
+from .errors import BadMark
+from .names import check_name
+from .timestamps import hour_in
+
+if TYPE_CHECKING:
+    from ..extension import BitmapistState
+    from .recorder import Recorder
+
+BATCH_SIZE = 100_000
+MOST_EXAMPLES = 1000
+
+# SETBITs in one round trip: enough to make the trip cheap, few enough that their
+# replies fit the buffers of the connection while all of them are being sent.
+_COMMANDS = 10_000
+
+Row = Sequence[Any]
+"""A user's id, an event's name, and a timestamp."""
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """One row that was left out."""
+
+    line: int
+    """Its line in the file, or its number in the rows given, from 1."""
+    reason: str
+    row: Row
+
+
+@dataclass
+class ImportSummary:
+    """What an import has done."""
+
+    rows: int = 0
+    """Rows read."""
+    written: int = 0
+    """Rows that are in Redis now."""
+    bits: int = 0
+    """Bits that were not set before; none when all rows had been imported already."""
+    events: int = 0
+    """Different events in the rows written."""
+    users: int = 0
+    """Different users in the rows written."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """How many rows were rejected, by kind of reason."""
+    examples: list[RejectedRow] = field(default_factory=list)
+    """The first rows rejected, at most 1000."""
+
+    @property
+    def rejected(self) -> int:
+        """Rows that were left out."""
+        return sum(self.reasons.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures in a form that goes into JSON."""
+        return {
+            "rows": self.rows,
+            "written": self.written,
+            "rejected": self.rejected,
+            "reasons": dict(self.reasons),
+            "bits": self.bits,
+            "events": self.events,
+            "users": self.users,
+        }
+
+
+def import_rows(
+    recorder_or_state: Recorder | BitmapistState,
+    rows: Iterable[tuple[int | str, str, datetime | date | str]],
+    *,
+    track_hourly: bool | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> ImportSummary:
+    """Write the events of *rows*.
+
+    Bits are only ever set, so that importing the same rows again changes nothing.
+    Rows that cannot be used are counted and left out.
+
+    Args:
+        recorder_or_state: The app's state, ``app.extensions["bitmapist"]``, or its
+            recorder.
+        rows: Users, events and timestamps.  Those without an offset are in UTC.
+        track_hourly: Write hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
+        batch_size: Rows that are gathered before they are written; they are all held
+            in memory.
+
+    Returns:
+        What has been done.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not take the rows.  Those of earlier
+            batches are written; import all of them again once it does.
+    """
+    importer = Importer(recorder_or_state, track_hourly=track_hourly)
+    numbered = enumerate(rows, start=1)
+    while importer.add(islice(numbered, batch_size)):
+        pass
+    return importer.summary
+
+
+class Importer:
+    """Writes rows batch by batch.
+
+    Args:
+        recorder_or_state: Whose events they are.
+        track_hourly: Write hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
+        on_reject: Told of each row that is left out.
+    """
+
+    def __init__(
+        self,
+        recorder_or_state: Recorder | BitmapistState,
+        *,
+        track_hourly: bool | None = None,
+        on_reject: Callable[[RejectedRow], None] | None = None,
+    ) -> None:
+        recorder: Any = getattr(recorder_or_state, "recorder", recorder_or_state)
+        self._recorder: Recorder = recorder
+        default = self._recorder.settings.track_hourly
+        self._hourly = default if track_hourly is None else track_hourly
+        self._on_reject = on_reject
+        self._events: set[str] = set()
+        self._users: set[int] = set()
+        self.summary = ImportSummary()
+
+    def add(self, rows: Iterable[tuple[int, Row]]) -> int:
+        """Write one batch of numbered rows and return how many were read."""
+        before = self.summary.rows
+        groups, written = self._group(rows)
+        self._write(groups)
+        summary = self.summary
+        summary.written += written
+        self._events.update(event for event, _ in groups)
+        self._users.update(*groups.values())
+        summary.events = len(self._events)
+        summary.users = len(self._users)
+        return summary.rows - before
+
+    def _group(
+        self, rows: Iterable[tuple[int, Row]]
+    ) -> tuple[dict[tuple[str, int], set[int]], int]:
+        """Return who did what in which hour, or day if hours are not kept."""
+        groups: dict[tuple[str, int], set[int]] = {}
+        number_of = self._recorder.number_of
+        step = 1 if self._hourly else 24
+        read = written = 0
+        for line, row in rows:
+            read += 1
+            try:
+                user, event, when = row
+                hour = hour_in(when)
+                group = event, hour - hour % step
+                users = groups.get(group)
+                number = number_of(user)
+                if users is None:
+                    check_name(event)
+                    groups[group] = users = set()
+                users.add(number)
+                written += 1
+            except (ValueError, TypeError) as error:
+                self._reject(line, row, error)
+        self.summary.rows += read
+        return groups, written
+
+    def _write(self, groups: dict[tuple[str, int], set[int]]) -> None:
+        users_of: dict[bytes, set[int]] = {}
+        for (event, hour), users in groups.items():
+            bits: Bits = bits_of(event, hour, self._hourly, False)
+            for head in bits.heads:
+                users_of.setdefault(head, set()).update(users)
+        tails = {user: wire.tail(user, 1) for user in set().union(*groups.values())}
+        client = self._recorder.shared_client
+        for command, count in _commands(users_of, tails):
+            replies = wire.send(client, command, count)
+            error = wire.first_error(replies)
+            if error is not None:
+                raise error
+            self.summary.bits += replies.count(0)
+        self._recorder.register(event for event, _ in groups)
+
+    def _reject(self, line: int, row: Row, error: Exception) -> None:
+        kind, reason = "bad row", str(error)
+        if isinstance(error, BadMark):
+            kind = error.kind
+        elif len(row) != 3:
+            reason = f"the row has {len(row)} of the 3 values that it needs"
+        rejected = RejectedRow(line, reason, row)
+        self.summary.reasons[kind] += 1
+        if len(self.summary.examples) < MOST_EXAMPLES:
+            self.summary.examples.append(rejected)
+        if self._on_reject:
+            self._on_reject(rejected)
+
+
+def _commands(
+    users_of: dict[bytes, set[int]], tails: dict[int, bytes]
+) -> Iterator[tuple[bytes, int]]:
+    """Yield SETBITs in packets, each with the number of commands in it."""
+    parts: list[bytes] = []
+    for head, users in users_of.items():
+        # The largest first: the bitmap gets its final length at once.
+        for user in sorted(users, reverse=True):
+            parts += (head, tails[user])
+            if len(parts) >= 2 * _COMMANDS:
+                yield b"".join(parts), len(parts) // 2
+                parts = []
+    if parts:
+        yield b"".join(parts), len(parts) // 2

@@ -1,0 +1,134 @@
+"""Reading rows of events from CSV files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, BinaryIO
+
+COLUMNS = ("user_id", "event", "timestamp")
+STDIN = "-"
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_DELIMITERS = ",;\t|"
+
+
+class UnreadableFile(ValueError):
+    """A file does not hold rows of events."""
+
+
+class CsvFile:
+    """The rows of one CSV file, or of a gzipped one, with a header.
+
+    Columns may stand in any order; others than the three needed are passed over.
+
+    Args:
+        path: The file; ``-`` for standard input.
+
+    Raises:
+        OSError: It cannot be opened.
+        UnreadableFile: Its header lacks a column, or it is no text.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._is_stdin = path == STDIN
+        self._raw: BinaryIO = (
+            sys.stdin.buffer if self._is_stdin else Path(path).open("rb")  # noqa: SIM115 - closed by close()
+        )
+        self.size: int | None = None
+        """Bytes in the file; None for standard input."""
+        self.damage: str | None = None
+        """Why reading ended before the end of the file, if it did."""
+        self._text: io.TextIOWrapper | None = None
+        try:
+            self.size = None if self._is_stdin else Path(path).stat().st_size
+            self._text = self._open_text()
+            self._reader, self._pick = _read_header(self._text)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> CsvFile:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; standard input stays open."""
+        if not self._is_stdin:
+            self._raw.close()
+        elif self._text is not None:
+            # A text wrapper closes what it wraps when it goes.
+            self._text.detach()
+            self._text = None
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that have been read, compressed ones if it is gzipped."""
+        return self._raw.tell() if self.size is not None else 0
+
+    def rows(self) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield each row's number of line and its user, event and timestamp.
+
+        A row that lacks one of them is yielded as it is.
+        """
+        reader, pick = self._reader, self._pick
+        header = 1
+        while True:
+            try:
+                for row in reader:
+                    try:
+                        yield reader.line_num + header, pick(row)
+                    except IndexError:
+                        if row:
+                            yield reader.line_num + header, row[:2]
+                return
+            except csv.Error as error:
+                # Only this line is lost; the reader goes on after it.
+                yield reader.line_num + header, (f"({error})",)
+            except (EOFError, OSError, zlib.error) as error:
+                self.damage = f"after line {reader.line_num + header}: {error}"
+                return
+
+    def _open_text(self) -> io.TextIOWrapper:
+        raw = self._raw
+        peekable = raw if hasattr(raw, "peek") else io.BufferedReader(raw)  # type: ignore[type-var]
+        stream: Any = peekable
+        if peekable.peek(2)[:2] == _GZIP_MAGIC:
+            stream = gzip.open(peekable)  # noqa: SIM115 - closed with the file
+        # Bytes that are not UTF-8 spoil their own row, not the whole file.
+        return io.TextIOWrapper(
+            stream, "utf-8-sig", errors="surrogateescape", newline=""
+        )
+
+
+def _read_header(text: IO[str]) -> tuple[Any, itemgetter[Any]]:
+    try:
+        line = text.readline()
+    except (EOFError, OSError, zlib.error) as error:
+        raise UnreadableFile(f"the file cannot be read: {error}") from None
+    delimiter = next((each for each in _DELIMITERS if each in line), ",")
+    header = next(csv.reader([line], delimiter=delimiter), [])
+    names = [name.strip().lower() for name in header]
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        found = ", ".join(names)[:200].encode("ascii", "backslashreplace").decode()
+        raise UnreadableFile(
+            f"the first line lacks {', '.join(missing)}: a header is needed with "
+            f"{', '.join(COLUMNS)}; found: {found or 'nothing'}"
+        )
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
+    return reader, itemgetter(*(names.index(name) for name in COLUMNS))
