@@ -1,0 +1,101 @@
+"""Metadata of the package; the settings of its tools are in pyproject.toml."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Command, find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "flask_bitmapist" / "_version.py").read_text()
+).group(1)
+
+ADMIN = ["Flask-Admin>=2.0"]
+MEMORY = ["fakeredis>=2.26"]
+LOGIN = ["Flask-Login>=0.6.3"]
+SQLALCHEMY = ["SQLAlchemy>=2.0", "Flask-SQLAlchemy>=3.1"]
+BABEL = ["Flask-Babel>=4.0"]
+CLI = ["rich>=13.0"]
+DEMO = [*ADMIN, *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
+
+
+class RunTests(Command):
+    """``python setup.py test``: the same suite as ``make test``."""
+
+    description = "run the test suite with pytest"
+    user_options = []
+
+    def initialize_options(self):
+        """Nothing to initialize."""
+
+    def finalize_options(self):
+        """Nothing to finalize."""
+
+    def run(self):
+        """Run pytest in a process of its own, and end as it ends."""
+        raise SystemExit(subprocess.call([sys.executable, "-m", "pytest"], cwd=HERE))
+
+
+setup(
+    name="Flask-Bitmapist",
+    version=VERSION,
+    description="A Flask app that knows its users' behaviour: exact, real-time "
+    "analytics on Redis bitmaps",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["flask_bitmapist", "flask_bitmapist.*"]),
+    include_package_data=True,
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=[
+        "Flask>=3.0",
+        "bitmapist>=3.113",
+        "redis>=5.0",
+        "WTForms>=3.1",
+        "numpy>=2.0",
+    ],
+    extras_require={
+        "admin": ADMIN,
+        "memory": MEMORY,
+        "login": LOGIN,
+        "sqlalchemy": SQLALCHEMY,
+        "babel": BABEL,
+        "cli": CLI,
+        "dataframe": ["pandas>=2.2"],
+        "async": ["Flask[async]"],
+        "demo": DEMO,
+        "test": [
+            *DEMO,
+            "Flask[async]",
+            "pandas>=2.2",
+            "hypothesis>=6.100",
+            "playwright>=1.45",
+            "pytest>=8.2",
+            "pytest-randomly>=3.15",
+            "pytest-xdist>=3.6",
+            "coverage>=7.5",
+        ],
+        "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo"],
+        "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
+    },
+    cmdclass={"test": RunTests},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Web Environment",
+        "Framework :: Flask",
+        "Intended Audience :: Developers",
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: Dynamic Content",
+        "Topic :: Internet :: Log Analysis",
+        "Typing :: Typed",
+    ],
+)

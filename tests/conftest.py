@@ -1,0 +1,124 @@
+"""Fixtures for all tests: a real redis-server, apps on it, and a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from werkzeug.serving import make_server
+
+from flask_bitmapist import FlaskBitmapist
+
+from .servers import RedisProcess, test_server
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a real server; each worker of pytest-xdist has its own."""
+    with test_server() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty database."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of the empty database."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def redis_process() -> Iterator[RedisProcess]:
+    """A server of the test's own, to be killed, paused and restarted."""
+    with RedisProcess() as server:
+        yield server
+
+
+@pytest.fixture
+def make_app(redis_url: str) -> Callable[..., Flask]:
+    """Make apps on the empty database, with the given settings."""
+
+    def make(**settings: Any) -> Flask:
+        app = Flask("tracked")
+        app.config.update(
+            {
+                "TESTING": True,
+                "SECRET_KEY": "for the tests",
+                "BITMAPIST_REDIS_URL": redis_url,
+                **settings,
+            }
+        )
+        FlaskBitmapist(app)
+        return app
+
+    return make
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An app on the empty database."""
+    return make_app()
+
+
+@pytest.fixture
+def live_server() -> Iterator[Callable[[Flask], str]]:
+    """Serve apps over HTTP: call it with an app, get the address."""
+    running = []
+
+    def serve(app: Flask) -> str:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+# Not for the whole session: while Playwright runs, so does an event loop in this
+# thread, in which async views cannot be tested.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser, driven by Playwright's synchronous interface."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        missing = f"no browser on PATH (looked for {', '.join(BROWSERS)})"
+        if os.environ.get("BITMAPIST_REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=executable,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-sync",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--no-first-run",
+            ],
+        )
+        yield running
+        running.close()

