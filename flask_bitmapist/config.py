@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from .store.connect import check_url
 
@@ -42,6 +42,22 @@ def _between(least: int, most: int) -> Check:
 
 def _not_empty(value: Any) -> str | None:
     return None if value else "it must not be empty"
+
+
+def _url_prefix(value: Any) -> str | None:
+    if value.startswith("/") and not value.endswith("/") and "<" not in value:
+        return None
+    return "it must begin with a slash and not end with one, as in '/analytics'"
+
+
+def _user_url(value: Any) -> str | None:
+    if callable(value) or not value:
+        return None
+    try:
+        value.format(id=1)
+    except (LookupError, ValueError, AttributeError):
+        return "in it {id} stands for the user's id, as in '/users/{id}'"
+    return None
 
 
 def setting(
@@ -162,6 +178,24 @@ class Settings:
     max_columns: int = setting(
         400, "Most columns that a page may ask for.", _between(1, 10_000)
     )
+    url_prefix: str = setting(
+        "/bitmapist", "Where the standalone pages are.", _url_prefix
+    )
+    csp_nonce: Callable[..., Any] | None = setting(
+        None,
+        "Called without arguments for the nonce that script and style tags of the "
+        "standalone pages carry.  (Flask-Admin has its own csp_nonce_generator.)",
+    )
+    user_url: str | Callable[..., Any] = setting(
+        "",
+        "The app's own page of a user: a URL in which {id} stands for the id, or "
+        "something that is called with the id and returns the URL, or None.",
+        _user_url,
+    )
+    user_name: Callable[..., Any] | None = setting(
+        None,
+        "Called with a list of ids; returns a mapping from ids to the names to show.",
+    )
 
 
 class ConfigError(ValueError):
@@ -200,12 +234,13 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 
 def _checked(name: str, value: Any, each: Any) -> Any:
-    expected = _type_of(each)
-    if isinstance(value, int) and not isinstance(value, bool) and expected is float:
+    allowed = str(each.type).split(" | ")
+    if type(value) is int and allowed == ["float"]:
         value = float(value)
-    if type(value) is not expected:
+    if not any(_TYPES[word].fits(value) for word in allowed):
+        expected = " or ".join(_TYPES[word].called for word in allowed)
         raise ConfigError(
-            f"{name} must be {_TYPE_NAMES[expected]}, not {type(value).__name__}"
+            f"{name} must be {expected}, not {type(value).__name__}"
             + ("" if each.metadata["secret"] else f": {value!r}")
         )
     check: Check | None = each.metadata["check"]
@@ -216,13 +251,17 @@ def _checked(name: str, value: Any, each: Any) -> Any:
     return value
 
 
-_TYPE_NAMES = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
+class _Type(NamedTuple):
+    called: str
+    fits: Callable[[Any], bool]
+
+
+_TYPES = {
+    "bool": _Type("True or False", lambda value: type(value) is bool),
+    "int": _Type("a whole number", lambda value: type(value) is int),
+    "float": _Type("a number", lambda value: type(value) is float),
+    "str": _Type("a string", lambda value: type(value) is str),
+    "None": _Type("None", lambda value: value is None),
+    "Callable[..., Any]": _Type("a callable", callable),
 }
-
-
-def _type_of(each: Any) -> type:
-    return {"bool": bool, "int": int, "float": float, "str": str}[str(each.type)]
+"""By the words of a setting's annotation: its name for people, and a check."""
