@@ -194,7 +194,7 @@ class Settings:
     )
     user_name: Callable[..., Any] | None = setting(
         None,
-        "Called with a list of ids; returns a mapping from ids to the names to show.",
+        "Called with a user's id; returns the name to show for it, or None.",
     )
 
 
