@@ -33,6 +33,8 @@ class BitmapistState:
     settings: configuration.Settings
     systems: dict[str, Redis]
     """The app's connections for marks, by the names under which they serve."""
+    read_client: Redis
+    """The connection for questions."""
     recorder: Recorder
     query: Query
     catalogue: Catalogue
@@ -199,6 +201,7 @@ def _create_state(
         app=app,
         settings=settings,
         systems=names,
+        read_client=marks,
         recorder=Recorder(settings, marks, app),
         query=Query(BitmapReader(marks), catalogue.names, named),
         catalogue=catalogue,
@@ -212,7 +215,7 @@ def _register(app: Flask, settings: configuration.Settings) -> None:
 
     app.cli.add_command(bitmapist_cli)
     if not settings.disable_blueprint:
-        app.register_blueprint(create_blueprint())
+        app.register_blueprint(create_blueprint(settings.url_prefix))
 
 
 def _add_tabs(state: BitmapistState, admin: Admin) -> None:
