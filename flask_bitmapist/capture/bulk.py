@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .bits import Bits, bits_of
-from .errors import BadMark
+from .errors import BadMarkError
 from .names import check_name
 from .timestamps import hour_in
 
@@ -133,7 +133,7 @@ class Importer:
         self._hourly = default if track_hourly is None else track_hourly
         self._on_reject = on_reject
         self._events: set[str] = set()
-        self._users: set[int] = set()
+        self._users: set[int | str] = set()
         self.summary = ImportSummary()
 
     def add(self, rows: Iterable[tuple[int, Row]]) -> int:
@@ -151,10 +151,10 @@ class Importer:
 
     def _group(
         self, rows: Iterable[tuple[int, Row]]
-    ) -> tuple[dict[tuple[str, int], set[int]], int]:
+    ) -> tuple[dict[tuple[str, int], set[int | str]], int]:
         """Return who did what in which hour, or day if hours are not kept."""
-        groups: dict[tuple[str, int], set[int]] = {}
-        number_of = self._recorder.number_of
+        groups: dict[tuple[str, int], set[int | str]] = {}
+        key_of = self._recorder.key_of
         step = 1 if self._hourly else 24
         read = written = 0
         for line, row in rows:
@@ -164,24 +164,25 @@ class Importer:
                 hour = hour_in(when)
                 group = event, hour - hour % step
                 users = groups.get(group)
-                number = number_of(user)
+                key = key_of(user)
                 if users is None:
                     check_name(event)
                     groups[group] = users = set()
-                users.add(number)
+                users.add(key)
                 written += 1
             except (ValueError, TypeError) as error:
                 self._reject(line, row, error)
         self.summary.rows += read
         return groups, written
 
-    def _write(self, groups: dict[tuple[str, int], set[int]]) -> None:
-        users_of: dict[bytes, set[int]] = {}
+    def _write(self, groups: dict[tuple[str, int], set[int | str]]) -> None:
+        ids = self._recorder.ids_of(set().union(*groups.values()))
+        users_of: dict[bytes, set[int | str]] = {}
         for (event, hour), users in groups.items():
             bits: Bits = bits_of(event, hour, self._hourly, False)
             for head in bits.heads:
                 users_of.setdefault(head, set()).update(users)
-        tails = {user: wire.tail(user, 1) for user in set().union(*groups.values())}
+        tails = {key: wire.tail(number, 1) for key, number in ids.items()}
         client = self._recorder.shared_client
         for command, count in _commands(users_of, tails):
             replies = wire.send(client, command, count)
@@ -193,7 +194,7 @@ class Importer:
 
     def _reject(self, line: int, row: Row, error: Exception) -> None:
         kind, reason = "bad row", str(error)
-        if isinstance(error, BadMark):
+        if isinstance(error, BadMarkError):
             kind = error.kind
         elif len(row) != 3:
             reason = f"the row has {len(row)} of the 3 values that it needs"
@@ -206,7 +207,7 @@ class Importer:
 
 
 def _commands(
-    users_of: dict[bytes, set[int]], tails: dict[int, bytes]
+    users_of: dict[bytes, set[int | str]], tails: dict[int | str, bytes]
 ) -> Iterator[tuple[bytes, int]]:
     """Yield SETBITs in packets, each with the number of commands in it."""
     parts: list[bytes] = []

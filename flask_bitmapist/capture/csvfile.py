@@ -20,7 +20,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
 
 
-class UnreadableFile(ValueError):
+class UnreadableFileError(ValueError):
     """A file does not hold rows of events."""
 
 
@@ -34,7 +34,7 @@ class CsvFile:
 
     Raises:
         OSError: It cannot be opened.
-        UnreadableFile: Its header lacks a column, or it is no text.
+        UnreadableFileError: Its header lacks a column, or it is no text.
     """
 
     def __init__(self, path: str) -> None:
@@ -55,7 +55,7 @@ class CsvFile:
             self.close()
             raise
 
-    def __enter__(self) -> CsvFile:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> CsvFile:
         return self
 
     def __exit__(
@@ -119,14 +119,14 @@ def _read_header(text: IO[str]) -> tuple[Any, itemgetter[Any]]:
     try:
         line = text.readline()
     except (EOFError, OSError, zlib.error) as error:
-        raise UnreadableFile(f"the file cannot be read: {error}") from None
+        raise UnreadableFileError(f"the file cannot be read: {error}") from None
     delimiter = next((each for each in _DELIMITERS if each in line), ",")
     header = next(csv.reader([line], delimiter=delimiter), [])
     names = [name.strip().lower() for name in header]
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         found = ", ".join(names)[:200].encode("ascii", "backslashreplace").decode()
-        raise UnreadableFile(
+        raise UnreadableFileError(
             f"the first line lacks {', '.join(missing)}: a header is needed with "
             f"{', '.join(COLUMNS)}; found: {found or 'nothing'}"
         )

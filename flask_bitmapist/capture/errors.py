@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class BadMark(ValueError):
+class BadMarkError(ValueError):
     """A mark cannot be made of what was given.
 
     Args:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
 import bitmapist
+from flask import has_request_context
 
 from ..config import Settings
 from ..store import systems
 from .bits import Mark
+from .errors import BadMarkError
 from .recorder import Recorder
 
 
@@ -36,7 +40,8 @@ def mark_event(
             *system* to execute that yourself.
 
     Raises:
-        ValueError: The name, the id or the time cannot be used.
+        ValueError: The name, the id or the time cannot be used; in a request this
+            is logged instead.
 
     Example:
         >>> mark_event("song:played", 123)
@@ -70,7 +75,8 @@ def unmark_event(
         use_pipeline: As in :func:`mark_event`.
 
     Raises:
-        ValueError: The name, the id or the time cannot be used.
+        ValueError: The name, the id or the time cannot be used; in a request this
+            is logged instead.
     """
     _mark(
         event_name, uuid, system, now, track_hourly, track_unique, use_pipeline, value=0
@@ -86,7 +92,8 @@ def mark_unique(event_name: str, uuid: Any, system: Any = "default") -> None:
         system: Name of a Redis system, or a redis-py client or pipeline.
 
     Raises:
-        ValueError: The name or the id cannot be used.
+        ValueError: The name or the id cannot be used; in a request this is logged
+            instead.
     """
     _flag(event_name, uuid, system, value=1)
 
@@ -100,7 +107,8 @@ def unmark_unique(event_name: str, uuid: Any, system: Any = "default") -> None:
         system: Name of a Redis system, or a redis-py client or pipeline.
 
     Raises:
-        ValueError: The name or the id cannot be used.
+        ValueError: The name or the id cannot be used; in a request this is logged
+            instead.
     """
     _flag(event_name, uuid, system, value=0)
 
@@ -114,9 +122,14 @@ def recorder_for(system: Any) -> Recorder:
     state = systems.current_state()
     if state is not None:
         return state.recorder
-    client = systems.resolve(system)
-    # The host's own bitmapist, with its own switches and its own connections.
-    return Recorder(Settings(track_hourly=bool(bitmapist.TRACK_HOURLY)), client)
+    systems.resolve(system)
+    return _without_app(bool(bitmapist.TRACK_HOURLY))
+
+
+@functools.lru_cache
+def _without_app(track_hourly: bool) -> Recorder:
+    """Return a recorder for the host's own connections, as bitmapist would use them."""
+    return Recorder(Settings(track_hourly=track_hourly, on_error="raise"), None)
 
 
 def _mark(
@@ -131,18 +144,28 @@ def _mark(
     value: int,
 ) -> None:
     recorder = recorder_for(system)
-    mark = recorder.mark(event_name, uuid, now, track_hourly, track_unique, value)
-    _record(recorder, mark, system, use_pipeline)
+    mark = _made(
+        recorder,
+        lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
+    )
+    if mark is not None:
+        recorder.record([mark], system, use_pipeline)
 
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     recorder = recorder_for(system)
-    # bitmapist puts a flag straight on a pipeline that is passed in.
-    _record(recorder, recorder.flag(event_name, uuid, value), system, False)
-
-
-def _record(
-    recorder: Recorder, mark: Mark | None, system: Any, use_pipeline: bool
-) -> None:
+    mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
-        recorder.record([mark], system, use_pipeline)
+        # bitmapist puts a flag straight on a pipeline that is passed in.
+        recorder.record([mark], system, use_pipeline=False)
+
+
+def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:
+    try:
+        return make()
+    except BadMarkError as error:
+        if not has_request_context():
+            raise
+        # A bad id must not take a request down; it is logged and counted.
+        recorder.reports.rejected(error)
+        return None

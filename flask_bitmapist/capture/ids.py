@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.local import LocalProxy
 
 from ..config import LARGEST_ID
-from .errors import BadMark
+from .errors import BadMarkError
 
 _MOST_DIGITS = 30
 
@@ -39,14 +39,16 @@ def check_id(key: Any, largest: int = LARGEST_ID) -> int:
         largest: The largest id allowed.
 
     Raises:
-        BadMark: It is none, or out of bounds.
+        BadMarkError: It is none, or out of bounds.
     """
     if type(key) is not int:
         key = _whole_number(key)
     if key < 0:
-        raise BadMark("negative id", f"a user id must not be negative: {_show(key)}")
+        raise BadMarkError(
+            "negative id", f"a user id must not be negative: {_show(key)}"
+        )
     if key > largest:
-        raise BadMark(
+        raise BadMarkError(
             "id too large",
             f"the user id {_show(key)} is above BITMAPIST_MAX_ID ({largest}); "
             "a bitmap is as long as its largest id, so use smaller ids, or "
@@ -67,7 +69,7 @@ def _whole_number(key: Any) -> int:
             return operator.index(key)
         except TypeError:
             pass
-    raise BadMark(
+    raise BadMarkError(
         "id not a number",
         f"a user id is a whole number, not {_show(key)} ({type(key).__name__}); "
         "for keys of another kind switch on BITMAPIST_ID_MAP",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .errors import BadMark
+from .errors import BadMarkError
 
 MAX_BYTES = 1024
 
@@ -18,7 +18,7 @@ def check_name(name: object) -> str:
     """Return *name* if an event may be marked under it.
 
     Raises:
-        BadMark: It may not, for the reason that the message gives.
+        BadMarkError: It may not, for the reason that the message gives.
     """
     if not isinstance(name, str):
         raise _bad(f"an event's name is a string, not {type(name).__name__}")
@@ -51,5 +51,5 @@ def _checked(name: str) -> str:
     return name
 
 
-def _bad(message: str) -> BadMark:
-    return BadMark("bad event name", message)
+def _bad(message: str) -> BadMarkError:
+    return BadMarkError("bad event name", message)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
-from .errors import BadMark
+from .errors import BadMarkError
 from .events import recorder_for
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class PlannedMark:
             event = self._event(arguments)
             user = self._user(arguments)
             now = self._now(arguments)
-        except Exception as error:  # noqa: BLE001 - the app's own code, any error
-            recorder.reject(error)
+        except Exception as error:
+            recorder.reports.rejected(error)
             return None
         try:
             return recorder.mark(event, user, now, self.track_hourly, self.track_unique)
-        except BadMark as error:
-            recorder.reject(error)
+        except BadMarkError as error:
+            recorder.reports.rejected(error)
             return None
 
 

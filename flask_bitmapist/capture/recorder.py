@@ -1,58 +1,95 @@
-"""Writing the marks of one app to Redis."""
+"""The marks of one app: making them, and handing them on to Redis."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import bitmapist
 from redis.client import Pipeline
 
 from ..analysis.periods import to_utc
 from ..store import systems
+from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from . import wire
 from .bits import Mark, bits_of, current_hour, hour_of
-from .errors import BadMark
+from .delivery import Delivery
+from .errors import BadMarkError
+from .idmap import IdMap
 from .ids import check_id, user_key
 from .names import check_name
-
-logger = logging.getLogger("flask_bitmapist")
+from .outbox import Outbox
+from .reports import Reports
+from .spool import Spool
 
 if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
     from ..config import Settings
+    from .counters import Counters
 
-
-class Catalogue(Protocol):
-    """Where the names of events are kept."""
-
-    def register(self, names: Iterable[str]) -> object:
-        """Keep *names*."""
+MOST_OUTBOXES = 64
 
 
 class Recorder:
-    """Writes the marks of one app.
+    """Makes and writes the marks of one app.
 
     Args:
         settings: The app's settings.
-        client: The app's client for everything that is not a mark.
-        app: The app; None outside of any.
+        client: The app's client for everything that is not a mark; None without an
+            app, where each mark names its own.
+        app: The app, as sender of the signals.
     """
 
     def __init__(
-        self, settings: Settings, client: Redis, app: Flask | None = None
+        self, settings: Settings, client: Redis | None, app: Flask | None = None
     ) -> None:
         self.settings = settings
+        self.reports = Reports(app)
         self.shared_client = client
-        self.catalogue: Catalogue | None = None
-        self._registered: set[str] = set()
-        self._told: set[str] = set()
-        self.client = _client_for_marks(settings, client)
+        self._lock = threading.Lock()
+        self._outboxes: dict[Any, Outbox] = {}
+        self._own: Outbox | None = None
+        self.id_map: IdMap | None = None
+        # An id needs a bitmap of one byte for each eight.
+        self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
+        if client is not None:
+            self._catalogue = Catalogue(client, client)
+            self.id_map = IdMap(client) if settings.id_map else None
+            self._own = self._open_outbox(client)
+
+    @property
+    def counters(self) -> Counters:
+        """How many marks were made, and what became of them."""
+        return self.reports.counters
+
+    @property
+    def waiting(self) -> int:
+        """Marks of this process that wait for Redis."""
+        return sum(each.waiting for each in self._all_outboxes())
+
+    def status(self) -> dict[str, Any]:
+        """Return how writing goes, in a form that goes into JSON.
+
+        Returns:
+            ``mode`` and ``on_error`` as set; ``waiting``, the marks that wait;
+            ``failing_for``, the seconds since Redis began to fail, or 0; ``error``,
+            its latest error, or None; and ``counters``.
+        """
+        own = self._own
+        error = own.error if own is not None else None
+        return {
+            "mode": self.settings.mark_mode,
+            "on_error": self.settings.on_error,
+            "waiting": self.waiting,
+            "failing_for": round(own.failing_for, 3) if own is not None else 0.0,
+            "error": None if error is None else f"{type(error).__name__}: {error}",
+            "counters": self.counters.to_dict(),
+        }
 
     def mark(
         self,
@@ -66,102 +103,178 @@ class Recorder:
         """Return the mark of an event, or None if *user* is nobody.
 
         Raises:
-            BadMark: The id, the time or the name cannot be used.
+            BadMarkError: The id, the time or the name cannot be used.
         """
-        user_id = self._user_id(user)
-        if user_id is None:
+        number = self._number_of(user)
+        if number is None:
             return None
         hourly = self.settings.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, user_id, value, at)
+        return Mark(bits, number, value, at)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
-        user_id = self._user_id(user)
-        if user_id is None:
+        number = self._number_of(user)
+        if number is None:
             return None
-        return Mark(
-            bits_of(check_name(event_name), None, False, True), user_id, value, None
-        )
+        bits = bits_of(check_name(event_name), None, False, True)
+        return Mark(bits, number, value, None)
 
     def record(
-        self, marks: list[Mark], system: Any = "default", use_pipeline: bool = True
+        self, marks: Sequence[Mark], system: Any = "default", use_pipeline: bool = True
     ) -> None:
-        """Write *marks*.
+        """Write *marks*, or keep them until they can be written.
 
         Args:
             marks: What to write.
             system: A system's name, or a redis-py client or pipeline.
             use_pipeline: Write all in one round trip; without it each bit goes by
                 itself, and stays unsent on a pipeline given as *system*.
-        """
-        client = self._client(system)
-        for mark in marks:
-            if use_pipeline:
-                error = wire.first_error(wire.send_mark(client, mark))
-                if error is not None:
-                    raise error
-            else:
-                wire.queue_mark(client, mark)
-
-    def number_of(self, user: Any) -> int:
-        """Return the id for a user's key.
 
         Raises:
-            BadMark: There is none.
+            redis.exceptions.RedisError: They cannot be written, and
+                ``BITMAPIST_ON_ERROR`` is ``"raise"``.
         """
+        outbox = self._own_outbox(system)
+        if outbox is None:
+            client = systems.resolve(system)
+            if isinstance(client, Pipeline) and not use_pipeline:
+                self._queue(client, marks)
+                return
+            outbox = self._outbox_for(client)
+        outbox.put(marks, use_pipeline)
+
+    def flush(self) -> bool:
+        """Write all marks that wait, now.
+
+        Returns:
+            Whether everything is written.
+        """
+        unwritten = [each for each in self._all_outboxes() if not each.flush()]
+        return not unwritten
+
+    def key_of(self, user: Any) -> int | str:
+        """Return what a row of an import is marked under, see :meth:`ids_of`.
+
+        Raises:
+            BadMarkError: It cannot be used.
+        """
+        if self.id_map is not None:
+            return _text(user)
         return check_id(user, self.settings.max_id)
 
+    def ids_of(self, keys: Iterable[int | str]) -> dict[Any, int]:
+        """Return the id for each of *keys*."""
+        if self.id_map is not None:
+            return dict(self.id_map.ids(str(key) for key in keys))
+        return {key: int(key) for key in keys}
+
     def register(self, events: Iterable[str]) -> None:
-        """Tell the catalogue of event names, if there is one, of new names."""
-        new = set(events) - self._registered
-        if new and self.catalogue is not None:
-            self.catalogue.register(new)
-            self._registered |= new
+        """Make the names of events known to the catalogue."""
+        self._catalogue.register(events)
 
-    def reject(self, error: Exception) -> None:
-        """Log what was wrong with a mark in a request, once for each kind."""
-        kind = error.kind if isinstance(error, BadMark) else type(error).__name__
-        if kind not in self._told:
-            self._told.add(kind)
-            logger.warning(
-                "a mark is left out: %s; further ones like it (%s) are counted only",
-                error,
-                kind,
-            )
-
-    def _client(self, system: Any) -> Redis | Pipeline:
-        state = systems.current_state()
-        own = state.systems if state is not None and state.recorder is self else {}
-        if isinstance(system, str) and system in own:
-            return self.client
-        return systems.resolve(system)
-
-    def _user_id(self, user: Any) -> int | None:
+    def _number_of(self, user: Any) -> int | str | None:
         key = user_key(user)
-        return None if key is None else check_id(key, self.settings.max_id)
+        if key is None:
+            self.counters.add(anonymous=1)
+            return None
+        if self.id_map is not None:
+            return _text(key)
+        number = check_id(key, self.settings.max_id)
+        if number > self._warn_above:
+            self.reports.once(
+                "large id",
+                "the user id %d makes Redis allocate %d bytes for each bitmap, which "
+                "is more than BITMAPIST_WARN_BYTES; smaller ids, or "
+                "BITMAPIST_ID_MAP, avoid that",
+                number,
+                number // 8 + 1,
+            )
+        return number
+
+    def _queue(self, pipeline: Pipeline, marks: Sequence[Mark]) -> None:
+        ids = self.ids_of(mark.user for mark in marks)
+        for mark in marks:
+            wire.queue_mark(pipeline, mark, ids[mark.user])
+
+    def _own_outbox(self, system: Any) -> Outbox | None:
+        if self._own is None:
+            return None
+        if isinstance(system, str):
+            is_own = system in (systems.DEFAULT_SYSTEM, self.settings.redis_system)
+        else:
+            is_own = system is self.shared_client
+        return self._own if is_own else None
+
+    def _outbox_for(self, client: Redis) -> Outbox:
+        pool = client.connection_pool
+        outbox = self._outboxes.get(pool)
+        if outbox is None:
+            with self._lock:
+                if len(self._outboxes) >= MOST_OUTBOXES:
+                    self._close_idle_outboxes()
+                outbox = self._outboxes.setdefault(
+                    pool, Outbox(Delivery(client), self.settings, self.reports)
+                )
+        return outbox
+
+    def _close_idle_outboxes(self) -> None:
+        # An app that opens a client for each request must not fill the memory.
+        busy = {pool: each for pool, each in self._outboxes.items() if each.waiting}
+        self._outboxes = busy
+
+    def _all_outboxes(self) -> list[Outbox]:
+        with self._lock:
+            others = list(self._outboxes.values())
+        return others if self._own is None else [self._own, *others]
+
+    def _open_outbox(self, client: Redis) -> Outbox:
+        settings = self.settings
+        spool = Spool(settings.spool_file) if settings.spool_file else None
+        marks = _client_for_marks(settings, client)
+        id_map = IdMap(marks) if settings.id_map else None
+        return Outbox(Delivery(marks, id_map), settings, self.reports, spool)
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
     """Return a client of its own for marks, which wait less than questions do."""
     if settings.redis_url.startswith("memory://"):
         return client
-    return open_client(
+    own = open_client(
         settings.redis_url,
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
     )
+    # No introduction on a new connection: each round trip may take the timeout.
+    own.connection_pool.connection_kwargs.update(lib_name=None, lib_version=None)
+    return own
+
+
+def _text(key: Any) -> str:
+    """Return a user's key as the id map has it; equal to what comes from get_id()."""
+    if isinstance(key, bytes):
+        key = key.decode("utf-8", "backslashreplace")
+    text = str(key)
+    if not text or len(text) > 1024:
+        raise BadMarkError("bad key", "a user's key has 1 to 1024 characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadMarkError(
+            "bad key", f"the key {text[:40]!r} is not valid Unicode"
+        ) from None
+    return text
 
 
 def _hour(now: Any) -> int:
     if not isinstance(now, date):
-        raise BadMark(
+        raise BadMarkError(
             "bad time", f"now is a datetime or None, not {type(now).__name__}"
         )
     try:
         return hour_of(now)
     except OverflowError:
-        raise BadMark("bad time", f"{now} lies outside the calendar") from None
+        raise BadMarkError("bad time", f"{now} lies outside the calendar") from None

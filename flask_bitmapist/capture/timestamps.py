@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from ..analysis.periods import to_utc
 from .bits import hour_of
-from .errors import BadMark
+from .errors import BadMarkError
 
 # What datetime.fromisoformat takes depends on the version of Python: 3.10 knows no
 # "Z" and no fraction of other than three or six digits.
@@ -27,7 +27,7 @@ def hour_in(when: str | datetime | date) -> int:
             offset it is in UTC.
 
     Raises:
-        BadMark: It is none, or lies outside the calendar.
+        BadMarkError: It is none, or lies outside the calendar.
     """
     try:
         moment = _parse(when) if isinstance(when, str) else when
@@ -60,5 +60,5 @@ def _parse(text: str) -> datetime:
     return to_utc(moment.replace(tzinfo=zone_info))
 
 
-def _bad(message: str) -> BadMark:
-    return BadMark("bad timestamp", message)
+def _bad(message: str) -> BadMarkError:
+    return BadMarkError("bad timestamp", message)

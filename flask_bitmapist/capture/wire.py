@@ -51,17 +51,17 @@ def send(client: Any, command: bytes, replies: int) -> list[Reply]:
         pool.release(connection)
 
 
-def send_mark(client: Any, mark: Mark) -> list[Reply]:
-    """Write the bits of one mark in one round trip."""
+def send_mark(client: Any, mark: Mark, user: int | str) -> list[Reply]:
+    """Write the bits of one mark, of the user with the id *user*, at once."""
     heads = mark.bits.heads
-    end = tail(int(mark.user), mark.value)
+    end = tail(int(user), mark.value)
     return send(client, end.join(heads) + end, len(heads))
 
 
-def queue_mark(pipeline: Any, mark: Mark) -> None:
-    """Put the bits of a mark on somebody else's pipeline, or write them singly."""
+def queue_mark(pipeline: Any, mark: Mark, user: int) -> None:
+    """Put the bits of a mark on somebody else's pipeline, which they will execute."""
     for key in mark.bits.keys:
-        pipeline.setbit(key, int(mark.user), mark.value)
+        pipeline.setbit(key, user, mark.value)
 
 
 def first_error(replies: Iterable[Reply]) -> ResponseError | None:

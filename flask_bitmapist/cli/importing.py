@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
 from ..capture.bulk import BATCH_SIZE, Importer, ImportSummary, RejectedRow
-from ..capture.csvfile import COLUMNS, CsvFile, UnreadableFile
+from ..capture.csvfile import COLUMNS, CsvFile, UnreadableFileError
 from ..store.systems import current_state
 
 SHOWN = 20
@@ -47,7 +47,7 @@ def import_command(file: str, hourly: bool | None, rejects: IO[str] | None) -> N
     with ExitStack() as stack:
         try:
             source = stack.enter_context(CsvFile(file))
-        except (OSError, UnreadableFile) as error:
+        except (OSError, UnreadableFileError) as error:
             raise click.ClickException(f"{file} cannot be read: {error}") from None
         importer = Importer(
             state, track_hourly=hourly, on_reject=_reject_writer(rejects)

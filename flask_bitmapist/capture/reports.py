@@ -1,0 +1,146 @@
+"""Telling what becomes of marks: to the counters, to signals and to the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from . import signals
+from .bits import Mark, moment_of
+from .counters import Counters
+from .errors import BadMarkError
+
+if TYPE_CHECKING:
+    from .delivery import Refused
+
+# A message of the same kind is not logged again for so many seconds.
+QUIET_SECONDS = 60.0
+
+logger = logging.getLogger("flask_bitmapist")
+
+
+class Reports:
+    """What is told of the marks of one app.
+
+    Args:
+        sender: The app, as sender of the signals.
+    """
+
+    def __init__(self, sender: Any = None) -> None:
+        self.counters = Counters()
+        self._sender = sender
+        self._told: set[str] = set()
+        self._logged: dict[str, float] = {}
+
+    def written(self, marks: Sequence[Mark], refused: Sequence[Refused]) -> None:
+        """Marks were sent: all but the refused ones are in Redis."""
+        taken = len(marks) - len(refused)
+        self.counters.add(marked=len(marks), written=taken)
+        if signals.event_marked.receivers:
+            lost = {id(each.mark) for each in refused}
+            self._announce([mark for mark in marks if id(mark) not in lost])
+        self._refused(refused)
+
+    def flushed(self, count: int, refused: Sequence[Refused]) -> None:
+        """Marks that had waited were sent."""
+        taken = count - len(refused)
+        self.counters.add(written=taken, flushed=taken)
+        signals.tell(signals.events_flushed, self._sender, count=taken)
+        self._refused(refused)
+
+    def recovered(self, count: int, refused: Sequence[Refused]) -> None:
+        """Marks of an ended process were sent."""
+        taken = count - len(refused)
+        self.counters.add(recovered=taken)
+        signals.tell(signals.events_flushed, self._sender, count=taken)
+        self._refused(refused)
+
+    def kept(self, marks: Sequence[Mark], merged: int, full: Sequence[Mark]) -> None:
+        """Marks wait for Redis; there was no room for the *full* ones."""
+        self.counters.add(
+            marked=len(marks) + merged + len(full), buffered=len(marks), merged=merged
+        )
+        if signals.event_marked.receivers:
+            self._announce(marks)
+        if full:
+            self.lost(full, "full")
+            self.log(
+                logging.ERROR,
+                "full",
+                "marks are lost: the buffer (BITMAPIST_BUFFER_SIZE) is full; "
+                "%d are lost so far",
+                self.counters.dropped,
+            )
+
+    def lost(self, marks: Sequence[Mark], reason: str) -> None:
+        """Marks are gone; they were counted as marked before."""
+        self.counters.add(dropped=len(marks))
+        if signals.event_dropped.receivers:
+            for mark in marks:
+                signals.tell(
+                    signals.event_dropped, self._sender, **_values(mark), reason=reason
+                )
+
+    def rejected(self, error: Exception) -> None:
+        """What was given for a mark makes none; told once for each kind of error."""
+        self.counters.add(rejected=1)
+        kind = error.kind if isinstance(error, BadMarkError) else type(error).__name__
+        if kind not in self._told:
+            self._told.add(kind)
+            logger.warning(
+                "a mark is left out: %s; further ones like it (%s) are only counted",
+                error,
+                kind,
+                # Of an error in the app's own code it matters where it is.
+                exc_info=None if isinstance(error, BadMarkError) else error,
+            )
+
+    def once(self, kind: str, message: str, *values: Any) -> None:
+        """Log a warning, the first time for each kind."""
+        if kind not in self._told:
+            self._told.add(kind)
+            logger.warning(message, *values)
+
+    def log(self, level: int, kind: str, message: str, *values: Any) -> None:
+        """Log a message, unless one of its kind was logged a short while ago."""
+        now = time.monotonic()
+        if now - self._logged.get(kind, -QUIET_SECONDS) >= QUIET_SECONDS:
+            self._logged[kind] = now
+            logger.log(level, message, *values)
+
+    def _refused(self, refused: Sequence[Refused]) -> None:
+        if refused:
+            self.lost([each.mark for each in refused], "refused")
+            mark, error = refused[0]
+            self.once(
+                f"refused {mark.bits.event}",
+                "Redis refuses marks of %r, which are lost: %s",
+                mark.bits.event,
+                error,
+            )
+
+    def _announce(self, marks: Sequence[Mark]) -> None:
+        for mark in marks:
+            signals.tell(signals.event_marked, self._sender, **_values(mark))
+
+
+def _values(mark: Mark) -> dict[str, Any]:
+    at = mark.at
+    if at is None:
+        at = datetime.now(tz=timezone.utc)
+        if mark.bits.hour is not None:
+            # A mark that has waited was made in another hour than this.
+            at = max(min(at, _last_moment(mark.bits.hour)), moment_of(mark.bits.hour))
+    return {
+        "event_name": mark.bits.event,
+        "user_id": mark.user,
+        "now": at,
+        "value": mark.value,
+    }
+
+
+def _last_moment(hour: int) -> datetime:
+    return moment_of(hour).replace(minute=59, second=59, microsecond=999999)
