@@ -8,7 +8,14 @@ from datetime import date, datetime, time, timezone
 from .analysis.bitmaps import Bitmaps
 from .analysis.cohort import CohortQuery, CohortResult, cohort
 from .analysis.errors import QueryError
-from .analysis.expressions import Event, Expression, Flag, Named, chain
+from .analysis.expressions import (
+    Event,
+    Expression,
+    Flag,
+    Named,
+    chain,
+    is_plain_name,
+)
 from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
@@ -72,6 +79,18 @@ class Query:
     def parse(self, text: str) -> Expression:
         """Read an expression such as ``"played and not flag(premium)"``."""
         return parse(text, self._named)
+
+    def read(self, text: str) -> Expression:
+        """Read what a person typed: the name of an event, or an expression.
+
+        A name that is known stands for itself, also where it has spaces or
+        parentheses in it; everything else is read as :meth:`parse` does.
+        """
+        if not text.strip():
+            raise QueryError("an event is missing; give its name or an expression")
+        if is_plain_name(text) or text in self._named or text in self._event_names():
+            return self.expression(text)
+        return self.parse(text)
 
     def users(
         self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None

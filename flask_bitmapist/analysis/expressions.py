@@ -383,9 +383,14 @@ _PLAIN_NAME = re.compile(r"[^\s()\"\\]+")
 _KEYWORDS = frozenset({"and", "or", "not", "within", "flag"})
 
 
+def is_plain_name(text: str) -> bool:
+    """Return whether *text* can stand in an expression as a name, without quotes."""
+    return bool(_PLAIN_NAME.fullmatch(text)) and text.lower() not in _KEYWORDS
+
+
 def quote(name: str) -> str:
     """Return an event's name as it stands in the text of an expression."""
-    if _PLAIN_NAME.fullmatch(name) and name.lower() not in _KEYWORDS:
+    if is_plain_name(name):
         return name
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

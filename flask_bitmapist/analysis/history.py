@@ -61,8 +61,8 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         if number == MOST_PERIODS:
             raise QueryError(
                 f"{shorten(expression)!r} would have to be looked at in each of more "
-                f"than {MOST_PERIODS:,} past {before.group.value}; take a longer period, "
-                "or an expression of one event"
+                f"than {MOST_PERIODS:,} past {before.group.value}; take a longer "
+                "period, or an expression of one event"
             )
         yield period
 

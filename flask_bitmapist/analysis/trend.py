@@ -160,11 +160,11 @@ def rolling_union(users: Words, length: int) -> Words:
     union, reach = users, 1
     while reach * 2 <= length:
         union, reach = _joined(union, reach), reach * 2
-    return _joined(union, length - reach) if reach < length else union
+    return _joined(union, length - reach)
 
 
 def _joined(users: Words, back: int) -> Words:
-    joined = users.copy()
+    joined: Words = users.copy()
     if back < len(users):
         np.bitwise_or(users[back:], users[: len(users) - back], out=joined[back:])
     return joined

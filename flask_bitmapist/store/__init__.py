@@ -1,0 +1,1 @@
+"""Redis: connections, the event catalogue, and the reading of bitmaps."""

@@ -10,12 +10,14 @@ from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEven
 from ..analysis.bitmaps import Source
 from ..analysis.periods import TimeGroup
 
-_EVENT_CLASSES = {
+_EVENT_CLASSES: dict[TimeGroup, Any] = {
     TimeGroup.HOURS: HourEvents,
     TimeGroup.DAYS: DayEvents,
     TimeGroup.WEEKS: WeekEvents,
     TimeGroup.MONTHS: MonthEvents,
 }
+
+_UNIQUE_EVENTS: Any = UniqueEvents
 
 
 @lru_cache(maxsize=16384)
@@ -29,7 +31,7 @@ def redis_key(source: Source) -> bytes:
         KeyError: The source is a year.
     """
     if source.period is None:
-        return _encoded(UniqueEvents(source.event))
+        return _encoded(_UNIQUE_EVENTS(source.event))
     event_class = _EVENT_CLASSES[source.period.group]
     return _encoded(event_class.from_date(source.event, source.period.start))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,7 +106,7 @@ class BitmapReader:
             for part in source.parts():
                 pipeline.getbit(redis_key(part), user_id)
         bits = iter(pipeline.execute())
-        return [any([next(bits) for _ in source.parts()]) for source in sources]
+        return [1 in list(islice(bits, len(each.parts()))) for each in sources]
 
 
 def _fetch_width(stored: Sequence[Source]) -> int:

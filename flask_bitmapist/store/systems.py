@@ -9,7 +9,8 @@ never see each other's events.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import bitmapist
 from flask import current_app
@@ -37,8 +38,8 @@ def install(state: BitmapistState) -> None:
             continue
         if present is not None and present is not _untouched_default:
             _hosts_own[name] = present
-        bitmapist.SYSTEMS[name] = LocalProxy(lambda name=name: resolve(name))  # type: ignore[misc]
-    bitmapist.TRACK_HOURLY = LocalProxy(_track_hourly)  # type: ignore[assignment]
+        bitmapist.SYSTEMS[name] = cast("Any", LocalProxy(partial(resolve, name)))
+    bitmapist.TRACK_HOURLY = cast("Any", LocalProxy(_track_hourly))
 
 
 def current_state() -> BitmapistState | None:

@@ -1,0 +1,131 @@
+"""What the commands share: options, the app's state, and how results are shown."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from datetime import date, datetime, timezone
+from typing import Any, TypeVar
+
+import click
+from flask.cli import with_appcontext
+from redis.exceptions import RedisError
+
+from ..analysis.errors import QueryError
+from ..analysis.periods import TimeGroup
+from ..analysis.results import Result
+from ..extension import BitmapistState
+from ..store.connect import redact
+from ..store.systems import current_state
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _AsOf(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A day, or a moment in UTC."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> date | datetime:
+        if isinstance(value, (date, datetime)):
+            return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            self.fail(
+                f"{value!r} is neither a day such as 2026-11-23 nor a moment such as "
+                "2026-11-23T14:00 (UTC)",
+                param,
+                ctx,
+            )
+        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+AS_OF = _AsOf()
+
+as_of_option = click.option(
+    "--as-of",
+    type=AS_OF,
+    help="Ask as of this day (YYYY-MM-DD) or moment, in UTC; now by default.",
+)
+
+
+def time_group_option(default: str | None) -> Callable[[Command], Command]:
+    """Return the option for the time group."""
+    names = [name for each in TimeGroup for name in (each.value, each.singular)]
+    return click.option(
+        "--time-group",
+        "-g",
+        type=click.Choice(names),
+        default=default,
+        metavar="GROUP",
+        show_default=default is not None,
+        help="hours, days, weeks, months or years.",
+    )
+
+
+def format_options(command: Command) -> Command:
+    """Add --json and --csv, which end up in the parameter ``output``."""
+    for name, about in (("csv", "CSV"), ("json", "JSON")):
+        option = click.option(
+            f"--{name}", "output", flag_value=name, help=f"Print {about}."
+        )
+        command = option(command)
+    return command
+
+
+def asks(command: Command) -> Command:
+    """Give the command the app's state, and turn errors into messages."""
+
+    @with_appcontext
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        state = current_state()
+        if state is None:
+            raise click.ClickException(
+                "Flask-Bitmapist is not initialised for this app; "
+                "call FlaskBitmapist(app) first"
+            )
+        try:
+            return command(state, *args, **kwargs)
+        except QueryError as error:
+            raise click.UsageError(str(error)) from None
+        except RedisError as error:
+            raise click.ClickException(unreachable(state, error)) from None
+
+    return wrapper  # type: ignore[return-value]
+
+
+def unreachable(state: BitmapistState, error: RedisError) -> str:
+    """Return what to say when Redis does not answer as it should."""
+    url = state.redis_url
+    told = str(error).replace(url, redact(url))
+    return (
+        f"Redis at {redact(url)} cannot be asked: {told}\n"
+        "'flask bitmapist doctor' tells more."
+    )
+
+
+def show(result: Result, output: str | None) -> None:
+    """Print a result as a table, or as JSON or CSV."""
+    if output == "json":
+        show_json(result.to_dict())
+    elif output == "csv":
+        click.echo(result.to_csv(), nl=False)
+    else:
+        click.echo(str(result))
+
+
+def show_json(value: Any) -> None:
+    """Print JSON."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def current_note(label: str) -> str:
+    """Return the line that says which period is still going on."""
+    return f"{label} is not over yet. Periods are calendar periods in UTC."

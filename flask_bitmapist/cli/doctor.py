@@ -1,0 +1,95 @@
+"""``flask bitmapist doctor``: is everything as it should be?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import click
+
+from ..analysis.periods import Period, TimeGroup
+from ..config import PREFIX
+from ..extension import BitmapistState
+from ..query import utc_now
+from ..store.connect import redact
+from ..store.diagnosis import Finding, diagnose
+from .common import asks, show_json
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@asks
+def doctor_command(state: BitmapistState, as_json: bool) -> None:
+    """Check connection, latency, rights, version, memory, ids and settings.
+
+    Says for each finding what to do about it; the exit status is 1 if something
+    keeps analytics from working.
+    """
+    findings = list(_findings(state))
+    settings = _settings(state)
+    counters = state.recorder.counters.to_dict()
+    if as_json:
+        show_json(
+            {
+                "findings": [finding._asdict() for finding in findings],
+                "settings": settings,
+                "counters": counters,
+            }
+        )
+    else:
+        for finding in findings:
+            _show(finding)
+        _show_table("settings", settings)
+        _show_table("marks of this process", counters)
+    if any(finding.level == "problem" for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def _findings(state: BitmapistState) -> Iterator[Finding]:
+    month = Period.containing(TimeGroup.MONTHS, utc_now())
+    yield from diagnose(
+        state.read_client,
+        state.systems[state.settings.redis_system],
+        state.redis_url,
+        state.catalogue.names,
+        month,
+    )
+    if state.redis_url.startswith("memory://"):
+        yield Finding(
+            "warning",
+            "store",
+            "events are kept in this process alone",
+            "That is for trying out and for tests: set BITMAPIST_REDIS_URL to a Redis.",
+        )
+
+
+def _settings(state: BitmapistState) -> dict[str, object]:
+    shown: dict[str, object] = {}
+    for each in fields(state.settings):
+        value = getattr(state.settings, each.name)
+        secret = each.metadata["secret"] and isinstance(value, str)
+        shown[PREFIX + each.name.upper()] = redact(value) if secret else _plain(value)
+    return shown
+
+
+def _plain(value: object) -> object:
+    return (
+        value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+    )
+
+
+def _show(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.level]
+    click.echo(f"{click.style(mark, fg=colour, bold=True)} {finding.topic}: ", nl=False)
+    click.echo(finding.found)
+    if finding.advice:
+        click.echo(f"  → {finding.advice}")
+
+
+def _show_table(title: str, values: dict[str, object] | dict[str, int]) -> None:
+    click.echo(f"\n{title}")
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        click.echo(f"  {name:{width}}  {value}")

@@ -1,0 +1,385 @@
+"""The commands that ask: one for each kind of question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..analysis.periods import Period, TimeGroup
+from ..analysis.results import Table, to_csv
+from ..extension import BitmapistState
+from ..query import moment
+from .common import (
+    as_of_option,
+    asks,
+    current_note,
+    format_options,
+    show,
+    show_json,
+    time_group_option,
+)
+from .heatmap import show_heatmap
+
+YES_NO = {True: "yes", False: "no"}
+NOW = {
+    TimeGroup.HOURS: "this hour",
+    TimeGroup.DAYS: "today",
+    TimeGroup.WEEKS: "this week",
+    TimeGroup.MONTHS: "this month",
+    TimeGroup.YEARS: "this year",
+}
+
+
+@click.command("has")
+@click.argument("user_id", type=click.IntRange(min=0))
+@click.argument("event")
+@time_group_option(None)
+@as_of_option
+@format_options
+@asks
+def has_command(
+    state: BitmapistState,
+    user_id: int,
+    event: str,
+    time_group: str | None,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Tell whether user USER_ID did EVENT, today, this week, this month, this year.
+
+    With --time-group it tells of that period alone, and the exit status is 0 for yes
+    and 1 for no.
+    """
+    who = state.query.read(event)
+    groups = [*NOW][1:] if time_group is None else [TimeGroup.parse(time_group)]
+    at = moment(as_of)
+    answers = {group: state.query.has(user_id, who, group, at) for group in groups}
+    _show_by_group(answers, at, output, as_text=lambda answer: YES_NO[answer])
+    if time_group is not None and not any(answers.values()):
+        click.get_current_context().exit(1)
+
+
+@click.command("count")
+@click.argument("event")
+@time_group_option(None)
+@as_of_option
+@format_options
+@asks
+def count_command(
+    state: BitmapistState,
+    event: str,
+    time_group: str | None,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Tell how many unique users did EVENT: this hour, today, this week, …"""
+    who = state.query.read(event)
+    groups = [*NOW] if time_group is None else [TimeGroup.parse(time_group)]
+    at = moment(as_of)
+    counts = {group: state.query.count(who, group, at) for group in groups}
+    _show_by_group(counts, at, output, as_text=lambda count: f"{count:,}")
+
+
+def _show_by_group(
+    answers: dict[TimeGroup, Any], at: Any, output: str | None, as_text: Any
+) -> None:
+    labels = {group: Period.containing(group, at).label for group in answers}
+    if output == "json":
+        show_json({group.singular: answer for group, answer in answers.items()})
+    elif output == "csv":
+        rows = [[each.singular, labels[each], answers[each]] for each in answers]
+        click.echo(to_csv([["group", "period", "answer"], *rows]), nl=False)
+    elif len(answers) == 1:
+        click.echo(as_text(*answers.values()))
+    else:
+        for group, answer in answers.items():
+            name = f"{NOW[group]} ({labels[group]})"
+            click.echo(f"{name:26} {as_text(answer)}")
+
+
+@click.command("users")
+@click.argument("event")
+@time_group_option("days")
+@click.option("--page", type=click.IntRange(min=1), help="Only this page of the ids.")
+@click.option(
+    "--per-page",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Ids on a page.",
+)
+@as_of_option
+@format_options
+@asks
+def users_command(
+    state: BitmapistState,
+    event: str,
+    time_group: str,
+    page: int | None,
+    per_page: int,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """List the ids of the users who did EVENT, in order, one a line.
+
+    Without --page all of them are listed, however many there are.
+    """
+    users = state.query.users(state.query.read(event), time_group, as_of)
+    if page is not None or output == "json":
+        size = per_page if page is not None else max(1, len(users))
+        result = users.page(page or 1, size)
+        show(result, output) if output else _show_page(result)
+        return
+    if output == "csv":
+        click.echo("user_id")
+    for user_id in users:
+        click.echo(user_id)
+
+
+def _show_page(result: Any) -> None:
+    for user_id in result.ids:
+        click.echo(user_id)
+    click.echo(
+        f"page {result.page} of {result.pages}, {result.total:,} users", err=True
+    )
+
+
+@click.command("cohort")
+@click.argument("primary")
+@click.argument("secondary", required=False)
+@time_group_option("weeks")
+@click.option("--rows", "-r", type=int, default=10, show_default=True)
+@click.option("--cols", "-c", type=int, default=10, show_default=True)
+@click.option("--percent/--counts", default=True, help="What the cells show.")
+@click.option(
+    "--repeat/--once",
+    default=True,
+    help="Count a user in every matching column, or in the first one only.",
+)
+@click.option(
+    "--first-time", is_flag=True, help="Only users whose first PRIMARY it is."
+)
+@click.option("--unbounded", is_flag=True, help="Count who comes then or later.")
+@click.option("--within", help="Only users for whom this holds too, e.g. 'flag(paid)'.")
+@as_of_option
+@format_options
+@asks
+def cohort_command(
+    state: BitmapistState,
+    primary: str,
+    secondary: str | None,
+    time_group: str,
+    rows: int,
+    cols: int,
+    percent: bool,
+    repeat: bool,
+    first_time: bool,
+    unbounded: bool,
+    within: str | None,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Show who of those who did PRIMARY did SECONDARY in the periods after.
+
+    Both are events or expressions, such as 'played and not flag(staff)'; SECONDARY is
+    PRIMARY by default.
+    """
+    query = state.query
+    result = query.cohort(
+        query.read(primary),
+        query.read(primary if secondary is None else secondary),
+        time_group=time_group,
+        num_rows=rows,
+        num_cols=cols,
+        with_replacement=repeat,
+        first_time=first_time,
+        unbounded=unbounded,
+        within=None if within is None else query.read(within),
+        as_of=as_of,
+    )
+    if output == "json":
+        show_json(result.to_dict(as_percent=percent))
+    elif output == "csv":
+        columns, lines = result.table(as_percent=percent)
+        click.echo(to_csv([columns, *lines]), nl=False)
+    else:
+        show_heatmap(result, percent)
+
+
+@click.command("trend")
+@click.argument("events", nargs=-1, required=True)
+@time_group_option("days")
+@click.option("--periods", "-n", type=int, default=14, show_default=True)
+@click.option("--rolling", type=int, multiple=True, help="Also the last so many days.")
+@as_of_option
+@format_options
+@asks
+def trend_command(
+    state: BitmapistState,
+    events: tuple[str, ...],
+    time_group: str,
+    periods: int,
+    rolling: tuple[int, ...],
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Show the unique users of each of EVENTS, period by period."""
+    result = state.query.trend(
+        map(state.query.read, events),
+        time_group=time_group,
+        num_periods=periods,
+        rolling=rolling,
+        as_of=as_of,
+    )
+    show(result, output)
+    _note_current(result.periods[-1], output)
+
+
+@click.command("stickiness")
+@click.argument("event")
+@click.option("--days", "-n", type=int, default=30, show_default=True)
+@click.option(
+    "--window",
+    type=click.Choice(["month", "rolling"]),
+    default="month",
+    show_default=True,
+    help="Divide a day's users by its calendar month's, or by the last 30 days'.",
+)
+@as_of_option
+@format_options
+@asks
+def stickiness_command(
+    state: BitmapistState,
+    event: str,
+    days: int,
+    window: str,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Show how many of the month's users come on a day, and on how many days."""
+    result = state.query.stickiness(
+        state.query.read(event), num_days=days, window=window, as_of=as_of
+    )
+    show(result, output)
+    if output is None:
+        average = "–" if result.average is None else f"{result.average:.1%}"
+        click.echo(f"average of the complete days: {average}\n")
+        click.echo(_text(result.distribution()))
+    _note_current(result.days[-1], output)
+
+
+@click.command("lifecycle")
+@click.argument("event")
+@time_group_option("weeks")
+@click.option("--periods", "-n", type=int, default=12, show_default=True)
+@as_of_option
+@format_options
+@asks
+def lifecycle_command(
+    state: BitmapistState,
+    event: str,
+    time_group: str,
+    periods: int,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Show who is new, returning, resurrecting or dormant in each period."""
+    result = state.query.lifecycle(
+        state.query.read(event),
+        time_group=time_group,
+        num_periods=periods,
+        as_of=as_of,
+    )
+    show(result, output)
+    _note_current(result.periods[-1], output)
+
+
+@click.command("funnel")
+@click.argument("steps", nargs=-1, required=True)
+@time_group_option("days")
+@click.option("--periods", "-n", type=int, default=30, show_default=True)
+@click.option(
+    "--window",
+    "-w",
+    type=int,
+    default=7,
+    show_default=True,
+    help="Periods for all steps.",
+)
+@as_of_option
+@format_options
+@asks
+def funnel_command(
+    state: BitmapistState,
+    steps: tuple[str, ...],
+    time_group: str,
+    periods: int,
+    window: int,
+    as_of: Any,
+    output: str | None,
+) -> None:
+    """Show how many of those who take the first of STEPS take the next ones."""
+    result = state.query.funnel(
+        map(state.query.read, steps),
+        time_group=time_group,
+        num_periods=periods,
+        window=window,
+        as_of=as_of,
+    )
+    show(result, output)
+    _note_current(result.periods[-1], output)
+
+
+@click.command("user")
+@click.argument("user_id", type=click.IntRange(min=0))
+@click.option("--days", "-n", type=int, default=30, show_default=True)
+@as_of_option
+@format_options
+@asks
+def user_command(
+    state: BitmapistState, user_id: int, days: int, as_of: Any, output: str | None
+) -> None:
+    """Show what user USER_ID did, and on which days."""
+    result = state.query.membership(
+        user_id, num_days=days, flags=state.catalogue.flags(), as_of=as_of
+    )
+    if output is not None:
+        show(result, output)
+        return
+    for group in [*NOW][1:]:
+        click.echo(f"{NOW[group]:12} {YES_NO[result.is_active(group)]}")
+    if result.flags:
+        click.echo(f"flags        {', '.join(result.flags)}")
+    click.echo()
+    click.echo(str(result) if result.active_days else f"nothing in {days} days")
+
+
+def _note_current(period: Period, output: str | None) -> None:
+    if output is None:
+        click.echo(current_note(period.label), err=True)
+
+
+def _text(table: Table) -> str:
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*_all(table))]
+    return "\n".join(
+        "  ".join(str(cell).rjust(width) for cell, width in zip(row, widths))
+        for row in _all(table)
+    )
+
+
+def _all(table: Table) -> list[Any]:
+    return [table.columns, *table.rows]
+
+
+QUESTIONS = (
+    has_command,
+    count_command,
+    users_command,
+    cohort_command,
+    trend_command,
+    stickiness_command,
+    lifecycle_command,
+    funnel_command,
+    user_command,
+)
