@@ -1,0 +1,1 @@
+"""The pages, shared by the standalone surface and Flask-Admin."""

@@ -1,0 +1,8 @@
+"""Tabs for an existing Flask-Admin: the same pages, in its layout and theme."""
+
+from __future__ import annotations
+
+from .surface import AdminSurface
+from .views import CohortView, OverviewView, PageView, add_views
+
+__all__ = ["AdminSurface", "CohortView", "OverviewView", "PageView", "add_views"]

@@ -1,0 +1,73 @@
+"""Pages as they are shown within Flask-Admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from flask import url_for
+from markupsafe import Markup
+
+from ..web.surface import Surface
+
+if TYPE_CHECKING:
+    from flask_admin import Admin
+
+    from .views import PageView
+
+DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
+
+# Which pages an Admin has, in the order in which they were added.
+_views: WeakKeyDictionary[Admin, dict[str, PageView]] = WeakKeyDictionary()
+
+
+class AdminSurface(Surface):
+    """Where the page of one view is shown.
+
+    Args:
+        view: The view, which belongs to an Admin already.
+    """
+
+    layout = "bitmapist/admin/layout.html"
+
+    def __init__(self, view: PageView) -> None:
+        self._view = view
+
+    @staticmethod
+    def register(admin: Admin, view: PageView) -> None:
+        """Let the other pages in *admin* link to *view*."""
+        _views.setdefault(admin, {}).setdefault(view.page.name, view)
+
+    @property
+    def scheme(self) -> str:  # type: ignore[override]
+        """The colours that go with the Admin's theme, whatever the reader prefers."""
+        return self._view.color_scheme or _scheme(self._view.admin)
+
+    def url(self, page: str, /, **arguments: Any) -> str | None:
+        view = self._view
+        if page != view.page.name:
+            others = _views.get(view.admin, {})
+            if page not in others or not others[page].is_accessible():
+                return None
+            view = others[page]
+        address: str = view.get_url(f"{view.endpoint}.index", **arguments)
+        return address
+
+    def asset(self, filename: str) -> str:
+        # All tabs take them from one address, so that a browser keeps one copy.
+        first = next(iter(_views[self._view.admin].values()), self._view)
+        return url_for(f"{first.endpoint}.static", filename=filename)
+
+    @property
+    def nonce(self) -> Markup:
+        generator = self._view.admin.csp_nonce_generator
+        return Markup(' nonce="{}"').format(generator()) if generator else Markup("")
+
+    def render(self, template: str, **context: Any) -> str:
+        text: str = self._view.render(template, **context)
+        return text
+
+
+def _scheme(admin: Admin) -> str:
+    swatch = getattr(admin.theme, "swatch", "default")
+    return "dark" if swatch in DARK_SWATCHES else "light"

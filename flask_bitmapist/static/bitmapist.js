@@ -1,0 +1,90 @@
+/* Comforts for the forms.  Every page works without this file. */
+(() => {
+  "use strict";
+
+  const each = (selector, use, within = document) =>
+    within.querySelectorAll(selector).forEach(use);
+
+  /* Conditions are added and removed without asking the server. */
+  each("[data-bm-conditions]", (box) => {
+    const form = box.closest("form");
+    const name = box.dataset.bmConditions;
+    const template = form.querySelector("template[data-bm-template]");
+    const conditions = () => box.querySelectorAll("[data-bm-condition]");
+
+    const number = () =>
+      conditions().forEach((condition, index) => {
+        each(
+          "[name], [data-bm-name]",
+          (field) => {
+            if (field.matches("[data-bm-remove]")) {
+              field.value = index;
+              return;
+            }
+            const last = field.dataset.bmName || field.name.split("-").pop();
+            field.name = field.id = `${name}-${index}-${last}`;
+          },
+          condition
+        );
+      });
+
+    box.addEventListener("click", (event) => {
+      const remove = event.target.closest("[data-bm-remove]");
+      const add = event.target.closest("[data-bm-add]");
+      if (add) {
+        event.preventDefault();
+        add.before(template.content.cloneNode(true));
+        number();
+        const all = conditions();
+        all[all.length - 1].querySelector("input").focus();
+      } else if (remove) {
+        event.preventDefault();
+        remove.closest("[data-bm-condition]").remove();
+        number();
+        box.querySelector("[data-bm-add]").focus();
+      }
+    });
+  });
+
+  /* A question that takes long shows that it is being worked on. */
+  each("[data-bm-form]", (form) => {
+    form.addEventListener("submit", (event) => {
+      const button = form.querySelector("[data-bm-busy]");
+      form.classList.add("bm-busy");
+      form.setAttribute("aria-busy", "true");
+      if (button) {
+        button.dataset.bmIdle = button.textContent;
+        button.textContent = button.dataset.bmBusy;
+      }
+      /* Fields that are left empty need not stand in the URL. */
+      each(
+        "input[name]",
+        (field) => {
+          if (!field.value && !field.required) field.disabled = true;
+        },
+        form
+      );
+    });
+  });
+  window.addEventListener("pageshow", () => {
+    each("[data-bm-form]", (form) => {
+      form.classList.remove("bm-busy");
+      form.removeAttribute("aria-busy");
+      each("input:disabled", (field) => (field.disabled = false), form);
+      const button = form.querySelector("[data-bm-idle]");
+      if (button) button.textContent = button.dataset.bmIdle;
+    });
+  });
+
+  /* Copy link: only where the browser lets a page do that. */
+  each("[data-bm-copy]", (button) => {
+    if (!navigator.clipboard) return;
+    button.hidden = false;
+    const text = button.textContent;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(location.href);
+      button.textContent = button.dataset.bmDone;
+      setTimeout(() => (button.textContent = text), 2000);
+    });
+  });
+})();

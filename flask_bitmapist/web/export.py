@@ -1,0 +1,60 @@
+"""Answers as files: JSON and CSV."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from flask import Response
+
+from ..analysis.results import Table, to_csv
+from ..store.userset import UserSet
+
+_BATCH = 4096
+
+
+def json_response(content: Mapping[str, Any], status: int = 200) -> Response:
+    """Return *content* as a JSON response."""
+    text = json.dumps(content, allow_nan=False, ensure_ascii=True)
+    return Response(text, status, mimetype="application/json")
+
+
+def csv_response(table: Table, name: str) -> Response:
+    """Return *table* as a CSV file to download.
+
+    Args:
+        table: Its columns and rows.
+        name: What the file is called, without its ending.
+    """
+    rows = chain([table.columns], table.rows)
+    return _file(map(to_csv, _batches(rows)), name)
+
+
+def users_csv(users: UserSet, name: str) -> Response:
+    """Return all ids of *users* as a CSV file, read and sent bit by bit."""
+    rows: Iterable[Sequence[Any]] = chain([["user_id"]], ([each] for each in users))
+    batches = map(to_csv, _batches(rows))
+    # The first batch is read at once, so that an error still becomes a clear page.
+    return _file(chain([next(batches)], batches), name)
+
+
+def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    batch: list[Sequence[Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _file(parts: Iterable[str], name: str) -> Response:
+    # Only plain characters: a name may hold what a user typed.
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "export"
+    response = Response(parts, mimetype="text/csv")
+    response.headers["Content-Disposition"] = f'attachment; filename="{plain}.csv"'
+    return response

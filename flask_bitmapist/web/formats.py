@@ -1,0 +1,122 @@
+"""Numbers, shares and periods as people read them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..analysis.cohort import CohortResult
+from ..analysis.periods import Period, TimeGroup
+from .texts import gettext, lazy, locale
+
+BLANK = "–"
+
+_MONTHS = (
+    *(lazy("Jan"), lazy("Feb"), lazy("Mar"), lazy("Apr"), lazy("May"), lazy("Jun")),
+    *(lazy("Jul"), lazy("Aug"), lazy("Sep"), lazy("Oct"), lazy("Nov"), lazy("Dec")),
+)
+
+
+def number(value: int) -> str:
+    """Return a count with its thousands apart: ``1,234``."""
+    code = locale()
+    if code is None or code.startswith("en"):
+        return f"{value:,}"
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, locale=code)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share as a percentage: ``15.3 %``; a dash for None.
+
+    Args:
+        share: From 0 to 1.
+        digits: Digits behind the point.
+    """
+    if share is None:
+        return BLANK
+    rounded = round(share * 100, digits)
+    return f"{_decimal(rounded, digits)} %"
+
+
+def change(share: float | None) -> str:
+    """Return a change with its sign: ``+12.5 %``; a dash for None."""
+    if share is None:
+        return BLANK
+    sign = "+" if share > 0 else "−" if share < 0 else "±"
+    return f"{sign}{percent(abs(share))}"
+
+
+def _decimal(value: float, digits: int) -> str:
+    code = locale()
+    if code is None or code.startswith("en"):
+        return f"{value:,.{digits}f}"
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, format=f"#,##0.{'0' * digits}", locale=code)
+
+
+def period_name(period: Period) -> str:
+    """Return a period's name for people: ``Nov 1997``, ``23 Nov 2026``, ``2026-W48``.
+
+    Its ISO label belongs beside it, in the ``datetime`` attribute of ``<time>``.
+    """
+    start = period.start
+    month = _MONTHS[start.month - 1]
+    if period.group is TimeGroup.HOURS:
+        return f"{start.day} {month} {start.hour:02}:00"
+    if period.group is TimeGroup.DAYS:
+        return f"{start.day} {month} {start.year}"
+    if period.group is TimeGroup.MONTHS:
+        return f"{month} {start.year}"
+    return period.label
+
+
+def period_span(period: Period) -> str:
+    """Return which days a period covers, for a hint: ``2026-11-23 to 2026-11-29``."""
+    last = period.end - timedelta(days=1)
+    if period.group in (TimeGroup.HOURS, TimeGroup.DAYS):
+        return f"{period.label} UTC"
+    return gettext(
+        "%(first)s to %(last)s, UTC",
+        first=f"{period.start:%Y-%m-%d}",
+        last=f"{last:%Y-%m-%d}",
+    )
+
+
+_UNITS = {
+    TimeGroup.HOURS: (lazy("hour"), lazy("Hour")),
+    TimeGroup.DAYS: (lazy("day"), lazy("Day")),
+    TimeGroup.WEEKS: (lazy("week"), lazy("Week")),
+    TimeGroup.MONTHS: (lazy("month"), lazy("Month")),
+    TimeGroup.YEARS: (lazy("year"), lazy("Year")),
+}
+
+
+def unit(group: TimeGroup) -> str:
+    """Return the name of one period of *group*, within a sentence."""
+    return str(_UNITS[group][0])
+
+
+def unit_title(group: TimeGroup) -> str:
+    """Return the name of one period of *group*, as a heading."""
+    return str(_UNITS[group][1])
+
+
+def of(count: int, size: int) -> str:
+    """Return "12 of 345 users"."""
+    return gettext(
+        "%(count)s of %(size)s users", count=number(count), size=number(size)
+    )
+
+
+def cohort_summary(result: CohortResult) -> str:
+    """Return the cohort's most telling number in a sentence."""
+    averages = result.averages
+    if len(averages) < 2 or averages[1] is None:
+        return ""
+    return gettext(
+        "On average %(share)s are found one %(unit)s later.",
+        share=percent(averages[1]),
+        unit=unit(result.query.time_group),
+    )

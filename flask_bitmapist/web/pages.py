@@ -1,0 +1,252 @@
+"""How a page answers: it reads its form, asks, and renders, on both surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, make_response, redirect, request
+from flask.typing import ResponseReturnValue
+from redis import RedisError
+from werkzeug.datastructures import MultiDict
+from wtforms import FieldList
+
+from ..analysis.errors import QueryError
+from ..analysis.periods import shorten
+from . import formats
+from .arguments import BadBodyError, body_arguments, url_arguments
+from .export import csv_response, json_response, users_csv
+from .forms import PRESETS, QuestionForm
+from .links import Links
+from .surface import Surface, state, wants_json
+from .texts import gettext, language, ngettext
+from .userlist import users_page
+
+Present = Callable[[Any], Mapping[str, Any]]
+
+MOST_SUGGESTIONS = 2000
+"""Most event names that a form offers; others can still be typed."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its form, its template, and its place.
+
+    Args:
+        name: The endpoint, and the last part of the URL.
+        title: What the page is called, in the menu as well.
+        form: Reads what is asked, and asks it.
+        template: Its HTML, extending the surface's layout.
+        icon: Its icon in Flask-Admin's menu, a class of Font Awesome 4.
+        fragment: The part of the HTML that shows an answer, for POST.
+        present: Makes of an answer what the template needs beside it.
+        rule: The end of its URL; its name by default.
+    """
+
+    name: str
+    title: str
+    form: type[QuestionForm]
+    template: str
+    icon: str = "fa-bar-chart"
+    fragment: str | None = None
+    present: Present = lambda result: {}
+    rule: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The end of the page's URL, with a slash in front."""
+        return f"/{self.name}" if self.rule is None else self.rule
+
+
+def serve(page: Page, surface: Surface) -> ResponseReturnValue:
+    """Answer the current request for *page*.
+
+    Args:
+        page: Which page.
+        surface: Where it is shown.
+    """
+    try:
+        return Answering(page, surface).respond()
+    except RedisError as error:
+        return _unavailable(page, surface, error)
+
+
+class Answering:
+    """One request being answered.
+
+    Args:
+        page: Which page.
+        surface: Where it is shown.
+    """
+
+    def __init__(self, page: Page, surface: Surface) -> None:
+        self.page = page
+        self.surface = surface
+        self.is_post = request.method == "POST"
+
+    def respond(self) -> ResponseReturnValue:
+        """Return the response."""
+        try:
+            arguments = self._arguments()
+        except BadBodyError as error:
+            return self._refused(self.page.form(), error.messages)
+        preset = self._preset(arguments)
+        if preset is not None:
+            return preset
+        form = self.page.form(arguments)
+        form.prepare(arguments)
+        is_edit = not self.is_post and _is_edit(arguments)
+        if form.needs_question and arguments is None and not wants_json():
+            return self._html(form)
+        if not form.validate():
+            if is_edit:
+                # Somebody is still at it: no reproach for what is not filled in yet.
+                return self._html(self._cleared(arguments))
+            return self._refused(form, form.messages)
+        try:
+            return self._answered(form)
+        except QueryError as error:
+            form.refuse(error)
+            return self._refused(form, form.messages)
+
+    def _arguments(self) -> MultiDict[str, str] | None:
+        if not self.is_post:
+            return url_arguments()
+        fields = self.page.form()
+        lists = {field.name for field in fields if isinstance(field, FieldList)}
+        return body_arguments(lists)
+
+    def _preset(
+        self, arguments: MultiDict[str, str] | None
+    ) -> ResponseReturnValue | None:
+        """Send the reader of a preset on to the URL that spells it out."""
+        if not arguments or self.is_post or "preset" not in arguments:
+            return None
+        preset = getattr(self.page.form, "preset", _no_preset)(arguments["preset"])
+        kept = self.page.form(arguments).arguments()
+        url = self.surface.url(self.page.name, **{**kept, **preset})
+        return redirect(url or request.path)
+
+    def _cleared(self, arguments: MultiDict[str, str] | None) -> QuestionForm:
+        form = self.page.form(arguments)
+        form.prepare(arguments)
+        return form
+
+    def _answered(self, form: QuestionForm) -> ResponseReturnValue:
+        kept = state()
+        selection = form.selection(kept.query)
+        wanted = self._wanted(form)
+        if selection is not None:
+            users = kept.query.select(selection)
+            if wanted == "csv":
+                return _private(users_csv(users, f"{self.page.name}-users"))
+            return _private(users_page(self, form, users, wanted))
+        result = form.ask(kept.query)
+        if wanted == "csv":
+            return csv_response(form.table(result), self._file_name(form))
+        if wanted == "json":
+            warnings = [each for _, each in self._warnings(form)]
+            return json_response({**form.as_dict(result), "warnings": warnings})
+        return self._html(form, result=result)
+
+    def _wanted(self, form: QuestionForm) -> str:
+        if form.format.data == "html" and wants_json():
+            return "json"
+        wanted: str = form.format.data
+        return wanted
+
+    def _file_name(self, form: QuestionForm) -> str:
+        names = "-".join(form.event_names())
+        return f"{self.page.name}-{names}"[:80]
+
+    def _warnings(self, form: QuestionForm) -> list[tuple[str, str]]:
+        """Return for each unknown event its name and what to tell about it."""
+        kept = state()
+        known = {*kept.catalogue.names(), *kept.named}
+        unknown = (name for name in form.event_names() if name and name not in known)
+        return [
+            (
+                name,
+                gettext(
+                    "Nobody has done “%(name)s” yet: no such event is known.",
+                    name=shorten(name),
+                ),
+            )
+            for name in dict.fromkeys(unknown)
+        ]
+
+    def _refused(
+        self, form: QuestionForm, messages: Mapping[str, list[str]]
+    ) -> ResponseReturnValue:
+        if wants_json() or (self.is_post and self.page.fragment is None):
+            return json_response({"errors": dict(messages)}, 400)
+        return self._html(form, messages=messages), 400
+
+    def html(self, template: str, form: QuestionForm, **context: Any) -> str:
+        """Return *template* with what all templates of pages need."""
+        return self.surface.render(
+            template, **_context(self.page, self.surface), form=form, **context
+        )
+
+    def _html(
+        self,
+        form: QuestionForm,
+        result: Any = None,
+        messages: Mapping[str, list[str]] | None = None,
+    ) -> str:
+        kept = state()
+        names = [*kept.named, *kept.catalogue.names()]
+        context = {
+            "result": result,
+            "messages": messages or {},
+            "warnings": [] if result is None else self._warnings(form),
+            "event_names": names[:MOST_SUGGESTIONS],
+            "flag_names": kept.catalogue.flags()[:MOST_SUGGESTIONS],
+            "link": Links(self.surface, self.page.name, form),
+            "presets": PRESETS,
+            **(self.page.present(result) if result is not None else {}),
+        }
+        if self.is_post and self.page.fragment is not None:
+            return self.html(self.page.fragment, form, **context)
+        return self.html(self.page.template, form, **context)
+
+
+def _no_preset(name: str) -> Mapping[str, str]:
+    return {}
+
+
+def _is_edit(arguments: MultiDict[str, str] | None) -> bool:
+    return arguments is not None and ("add" in arguments or "remove" in arguments)
+
+
+def _context(page: Page, surface: Surface) -> dict[str, Any]:
+    from .registry import PAGES
+
+    links = [(each, surface.url(each.name)) for each in PAGES]
+    return {
+        "page": page,
+        "surface": surface,
+        "pages": [(each, url) for each, url in links if url is not None],
+        "t": gettext,
+        "tn": ngettext,
+        "fmt": formats,
+        "language": language(),
+    }
+
+
+def _private(response: ResponseReturnValue) -> Response:
+    private = make_response(response)
+    private.headers["Cache-Control"] = "no-store"
+    return private
+
+
+def _unavailable(
+    page: Page, surface: Surface, error: RedisError
+) -> ResponseReturnValue:
+    state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
+    message = gettext("Redis does not answer, so there is nothing to show right now.")
+    if wants_json():
+        return json_response({"error": message}, 503)
+    context = _context(page, surface)
+    return surface.render("bitmapist/unavailable.html", message=message, **context), 503

@@ -1,0 +1,71 @@
+"""Where a page is shown: on its own, or within Flask-Admin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app, render_template, request, url_for
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from ..extension import BitmapistState
+
+
+class Surface:
+    """The standalone pages; Flask-Admin's surface derives from this.
+
+    A page asks its surface for everything in which the two differ.
+    """
+
+    layout = "bitmapist/layout.html"
+    """The template that page templates extend."""
+
+    scheme = "auto"
+    """``light`` or ``dark`` colours, or ``auto`` for what the reader prefers."""
+
+    def url(self, page: str, /, **arguments: Any) -> str | None:
+        """Return the URL of a page, or None where this surface has no such page.
+
+        Args:
+            page: The page's name.
+            arguments: What stands behind the question mark.
+        """
+        blueprint = request.blueprint or "bitmapist"
+        if f"{blueprint}.{page}" not in current_app.view_functions:
+            return None
+        return url_for(f".{page}", **arguments)
+
+    def asset(self, filename: str) -> str:
+        """Return the URL of a file in ``static/``."""
+        return url_for(".static", filename=filename)
+
+    @property
+    def nonce(self) -> Markup:
+        """The ``nonce`` attribute for script and style tags, empty without one."""
+        value = nonce()
+        return Markup(' nonce="{}"').format(value) if value else Markup("")
+
+    def render(self, template: str, **context: Any) -> str:
+        """Return *template* filled in."""
+        return render_template(template, **context)
+
+
+def state() -> BitmapistState:
+    """Return what the extension keeps for the current app."""
+    kept: BitmapistState = current_app.extensions["bitmapist"]
+    return kept
+
+
+def nonce() -> str:
+    """Return the nonce of the current response, empty if the app gives none."""
+    generator = state().settings.csp_nonce
+    return str(generator()) if generator is not None else ""
+
+
+def wants_json() -> bool:
+    """Return whether the request asks for JSON, in whichever way."""
+    return (
+        request.args.get("format") == "json"
+        or request.args.get("json", "").lower() in ("true", "1", "y", "yes", "on")
+        or request.accept_mimetypes.best == "application/json"
+    )
