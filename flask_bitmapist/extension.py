@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import bitmapist
@@ -180,6 +181,15 @@ class FlaskBitmapist:
             raise RuntimeError("no app is initialised; call init_app(app) first")
         return state.query
 
+    def flush(self) -> bool:
+        """Write all marks of :attr:`app` that wait, now.
+
+        Returns:
+            Whether everything is written; False if Redis does not take it.
+        """
+        state = self._state
+        return state.recorder.flush() if state is not None else True
+
 
 def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
     if config is None or isinstance(config, dict):
@@ -214,6 +224,10 @@ def _register(app: Flask, settings: configuration.Settings) -> None:
     from .web.blueprint import create_blueprint
 
     app.cli.add_command(bitmapist_cli)
+    if settings.login_events and find_spec("flask_login"):
+        from .extensions.flask_login import connect
+
+        connect(app)
     if not settings.disable_blueprint:
         app.register_blueprint(create_blueprint(settings.url_prefix))
 

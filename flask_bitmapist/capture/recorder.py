@@ -123,6 +123,26 @@ class Recorder:
         bits = bits_of(check_name(event_name), None, False, True)
         return Mark(bits, number, value, None)
 
+    def note(self, events: Iterable[tuple[Any, Any]]) -> None:
+        """Mark that users did something, on the app's own system.
+
+        What cannot be marked is logged once of its kind, and counted.
+
+        Args:
+            events: Names of events and users.
+        """
+        marks = []
+        for event_name, user in events:
+            try:
+                mark = self.mark(event_name, user)
+            except BadMarkError as error:
+                self.reports.rejected(error)
+                continue
+            if mark is not None:
+                marks.append(mark)
+        if marks:
+            self.record(marks)
+
     def record(
         self, marks: Sequence[Mark], system: Any = "default", use_pipeline: bool = True
     ) -> None:

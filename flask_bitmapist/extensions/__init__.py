@@ -1,0 +1,1 @@
+"""Events that other extensions of Flask give occasion for."""

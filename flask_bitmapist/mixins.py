@@ -1,0 +1,127 @@
+"""Marks for what happens to the rows of SQLAlchemy models."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import Mapper, Session, SessionTransaction, object_session
+
+from .capture.events import recorder_for
+
+logger = logging.getLogger("flask_bitmapist")
+
+_INFO_KEY = "flask_bitmapist"
+
+
+class Bitmapistable:
+    """Marks that rows of a model were created, updated and deleted.
+
+    The events are ``<model>:created``, ``<model>:updated`` and ``<model>:deleted``,
+    with the model's name in lower case and the row's id in place of a user's.  They
+    are marked when the transaction commits, all in one round trip; what is rolled
+    back, to a savepoint as well, marks nothing.  Statements that go past the objects
+    of a session, such as ``session.execute(update(...))``, are not noticed.
+
+    Attributes:
+        __bitmapist_prefix__: What stands for the model's name in the events.
+        __bitmapist_id__: The attribute that holds the id; by default ``id``, or else
+            the primary key.
+
+    Example:
+        >>> class Song(Bitmapistable, db.Model):
+        ...     __bitmapist_prefix__ = "track"
+        ...     id: Mapped[int] = mapped_column(primary_key=True)
+    """
+
+    __bitmapist_prefix__: str | None = None
+    __bitmapist_id__: str | None = None
+
+
+class _Pending(NamedTuple):
+    """A mark that will be made if its transaction commits."""
+
+    transaction: SessionTransaction | None
+    event_name: str
+    row_id: Any
+
+
+def _created(mapper: Mapper[Any], connection: Any, target: Any) -> None:
+    _remember(target, "created")
+
+
+def _updated(mapper: Mapper[Any], connection: Any, target: Any) -> None:
+    session = object_session(target)
+    # SQLAlchemy tells of all objects that were touched, also of those that are as
+    # they were.
+    if session is not None and session.is_modified(target, include_collections=False):
+        _remember(target, "updated")
+
+
+def _deleted(mapper: Mapper[Any], connection: Any, target: Any) -> None:
+    _remember(target, "deleted")
+
+
+def _remember(target: Bitmapistable, what: str) -> None:
+    session = object_session(target)
+    if session is None:
+        return
+    transaction = session.get_nested_transaction() or session.get_transaction()
+    prefix = target.__bitmapist_prefix__ or type(target).__name__.lower()
+    pending = _Pending(transaction, f"{prefix}:{what}", _row_id(target))
+    session.info.setdefault(_INFO_KEY, []).append(pending)
+
+
+def _row_id(target: Bitmapistable) -> Any:
+    attribute = target.__bitmapist_id__
+    if attribute is not None:
+        return getattr(target, attribute)
+    if hasattr(target, "id"):
+        return target.id
+    mapper: Mapper[Any] = inspect(type(target))
+    return mapper.primary_key_from_instance(target)[0]
+
+
+def _after_commit(session: Session) -> None:
+    pending: list[_Pending] = session.info.get(_INFO_KEY, [])
+    if not pending:
+        return
+    savepoint = session.get_nested_transaction()
+    if savepoint is not None:
+        # What was done since the savepoint now depends on the transaction around it.
+        session.info[_INFO_KEY] = [
+            each._replace(transaction=savepoint.parent)
+            if each.transaction is savepoint
+            else each
+            for each in pending
+        ]
+        return
+    del session.info[_INFO_KEY]
+    _mark(pending)
+
+
+def _after_end(session: Session, transaction: SessionTransaction) -> None:
+    """Forget what a transaction did that has ended without a commit."""
+    pending: list[_Pending] = session.info.get(_INFO_KEY, [])
+    if pending:
+        session.info[_INFO_KEY] = [
+            each for each in pending if each.transaction is not transaction
+        ]
+
+
+def _mark(pending: list[_Pending]) -> None:
+    try:
+        recorder = recorder_for("default")
+    except RuntimeError as error:
+        # The rows are committed; nothing that comes after may look like a failure.
+        logger.error("changes of rows are not marked: %s", error)
+        return
+    recorder.note([(each.event_name, each.row_id) for each in pending])
+
+
+event.listen(Bitmapistable, "after_insert", _created, propagate=True)
+event.listen(Bitmapistable, "after_update", _updated, propagate=True)
+event.listen(Bitmapistable, "after_delete", _deleted, propagate=True)
+event.listen(Session, "after_commit", _after_commit)
+event.listen(Session, "after_transaction_end", _after_end)
