@@ -1,0 +1,27 @@
+"""The purchases of the CDNOW sample, for tests."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from .reference import Mark
+
+FILE = Path(__file__).parents[1] / "demo_app" / "data" / "cdnow_sample.csv.gz"
+
+
+@lru_cache
+def marks() -> tuple[Mark, ...]:
+    """All rows of the file."""
+    with gzip.open(FILE, "rt") as lines:
+        return tuple(
+            Mark(
+                row["event"],
+                int(row["user_id"]),
+                datetime.fromisoformat(row["timestamp"].replace("Z", "+00:00")),
+            )
+            for row in csv.DictReader(lines)
+        )
