@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -10,7 +12,6 @@ from wtforms import (
     BooleanField,
     DateField,
     IntegerField,
-    SelectField,
     StringField,
     ValidationError,
 )
@@ -169,47 +170,53 @@ TIME_GROUPS = {
 }
 
 
-class TimeGroupChoice(SelectField):
-    """How time is cut; singular and plural are both understood."""
+class Choice(StringField):
+    """One of a few words; an empty one means the default.
+
+    Args:
+        label: What it is called on the page.
+        choices: The words of the URL, and what they are called on the page.
+    """
 
     data: Any
 
-    def __init__(self, label: str | None = None, **options: Any) -> None:
-        options.setdefault("default", TimeGroup.DAYS.value)
-        choices = [(group.value, name) for group, name in TIME_GROUPS.items()]
-        super().__init__(label, choices=choices, **options)
-
-    def process_formdata(self, valuelist: list[Any]) -> None:
-        if not valuelist or not valuelist[0]:
-            return
-        try:
-            self.data = TimeGroup.parse(valuelist[0]).value
-        except QueryError as error:
-            self.data = valuelist[0]
-            raise ValueError(str(error)) from None
-
-    def pre_validate(self, form: Any) -> None:
-        """The value was checked when it was read."""
-
-
-class Choice(SelectField):
-    """One of a few words; an empty one means the default."""
-
-    data: Any
+    def __init__(
+        self,
+        label: str | None = None,
+        choices: Sequence[tuple[str, str]] = (),
+        **options: Any,
+    ) -> None:
+        # WTForms' own select fields want other things in each of its versions.
+        super().__init__(label, **options)
+        self.choices = choices
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         if valuelist and valuelist[0]:
             self.data = valuelist[0]
 
     def pre_validate(self, form: Any) -> None:
-        allowed = [str(choice[0]) for choice in self.iter_choices()]
+        allowed = [value for value, _ in self.choices]
         if self.data not in allowed:
             raise ValidationError(
                 gettext("Use one of %(allowed)s.", allowed=", ".join(allowed))
             )
 
 
-class Either(SelectField):
+class TimeGroupChoice(Choice):
+    """How time is cut; singular and plural are both understood."""
+
+    def __init__(self, label: str | None = None, **options: Any) -> None:
+        options.setdefault("default", TimeGroup.DAYS.value)
+        choices = [(group.value, name) for group, name in TIME_GROUPS.items()]
+        super().__init__(label, choices, **options)
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        super().process_formdata(valuelist)
+        with suppress(QueryError):
+            self.data = TimeGroup.parse(self.data).value
+
+
+class Either(Choice):
     """Yes or no as two choices in words; in a URL the same as :class:`Flag`.
 
     Args:
@@ -218,14 +225,9 @@ class Either(SelectField):
         yes: What "yes" means here.
     """
 
-    data: Any
-
     def __init__(self, label: str, no: str, yes: str, **options: Any) -> None:
-        super().__init__(label, choices=[("", no), ("y", yes)], default="", **options)
+        super().__init__(label, [("", no), ("y", yes)], default="", **options)
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         if valuelist:
             self.data = "" if valuelist[0] in FALSE else "y"
-
-    def pre_validate(self, form: Any) -> None:
-        """Every value is one of the two."""

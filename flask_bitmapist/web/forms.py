@@ -240,7 +240,9 @@ class CohortForm(QuestionForm):
         )
 
     def table(self, result: CohortResult) -> Table:
-        return result.table(as_percent=self.as_percent.data)
+        columns, rows = result.table(as_percent=self.as_percent.data)
+        # Bare numbers: "+1" would be taken for a formula.
+        return Table([*columns[:2], *map(str, range(result.query.num_cols))], rows)
 
     def as_dict(self, result: CohortResult) -> dict[str, Any]:
         return result.to_dict(as_percent=self.as_percent.data)
