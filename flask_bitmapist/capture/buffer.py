@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Hashable, Iterable
 from itertools import count, islice
+from typing import Final, Literal, TypeAlias
 
 from .bits import Mark
 
-
-class Added(enum.Enum):
-    """What became of a mark that was to be kept."""
-
-    KEPT = "kept"
-    MERGED = "merged"
-    """The same mark waits already, so that one will do."""
-    FULL = "full"
+Added: TypeAlias = Literal["kept", "merged", "full"]
+KEPT: Final = "kept"
+MERGED: Final = "merged"
+"""The same mark waits already, so that one will do."""
+FULL: Final = "full"
 
 
 class Buffer:
@@ -38,20 +35,20 @@ class Buffer:
         return len(self._marks)
 
     def add(self, mark: Mark) -> Added:
-        """Keep *mark*, if there is room."""
+        """Keep *mark*, if there is room, and return what became of it."""
         key: Hashable = (mark.bits, mark.user)
         if not mark.value or self._holds_unmarks:
             # Marks and their taking back must keep their order, so each one stands
             # by itself.
             key = next(self._numbers)
         elif key in self._marks:
-            return Added.MERGED
+            return MERGED
         if len(self._marks) >= self._size:
-            return Added.FULL
+            return FULL
         self._marks[key] = mark
         if not mark.value:
             self._holds_unmarks = True
-        return Added.KEPT
+        return KEPT
 
     def first(self, most: int) -> list[tuple[Hashable, Mark]]:
         """Return the oldest marks, each with its key for :meth:`remove`."""

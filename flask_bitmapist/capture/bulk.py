@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import wire
-from .bits import Bits, bits_of
+from .bits import bits_of
 from .errors import BadMarkError
 from .names import check_name
 from .timestamps import hour_in
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 BATCH_SIZE = 100_000
 MOST_EXAMPLES = 1000
 
-# SETBITs in one round trip: enough to make the trip cheap, few enough that their
+# Bits in one round trip: enough to make the trip cheap, few enough that their
 # replies fit the buffers of the connection while all of them are being sent.
-_COMMANDS = 10_000
+_BITS = 10_000
 
 Row = Sequence[Any]
 """A user's id, an event's name, and a timestamp."""
@@ -131,6 +131,7 @@ class Importer:
         self._recorder: Recorder = recorder
         default = self._recorder.settings.track_hourly
         self._hourly = default if track_hourly is None else track_hourly
+        self._writer = wire.GroupWriter(self._recorder.shared_client)
         self._on_reject = on_reject
         self._events: set[str] = set()
         self._users: set[int | str] = set()
@@ -177,19 +178,18 @@ class Importer:
 
     def _write(self, groups: dict[tuple[str, int], set[int | str]]) -> None:
         ids = self._recorder.ids_of(set().union(*groups.values()))
-        users_of: dict[bytes, set[int | str]] = {}
+        numbers_of: dict[bytes, set[int]] = {}
         for (event, hour), users in groups.items():
-            bits: Bits = bits_of(event, hour, self._hourly, False)
-            for head in bits.heads:
-                users_of.setdefault(head, set()).update(users)
-        tails = {key: wire.tail(number, 1) for key, number in ids.items()}
-        client = self._recorder.shared_client
-        for command, count in _commands(users_of, tails):
-            replies = wire.send(client, command, count)
+            numbers = [ids[key] for key in users]
+            for redis_key in bits_of(event, hour, self._hourly, False).keys:
+                numbers_of.setdefault(redis_key, set()).update(numbers)
+        for packet in _packets(numbers_of):
+            replies = self._writer.write(packet)
             error = wire.first_error(replies)
             if error is not None:
                 raise error
-            self.summary.bits += replies.count(0)
+            for reply in replies:
+                self.summary.bits += reply.count(0)  # type: ignore[union-attr]
         self._recorder.register(event for event, _ in groups)
 
     def _reject(self, line: int, row: Row, error: Exception) -> None:
@@ -206,17 +206,18 @@ class Importer:
             self._on_reject(rejected)
 
 
-def _commands(
-    users_of: dict[bytes, set[int | str]], tails: dict[int | str, bytes]
-) -> Iterator[tuple[bytes, int]]:
-    """Yield SETBITs in packets, each with the number of commands in it."""
-    parts: list[bytes] = []
-    for head, users in users_of.items():
+def _packets(numbers_of: dict[bytes, set[int]]) -> Iterator[list[wire.Group]]:
+    """Yield what goes to Redis in one round trip each."""
+    packet: list[wire.Group] = []
+    room = _BITS
+    for key, numbers in numbers_of.items():
         # The largest first: the bitmap gets its final length at once.
-        for user in sorted(users, reverse=True):
-            parts += (head, tails[user])
-            if len(parts) >= 2 * _COMMANDS:
-                yield b"".join(parts), len(parts) // 2
-                parts = []
-    if parts:
-        yield b"".join(parts), len(parts) // 2
+        ordered = sorted(numbers, reverse=True)
+        while ordered:
+            packet.append(wire.Group(key, ordered[:room], 1))
+            ordered, room = ordered[room:], room - len(packet[-1].users)
+            if not room:
+                yield packet
+                packet, room = [], _BITS
+    if packet:
+        yield packet

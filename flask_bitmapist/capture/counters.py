@@ -39,9 +39,10 @@ class Counters:
 
     def add(self, **counts: int) -> None:
         """Add to some of the counters."""
+        values = self.__dict__
         with self._lock:
             for name, count in counts.items():
-                setattr(self, name, getattr(self, name) + count)
+                values[name] += count
 
     def reset(self) -> None:
         """Begin anew, in a process that was forked from another."""

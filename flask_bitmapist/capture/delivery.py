@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -28,14 +28,6 @@ class Refused(NamedTuple):
     error: Exception
 
 
-class Group(NamedTuple):
-    """SETBITs of one key."""
-
-    head: bytes
-    users: Collection[int]
-    value: int
-
-
 class Delivery:
     """Writes marks through one client.
 
@@ -46,6 +38,7 @@ class Delivery:
 
     def __init__(self, client: Redis, id_map: IdMap | None = None) -> None:
         self.client = client
+        self._writer = wire.GroupWriter(client)
         self._id_map = id_map
         self._catalogue = Catalogue(client, client)
 
@@ -54,7 +47,8 @@ class Delivery:
 
         Args:
             marks: What to write.
-            pipelined: All in one round trip; else one after the other.
+            pipelined: All in one round trip; else each bit of a single mark in
+                one of its own.
 
         Returns:
             The marks that Redis will never take, each with its error.
@@ -64,15 +58,16 @@ class Delivery:
                 written; writing all of them again is safe.
         """
         ids = self._ids(marks)
-        if len(marks) == 1 and pipelined:
-            # The usual case: nothing to gather.
-            mark = marks[0]
-            replies = wire.send_mark(self.client, mark, ids.get(mark.user, mark.user))
+        if len(marks) == 1:
+            keys: Sequence[bytes] = marks[0].bits.keys
+            replies = self._write_one(marks[0], ids, pipelined)
         else:
-            replies = _send(self.client, _groups(marks, ids), pipelined)
+            groups = _groups(marks, ids)
+            keys = [group.key for group in groups]
+            replies = self._writer.write(groups)
         refused: list[Refused] = []
         if wire.first_error(replies) is not None:
-            refused = _refused(marks, _refused_heads(_groups(marks, ids), replies))
+            refused = _refused(marks, _refused_keys(keys, replies))
         self._register(marks)
         return refused
 
@@ -83,6 +78,19 @@ class Delivery:
             redis.exceptions.RedisError: It does not.
         """
         self.client.ping()
+
+    def _write_one(
+        self, mark: Mark, ids: dict[Any, int], pipelined: bool
+    ) -> list[wire.Reply]:
+        user = ids.get(mark.user, mark.user)
+        if pipelined:
+            return wire.send_mark(self.client, mark, user)
+        end = wire.tail(int(user), mark.value)
+        return [
+            reply
+            for head in mark.bits.heads
+            for reply in wire.send(self.client, head + end, 1)
+        ]
 
     def _ids(self, marks: Sequence[Mark]) -> dict[Any, int]:
         keys = [mark.user for mark in marks if isinstance(mark.user, str)]
@@ -98,50 +106,38 @@ class Delivery:
         )
 
 
-def _groups(marks: Sequence[Mark], ids: dict[Any, int]) -> list[Group]:
+def _groups(marks: Sequence[Mark], ids: dict[Any, int]) -> list[wire.Group]:
     if not all(mark.value for mark in marks):
         # Marks and their taking back keep their order.
         return [
-            Group(head, (int(ids.get(mark.user, mark.user)),), mark.value)
+            wire.Group(key, (int(ids.get(mark.user, mark.user)),), mark.value)
             for mark in marks
-            for head in mark.bits.heads
+            for key in mark.bits.keys
         ]
-    users_of: dict[bytes, dict[int, None]] = {}
+    users_of: dict[bytes, set[int]] = {}
     for mark in marks:
         user = int(ids.get(mark.user, mark.user))
-        for head in mark.bits.heads:
-            users_of.setdefault(head, {})[user] = None
-    return [Group(head, users, 1) for head, users in users_of.items()]
+        for key in mark.bits.keys:
+            users = users_of.get(key)
+            if users is None:
+                users_of[key] = users = set()
+            users.add(user)
+    return [wire.Group(key, users, 1) for key, users in users_of.items()]
 
 
-def _send(client: Redis, groups: Sequence[Group], pipelined: bool) -> list[wire.Reply]:
-    commands = [
-        head + wire.tail(user, value) for head, users, value in groups for user in users
-    ]
-    if pipelined:
-        return wire.send(client, b"".join(commands), len(commands))
-    return [reply for each in commands for reply in wire.send(client, each, 1)]
-
-
-def _refused_heads(
-    groups: Sequence[Group], replies: Sequence[wire.Reply]
+def _refused_keys(
+    keys: Sequence[bytes], replies: Sequence[wire.Reply]
 ) -> dict[bytes, ResponseError]:
     """Return the keys that Redis will never take, each with its error."""
     refused = {}
-    some_taken = any(isinstance(reply, int) for reply in replies)
-    for head, reply in zip(_heads(groups), replies):
-        if isinstance(reply, int):
+    some_taken = not all(isinstance(reply, ResponseError) for reply in replies)
+    for key, reply in zip(keys, replies):
+        if not isinstance(reply, ResponseError):
             continue
         if not _is_final(reply, some_taken):
             raise reply
-        refused[head] = reply
+        refused[key] = reply
     return refused
-
-
-def _heads(groups: Sequence[Group]) -> Iterator[bytes]:
-    for head, users, _ in groups:
-        for _user in users:
-            yield head
 
 
 def _is_final(error: ResponseError, some_taken: bool) -> bool:
@@ -156,10 +152,10 @@ def _is_final(error: ResponseError, some_taken: bool) -> bool:
     return some_taken and not speaks_of_itself
 
 
-def _refused(marks: Sequence[Mark], heads: dict[bytes, ResponseError]) -> list[Refused]:
+def _refused(marks: Sequence[Mark], keys: dict[bytes, ResponseError]) -> list[Refused]:
     refused = []
     for mark in marks:
-        error = next((heads[head] for head in mark.bits.heads if head in heads), None)
+        error = next((keys[key] for key in mark.bits.keys if key in keys), None)
         if error is not None:
             refused.append(Refused(mark, error))
     return refused

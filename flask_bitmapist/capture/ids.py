@@ -23,6 +23,8 @@ def user_key(user: Any) -> Any:
     Returns:
         The id as the app has it.  None for None and for an anonymous user.
     """
+    if type(user) is int:
+        return user
     if isinstance(user, LocalProxy):
         user = user._get_current_object()
     if getattr(user, "is_anonymous", False) is True:

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from . import processes
 from .breaker import Breaker
-from .buffer import Added, Buffer
+from .buffer import FULL, KEPT, Buffer
 from .delivery import Delivery
 from .reports import Reports
 from .spool import Spool
@@ -154,18 +154,21 @@ class Outbox:
             raise error or self._unavailable()
 
     def _keep(self, marks: Sequence[Mark]) -> None:
-        outcomes: dict[Added, list[Mark]] = {each: [] for each in Added}
+        kept: list[Mark] = []
+        full: list[Mark] = []
         with self._lock:
             before = len(self._buffer)
             for mark in marks:
-                outcomes[self._buffer.add(mark)].append(mark)
-            after = len(self._buffer)
+                added = self._buffer.add(mark)
+                if added == KEPT:
+                    kept.append(mark)
+                elif added == FULL:
+                    full.append(mark)
             if self._breaker.is_open:
-                self._save(outcomes[Added.KEPT])
+                self._save(kept)
             idle = self._worker is None
-        self._reports.kept(
-            outcomes[Added.KEPT], len(outcomes[Added.MERGED]), outcomes[Added.FULL]
-        )
+        self._reports.kept(kept, len(marks) - len(kept) - len(full), full)
+        after = before + len(kept)
         if idle or not before:
             self._start_worker()
         if before < self._settings.batch_size <= after:

@@ -60,9 +60,10 @@ class Reports:
 
     def kept(self, marks: Sequence[Mark], merged: int, full: Sequence[Mark]) -> None:
         """Marks wait for Redis; there was no room for the *full* ones."""
-        self.counters.add(
-            marked=len(marks) + merged + len(full), buffered=len(marks), merged=merged
-        )
+        count = len(marks)
+        self.counters.add(marked=count + merged + len(full), buffered=count)
+        if merged:
+            self.counters.add(merged=merged)
         if signals.event_marked.receivers:
             self._announce(marks)
         if full:

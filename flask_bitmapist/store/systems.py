@@ -48,10 +48,13 @@ def current_state() -> BitmapistState | None:
     Outside any app context it is the state of the only app of this process, where
     there has been no more than one.
     """
-    if current_app:
-        state: BitmapistState | None = current_app.extensions.get("bitmapist")
-        return state
-    return _states[0]() if len(_states) == 1 else None
+    # Asked for each mark, so the proxy is looked through only once.
+    try:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:
+        return _states[0]() if len(_states) == 1 else None
+    state: BitmapistState | None = app.extensions.get("bitmapist")
+    return state
 
 
 def resolve(system: Any) -> Redis:
