@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -34,7 +34,7 @@ class StickinessQuery:
         num_days: The last so many days: those that are shown, and those on which
             the distribution counts a user's active days.
         window: What a day's users are divided by: ``"month"``, the users of the
-            day's calendar month so far as it has gone, or ``"rolling"``, those of the
+            day's calendar month, or ``"rolling"``, those of the
             30 days that end with the day.
     """
 
@@ -134,20 +134,24 @@ def stickiness(query: StickinessQuery, bitmaps: Bitmaps) -> StickinessResult:
         query: What is asked.
         bitmaps: Where the bitmaps come from.
     """
-    months = [Period.containing(TimeGroup.MONTHS, day.start) for day in query.days]
+    months = {day: Period.containing(TimeGroup.MONTHS, day.start) for day in query.days}
+    distinct = tuple(dict.fromkeys(months.values()))
+    monthly = np.zeros(len(distinct), dtype=np.int64)
     daily = np.zeros(query.num_days, dtype=np.int64)
     window = np.zeros(query.num_days, dtype=np.int64)
     exactly = np.zeros(query.num_days + 1, dtype=np.int64)
     for stripe in bitmaps.stripes(list(_sources(query))):
         if query.window == "month":
             users = evaluate_each(query.expression, query.days, stripe)
-            window += count_rows(evaluate_each(query.expression, months, stripe))
+            monthly += count_rows(evaluate_each(query.expression, distinct, stripe))
         else:
             lead = evaluate_each(query.expression, _rolling_days(query), stripe)
             users = lead[-query.num_days :]
             window += count_rows(rolling_union(lead, ROLLING_DAYS)[-query.num_days :])
         daily += count_rows(users)
         exactly += _days_active(users)
+    if query.window == "month":
+        window += monthly[[distinct.index(months[day]) for day in query.days]]
     return StickinessResult(
         query=query,
         days=query.days,
@@ -176,7 +180,7 @@ def active_users(query: StickinessQuery, days: int, exactly: bool = True) -> Sel
     return Selection(
         sources=tuple(dict.fromkeys(sources)),
         words=lambda stripe: _of_counts(
-            _bit_counts(evaluate_each(query.expression, query.days, stripe)), wanted
+            evaluate_each(query.expression, query.days, stripe), wanted
         ),
         text=f"{query.expression} on {'exactly' if exactly else 'at least'} {days} "
         f"of the {query.num_days} days up to {query.days[-1].label}",
@@ -199,10 +203,9 @@ def _sources(query: StickinessQuery) -> Iterator[Source]:
 
 def _days_active(users: Words) -> NDArray[np.int64]:
     """Return for each number of days how many users were active on just so many."""
-    planes = _bit_counts(users)
     counts = np.zeros(len(users) + 1, dtype=np.int64)
-    for number in range(1, len(counts)):
-        counts[number] = count_bits(_of_counts(planes, [number]))
+    for number, active in _by_count(_bit_counts(users)):
+        counts[number] = count_bits(active)
     return counts
 
 
@@ -221,15 +224,29 @@ def _bit_counts(users: Words) -> list[Words]:
     return planes
 
 
-def _of_counts(planes: Sequence[Words], numbers: Sequence[int]) -> Words:
-    """Return the users whose count is one of *numbers*, all at least 1."""
-    width = len(planes[0]) if planes else 0
-    chosen = np.zeros(width, dtype=np.uint64)
-    for number in numbers:
-        if number >> len(planes):
-            continue
-        users = ~np.zeros(width, dtype=np.uint64)
-        for index, plane in enumerate(planes):
-            users &= plane if number >> index & 1 else ~plane
-        chosen |= users
+def _by_count(planes: Sequence[Words]) -> Iterator[tuple[int, Words]]:
+    """Yield each count that occurs, from 1 on, and the users who have it.
+
+    The users are split by the highest bit of their count, then by the next one, and
+    so on; most of the parts soon have nobody in them.
+    """
+    if not planes:
+        return
+    parts: list[tuple[int, Words]] = [(0, np.bitwise_or.reduce(planes))]
+    for plane in reversed(planes):
+        split = [
+            (number << 1 | bit, part & (plane if bit else ~plane))
+            for number, part in parts
+            for bit in (0, 1)
+        ]
+        parts = [(number, part) for number, part in split if part.any()]
+    yield from parts
+
+
+def _of_counts(users: Words, numbers: Container[int]) -> Words:
+    """Return the users who are in so many rows."""
+    chosen = np.zeros(users.shape[1], dtype=np.uint64)
+    for number, part in _by_count(_bit_counts(users)):
+        if number in numbers:
+            chosen |= part
     return chosen
