@@ -248,12 +248,18 @@ class Not(Expression):
             yield from self.within.events()
 
     def __str__(self) -> str:
+        text = f"not {_in_parentheses(self.operand)}"
         if self.within is None:
-            return f"not {self.operand._nested()}"
-        return f"not {self.operand._nested()} within {self.within._nested()}"
+            return text
+        return f"{text} within {_in_parentheses(self.within)}"
 
     def _nested(self) -> str:
         return str(self) if self.within is None else f"({self})"
+
+
+def _in_parentheses(operand: Expression) -> str:
+    compound = isinstance(operand, (_Operation, Not))
+    return f"({operand})" if compound else str(operand)
 
 
 @dataclass(frozen=True)
