@@ -158,7 +158,7 @@ class CohortResult(Result):
         """Return a row for each period: its label, its users, then the columns."""
         cells = self.shares if as_percent else self.counts
         unit = self.query.time_group.singular
-        columns = [unit, "users", *(f"+{each}" for each in range(self.query.num_cols))]
+        columns = [unit, "users", *map(str, range(self.query.num_cols))]
         return Table(
             columns,
             [

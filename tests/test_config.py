@@ -1,0 +1,84 @@
+"""Settings: their defaults, and what a wrong one is told."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from flask import Flask
+
+from flask_bitmapist import ConfigError, FlaskBitmapist
+from flask_bitmapist.config import PREFIX, Settings, load
+
+NAMES = [PREFIX + each.name.upper() for each in fields(Settings)]
+
+
+def test_the_defaults_are_those_of_version_0_1_and_the_system_is_called_system() -> (
+    None
+):
+    settings = load({}, {})
+    assert settings.redis_system == "system"
+    assert settings.redis_url == "redis://localhost:6379"
+    assert settings.track_hourly is False
+    assert settings.disable_blueprint is False
+
+
+def test_settings_given_to_the_extension_come_before_those_of_the_app() -> None:
+    settings = load(
+        {"BITMAPIST_REDIS_SYSTEM": "app", "BITMAPIST_TRACK_HOURLY": True, "OTHER": 1},
+        {"BITMAPIST_REDIS_SYSTEM": "given"},
+    )
+    assert (settings.redis_system, settings.track_hourly) == ("given", True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_of_a_wrong_type_fails_at_start_with_the_settings_name(
+    name: str,
+) -> None:
+    app = Flask("tracked")
+    app.config[name] = object()
+    with pytest.raises(ConfigError, match=name):
+        FlaskBitmapist(app)
+    assert "bitmapist" not in app.extensions
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BITMAPIST_REDIS_SYSTEM", ""),
+        ("BITMAPIST_REDIS_URL", "localhost:6379"),
+        ("BITMAPIST_REDIS_URL", "http://localhost"),
+        ("BITMAPIST_REDIS_URL", "redis://localhost:port"),
+        ("BITMAPIST_REDIS_URL", ""),
+        ("BITMAPIST_TRACK_HOURLY", "no"),
+        ("BITMAPIST_TRACK_HOURLY", 1),
+        ("BITMAPIST_CONNECT_TIMEOUT", 0),
+        ("BITMAPIST_READ_TIMEOUT", -1.0),
+        ("BITMAPIST_MAX_ROWS", 0),
+        ("BITMAPIST_MAX_COLUMNS", 10.5),
+    ],
+)
+def test_a_value_that_cannot_be_used_fails_at_start_with_the_settings_name(
+    name: str, value: object
+) -> None:
+    with pytest.raises(ConfigError, match=name):
+        load({name: value}, {})
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean BITMAPIST_REDIS_URL"):
+        load({}, {"BITMAPIST_REDIS_URI": "redis://localhost"})
+
+
+def test_a_password_is_in_no_message_and_no_representation() -> None:
+    url = "redis://user:hunter2@localhost:port"
+    with pytest.raises(ConfigError) as error:
+        load({"BITMAPIST_REDIS_URL": url}, {})
+    assert "hunter2" not in str(error.value)
+    assert error.value.__cause__ is None
+    assert "hunter2" not in repr(load({"BITMAPIST_REDIS_URL": url[:-5]}, {}))
+
+
+def test_every_setting_says_what_it_does() -> None:
+    for each in fields(Settings):
+        assert each.metadata["help"].rstrip(")").endswith("."), each.name

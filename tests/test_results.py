@@ -1,0 +1,165 @@
+"""Results as dicts, CSV, data frames and text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+import redis
+
+from flask_bitmapist import Event, QueryError, mark_event
+from flask_bitmapist.analysis.cohort import cohort_users
+from flask_bitmapist.analysis.funnel import funnel_users
+from flask_bitmapist.analysis.lifecycle import lifecycle_users
+from flask_bitmapist.analysis.results import Result, to_csv
+from flask_bitmapist.query import Query
+from flask_bitmapist.store.reader import BitmapReader
+
+from .reference import utc
+
+AS_OF = utc("2026-03-04T12:00")
+
+
+@pytest.fixture
+def query(redis_client: redis.Redis) -> Query:
+    """Two users on Tuesday, of whom one is back on Wednesday."""
+    for user, day in ((1, 3), (2, 3), (1, 4)):
+        mark_event("a", user, redis_client, utc(f"2026-03-0{day}"))
+    return Query(BitmapReader(redis_client), lambda: ["a"])
+
+
+@pytest.fixture
+def results(query: Query) -> list[Result]:
+    at = {"as_of": AS_OF}
+    return [
+        query.cohort("a", "a", num_rows=2, num_cols=2, with_replacement=True, **at),
+        query.trend(["a", Event("b")], num_periods=2, rolling=[7], **at),
+        query.stickiness("a", num_days=2, **at),
+        query.lifecycle("a", time_group="days", num_periods=2, **at),
+        query.funnel(["a", "a"], num_periods=2, window=2, **at),
+        query.membership(1, num_days=2, **at),
+        query.users("a", as_of=AS_OF).page(),
+    ]
+
+
+def test_every_result_becomes_json_csv_a_data_frame_text_and_html(
+    results: list[Result],
+) -> None:
+    for result in results:
+        assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
+        columns, rows = result.table()
+        read = list(csv.reader(io.StringIO(result.to_csv())))
+        assert read[0] == list(columns)
+        assert len(read) == len(rows) + 1
+        frame = result.to_dataframe()
+        assert list(frame.columns) == list(columns)
+        assert len(frame) == len(rows)
+        assert str(result).splitlines()[0].split()[0] == columns[0].split()[0]
+        assert result._repr_html_().count("<tr>") == len(rows) + 1
+
+
+def test_a_cohort_prints_as_a_table_with_blanks_where_nothing_has_begun(
+    results: list[Result],
+) -> None:
+    assert str(results[0]).splitlines() == [
+        "day         users  0  1",
+        "2026-03-03      2  2  1",
+        "2026-03-04      1  1",
+    ]
+    assert results[0].to_dict()["cohort"] == [[2, 1], [1, None]]
+    assert results[0].to_dict(as_percent=True)["cohort"] == [[1.0, 0.5], [1.0, None]]
+
+
+def test_a_row_without_users_is_blank_and_a_past_period_without_returns_is_zero(
+    query: Query,
+) -> None:
+    result = query.cohort("a", "b", num_rows=3, num_cols=2, as_of=AS_OF)
+    assert result.counts == ((None, None), (0, 0), (0, None))
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "  =1", "＝1"]
+)
+def test_no_text_in_csv_is_taken_for_a_formula(cell: str) -> None:
+    (read,) = csv.reader(io.StringIO(to_csv([[cell, -1, "a-b"]]), newline=""))
+    assert read == [f"'{cell}", "-1", "a-b"]
+
+
+def test_without_pandas_a_data_frame_is_refused_with_what_to_install(
+    results: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    with pytest.raises(RuntimeError, match=r"pip install .*dataframe"):
+        results[0].to_dataframe()
+
+
+def test_names_are_escaped_in_html(query: Query) -> None:
+    shown = query.trend("<script>", num_periods=1, as_of=AS_OF)._repr_html_()
+    assert "<script>" not in shown
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (lambda q: q.cohort("a", "b", num_rows=0), "num_rows"),
+        (lambda q: q.cohort("a", "b", num_cols=-1), "num_cols"),
+        (lambda q: q.cohort("a", "b", num_cols="5"), "num_cols"),
+        (lambda q: q.cohort("a", "b", num_rows=True), "num_rows"),
+        (lambda q: q.cohort("a", "b", time_group="eons"), "time_group"),
+        (lambda q: q.cohort("a", "b", as_of="1997-01-01"), "as_of"),
+        (
+            lambda q: q.cohort("a", "b", [{"name": "c", "op": "xor"}]),
+            "additional_events",
+        ),
+        (lambda q: q.cohort("", "b"), None),
+        (lambda q: q.cohort("a", 5), None),
+        (lambda q: q.trend([]), "events"),
+        (lambda q: q.trend("a", rolling=[7], time_group="weeks"), "rolling"),
+        (lambda q: q.trend("a", rolling=[0]), "rolling"),
+        (lambda q: q.trend(~Event("a")), "events"),
+        (lambda q: q.stickiness("a", window="decade"), "window"),
+        (lambda q: q.lifecycle("a", num_periods=0), "num_periods"),
+        (lambda q: q.funnel(["a"]), "steps"),
+        (lambda q: q.funnel(["a", "b"], window=0), "window"),
+        (lambda q: q.membership(-1), "user_id"),
+        (lambda q: q.membership("1"), "user_id"),
+        (lambda q: q.users("a").page(0), "page"),
+        (lambda q: q.users("a").page(1, 0), "per_page"),
+        (lambda q: q.users(~Event("a")), "event"),
+        (lambda q: q.cohort("a", "b", time_group="years", num_rows=3000), None),
+    ],
+)
+def test_what_is_not_allowed_is_refused_with_its_name(
+    query: Query, ask: object, field: str | None
+) -> None:
+    with pytest.raises(QueryError) as error:
+        ask(query)  # type: ignore[operator]
+    assert error.value.field == field
+
+
+def test_a_cell_that_is_not_there_has_no_users(query: Query) -> None:
+    cohort = query.cohort("a", "a", num_rows=2, num_cols=2, as_of=AS_OF).query
+    for row, column in ((2, 0), (-1, 0), (1, 1), (0, 2)):
+        with pytest.raises(QueryError, match="must be 0 to"):
+            cohort_users(cohort, query.bitmaps, row, column)
+    lifecycle = query.lifecycle("a", as_of=AS_OF).query
+    with pytest.raises(QueryError, match="use one of new, returning"):
+        lifecycle_users(lifecycle, query.bitmaps, "old", 0)
+    funnel = query.funnel(["a", "a"], as_of=AS_OF).query
+    with pytest.raises(QueryError, match="step is 2; it must be 0 to 1"):
+        funnel_users(funnel, 2)
+
+
+def test_users_behave_as_a_set(query: Query) -> None:
+    tuesday = query.users("a", "days", utc("2026-03-03"))
+    wednesday = query.users("a", "days", AS_OF)
+    assert tuesday == {1, 2}
+    assert tuesday & wednesday == {1}
+    assert tuesday - wednesday == {2}
+    assert wednesday < tuesday
+    assert "1" not in tuesday
+    assert 2**40 not in tuesday
+    assert -1 not in tuesday
+    assert repr(wednesday) == "<UserSet 'a in 2026-03-04'>"
