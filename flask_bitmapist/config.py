@@ -192,6 +192,11 @@ class Settings:
         "something that is called with the id and returns the URL, or None.",
         _user_url,
     )
+    admin_user_view: str = setting(
+        "",
+        "Endpoint of the Flask-Admin ModelView of users, to which ids link within "
+        "Flask-Admin.",
+    )
     user_name: Callable[..., Any] | None = setting(
         None,
         "Called with a user's id; returns the name to show for it, or None.",
