@@ -19,7 +19,7 @@ class Breaker:
         self._most = most
         self._wait = self._first
         self.is_open = False
-        self.error: Exception | None = None
+        self.error: str | None = None
         """The latest failure, while open."""
         self._since = 0.0
 
@@ -38,7 +38,7 @@ class Breaker:
 
     def failed(self, error: Exception) -> bool:
         """Note a failure and return whether it is the first in a row."""
-        self.error = error
+        self.error = _text(error)
         if self.is_open:
             return False
         self._wait = self._first
@@ -48,10 +48,15 @@ class Breaker:
 
     def failed_again(self, error: Exception) -> None:
         """Note that a new try has failed: the next one comes later."""
-        self.error = error
+        self.error = _text(error)
         self._wait = min(self._wait * 2, self._most)
 
     def close(self) -> None:
         """Note that Redis works."""
         self.is_open = False
         self.error = None
+
+
+def _text(error: Exception) -> str:
+    # The error itself would keep alive all that its traceback knows of.
+    return f"{type(error).__name__}: {error}"

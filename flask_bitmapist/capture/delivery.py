@@ -39,6 +39,7 @@ class Delivery:
     def __init__(self, client: Redis, id_map: IdMap | None = None) -> None:
         self.client = client
         self._writer = wire.GroupWriter(client)
+        self._is_direct = wire.has_connections(client)
         self._id_map = id_map
         self._catalogue = Catalogue(client, client)
 
@@ -58,7 +59,7 @@ class Delivery:
                 written; writing all of them again is safe.
         """
         ids = self._ids(marks)
-        if len(marks) == 1:
+        if len(marks) == 1 and self._is_direct:
             keys: Sequence[bytes] = marks[0].bits.keys
             replies = self._write_one(marks[0], ids, pipelined)
         else:

@@ -88,7 +88,7 @@ class Outbox:
         return len(self._buffer)
 
     @property
-    def error(self) -> Exception | None:
+    def error(self) -> str | None:
         """Why Redis is not being asked now, or None if it is."""
         return self._breaker.error
 

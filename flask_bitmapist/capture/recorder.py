@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import bitmapist
-from redis.client import Pipeline
+from redis.client import Pipeline, Redis
 
 from ..analysis.periods import to_utc
 from ..store import systems
@@ -27,7 +28,6 @@ from .spool import Spool
 
 if TYPE_CHECKING:
     from flask import Flask
-    from redis import Redis
 
     from ..config import Settings
     from .counters import Counters
@@ -81,13 +81,12 @@ class Recorder:
             its latest error, or None; and ``counters``.
         """
         own = self._own
-        error = own.error if own is not None else None
         return {
             "mode": self.settings.mark_mode,
             "on_error": self.settings.on_error,
             "waiting": self.waiting,
             "failing_for": round(own.failing_for, 3) if own is not None else 0.0,
-            "error": None if error is None else f"{type(error).__name__}: {error}",
+            "error": own.error if own is not None else None,
             "counters": self.counters.to_dict(),
         }
 
@@ -161,9 +160,12 @@ class Recorder:
         outbox = self._own_outbox(system)
         if outbox is None:
             client = systems.resolve(system)
-            if isinstance(client, Pipeline) and not use_pipeline:
-                self._queue(client, marks)
-                return
+            if isinstance(client, Pipeline):
+                if not use_pipeline:
+                    self._queue(client, marks)
+                    return
+                # What its owner has put on the pipeline stays there.
+                client = Redis(connection_pool=client.connection_pool)
             outbox = self._outbox_for(client)
         outbox.put(marks, use_pipeline)
 
@@ -230,7 +232,7 @@ class Recorder:
         return self._own if is_own else None
 
     def _outbox_for(self, client: Redis) -> Outbox:
-        pool = client.connection_pool
+        pool = getattr(client, "connection_pool", client)
         outbox = self._outboxes.get(pool)
         if outbox is None:
             with self._lock:
@@ -268,8 +270,12 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
     )
-    # No introduction on a new connection: each round trip may take the timeout.
-    own.connection_pool.connection_kwargs.update(lib_name=None, lib_version=None)
+    pool = getattr(own, "connection_pool", None)
+    if pool is not None:
+        # No introduction on a new connection: each round trip may take the timeout.
+        pool.connection_kwargs.update(lib_name=None, lib_version=None)
+        # Apps come and go in tests; their connections go with them.
+        weakref.finalize(own, pool.disconnect)
     return own
 
 

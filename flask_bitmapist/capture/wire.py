@@ -44,6 +44,8 @@ class GroupWriter:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        # A cluster has connections to many servers, and sorts commands itself.
+        self._is_direct = has_connections(client)
         self._has_bitfield = True
 
     def write(self, groups: Sequence[Group]) -> list[Reply]:
@@ -55,6 +57,8 @@ class GroupWriter:
         Raises:
             redis.exceptions.RedisError: The connection failed.
         """
+        if not self._is_direct:
+            return self._with_pipeline(groups)
         if self._has_bitfield:
             replies = self._with_bitfield(groups)
             if not any(map(_is_no_bitfield, replies)):
@@ -72,6 +76,19 @@ class GroupWriter:
         head = setbit_head(group.key)
         command = b"".join(head + tail(user, group.value) for user in group.users)
         return _joined(send(self._client, command, len(group.users)))
+
+    def _with_pipeline(self, groups: Sequence[Group]) -> list[Reply]:
+        pipeline = self._client.pipeline(transaction=False)
+        for key, users, value in groups:
+            for user in users:
+                pipeline.setbit(key, user, value)
+        replies = iter(pipeline.execute(raise_on_error=False))
+        return [_joined(list(islice(replies, len(each.users)))) for each in groups]
+
+
+def has_connections(client: Any) -> bool:
+    """Return whether :func:`send` can be used with *client*."""
+    return hasattr(getattr(client, "connection_pool", None), "get_connection")
 
 
 def tail(offset: int, value: int) -> bytes:
@@ -153,6 +170,9 @@ def _joined(replies: Sequence[Reply]) -> Reply:
     for reply in replies:
         if isinstance(reply, ResponseError):
             return reply
+        if isinstance(reply, Exception):
+            # In a cluster one server may be out of reach, and others not.
+            raise reply
         if isinstance(reply, int):
             old.append(reply)
         else:
