@@ -3,6 +3,29 @@
 from __future__ import annotations
 
 from .surface import AdminSurface
-from .views import CohortView, OverviewView, PageView, add_views
+from .views import (
+    CohortView,
+    EventsView,
+    FunnelView,
+    LifecycleView,
+    OverviewView,
+    PageView,
+    StickinessView,
+    TrendsView,
+    UsersView,
+    add_views,
+)
 
-__all__ = ["AdminSurface", "CohortView", "OverviewView", "PageView", "add_views"]
+__all__ = [
+    "AdminSurface",
+    "CohortView",
+    "EventsView",
+    "FunnelView",
+    "LifecycleView",
+    "OverviewView",
+    "PageView",
+    "StickinessView",
+    "TrendsView",
+    "UsersView",
+    "add_views",
+]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from flask import url_for
+from flask import current_app, url_for
 from markupsafe import Markup
 
-from ..web.surface import Surface
+from ..web.surface import Surface, state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
@@ -62,6 +62,16 @@ class AdminSurface(Surface):
     def nonce(self) -> Markup:
         generator = self._view.admin.csp_nonce_generator
         return Markup(' nonce="{}"').format(generator()) if generator else Markup("")
+
+    def describe(self, user_id: int) -> tuple[str, str | None]:
+        name, url = super().describe(user_id)
+        view = state().settings.admin_user_view
+        if not url and view:
+            # Details where the view shows them, else the form.
+            for action in ("details_view", "edit_view"):
+                if f"{view}.{action}" in current_app.view_functions:
+                    return name, url_for(f"{view}.{action}", id=user_id)
+        return name, url
 
     def render(self, template: str, **context: Any) -> str:
         text: str = self._view.render(template, **context)

@@ -105,7 +105,52 @@ class CohortView(PageView):
     page = registry.COHORT
 
 
-VIEWS: tuple[type[PageView], ...] = (OverviewView, CohortView)
+class TrendsView(PageView):
+    """The trends page as a tab."""
+
+    page = registry.TRENDS
+
+
+class LifecycleView(PageView):
+    """The lifecycle page as a tab."""
+
+    page = registry.LIFECYCLE
+
+
+class FunnelView(PageView):
+    """The funnel page as a tab."""
+
+    page = registry.FUNNEL
+
+
+class StickinessView(PageView):
+    """The stickiness page as a tab."""
+
+    page = registry.STICKINESS
+
+
+class UsersView(PageView):
+    """The users page as a tab."""
+
+    page = registry.USERS
+
+
+class EventsView(PageView):
+    """The events page as a tab."""
+
+    page = registry.EVENTS
+
+
+VIEWS: tuple[type[PageView], ...] = (
+    OverviewView,
+    CohortView,
+    TrendsView,
+    LifecycleView,
+    FunnelView,
+    StickinessView,
+    UsersView,
+    EventsView,
+)
 
 
 def add_views(admin: Admin, category: str | None = CATEGORY) -> None:

@@ -7,9 +7,9 @@
 
   /* Conditions are added and removed without asking the server. */
   each("[data-bm-conditions]", (box) => {
-    const form = box.closest("form");
     const name = box.dataset.bmConditions;
-    const template = form.querySelector("template[data-bm-template]");
+    const template = box.querySelector("template[data-bm-template]");
+    const nested = !!template.content.querySelector('[data-bm-name="name"]');
     const conditions = () => box.querySelectorAll("[data-bm-condition]");
 
     const number = () =>
@@ -22,7 +22,15 @@
               return;
             }
             const last = field.dataset.bmName || field.name.split("-").pop();
-            field.name = field.id = `${name}-${index}-${last}`;
+            const part = nested ? `-${last}` : "";
+            field.name = field.id = `${name}-${index}${part}`;
+          },
+          condition
+        );
+        each(
+          "[data-bm-remove]",
+          (button) => {
+            button.hidden = conditions().length <= Number(box.dataset.bmLeast || 0);
           },
           condition
         );

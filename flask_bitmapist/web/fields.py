@@ -34,39 +34,45 @@ class Flag(BooleanField):
     false_values = (False, *FALSE)
 
 
-class EventName(StringField):
-    """The name of an event, or of an expression that the app has defined.
+class Text(StringField):
+    """A name, or another short text.
 
     Args:
         label: What it is called on the page.
-        required: Whether it may be left empty.
+        required: Whether it must be filled in.
     """
 
     data: Any
 
     def __init__(
-        self, label: str | None = None, required: bool = True, **options: Any
+        self, label: str | None = None, required: bool = False, **options: Any
     ) -> None:
         super().__init__(label, **options)
         self.required = required
 
     def pre_validate(self, form: Any) -> None:
-        name = self.data or ""
-        if self.required and not name:
+        text = self.data or ""
+        if self.required and not text:
             raise ValidationError(gettext("Choose an event."))
-        if len(name) > LONGEST_NAME:
+        if len(text) > LONGEST_NAME:
             raise ValidationError(
                 gettext(
-                    "This name is too long; at most %(most)s characters.",
-                    most=LONGEST_NAME,
+                    "This is too long; at most %(most)s characters.", most=LONGEST_NAME
                 )
             )
         try:
-            name.encode()
+            text.encode()
         except UnicodeEncodeError:
-            raise ValidationError(
-                gettext("This name is not valid Unicode text.")
-            ) from None
+            raise ValidationError(gettext("This is not valid Unicode text.")) from None
+
+
+class EventName(Text):
+    """The name of an event, or of an expression that the app has defined."""
+
+    def __init__(
+        self, label: str | None = None, required: bool = True, **options: Any
+    ) -> None:
+        super().__init__(label, required, **options)
 
 
 class Count(IntegerField):
@@ -76,6 +82,7 @@ class Count(IntegerField):
         label: What it is called on the page.
         least: The smallest allowed number.
         most: The largest one, or the name of the setting that holds it.
+        required: Whether it may be left empty where it has no default.
     """
 
     data: Any
@@ -85,9 +92,11 @@ class Count(IntegerField):
         label: str | None = None,
         least: int = 1,
         most: int | str = 10_000,
+        required: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(label, **options)
+        self.required = required
         self.least = least
         self._most = most
 
@@ -113,6 +122,8 @@ class Count(IntegerField):
 
     def pre_validate(self, form: Any) -> None:
         if self.data is None:
+            if self.required and not self.process_errors:
+                raise ValidationError(gettext("Fill this in."))
             return
         if not self.least <= self.data <= self.most:
             raise ValidationError(

@@ -120,3 +120,39 @@ def cohort_summary(result: CohortResult) -> str:
         share=percent(averages[1]),
         unit=unit(result.query.time_group),
     )
+
+
+_CURRENT = {
+    TimeGroup.DAYS: lazy("Today"),
+    TimeGroup.WEEKS: lazy("This week"),
+    TimeGroup.MONTHS: lazy("This month"),
+    TimeGroup.YEARS: lazy("This year"),
+}
+
+
+def current(group: TimeGroup) -> str:
+    """Return what the current period of *group* is called."""
+    return str(_CURRENT[group])
+
+
+_WEEKDAYS = (
+    *(lazy("Mon"), lazy("Tue"), lazy("Wed"), lazy("Thu")),
+    *(lazy("Fri"), lazy("Sat"), lazy("Sun")),
+)
+
+
+def weekday(number: int) -> str:
+    """Return a weekday's short name; 0 is Monday."""
+    return str(_WEEKDAYS[number])
+
+
+def month(period: Period) -> str:
+    """Return the short name of the month in which *period* begins."""
+    return str(_MONTHS[period.start.month - 1])
+
+
+def direction(share: float | None) -> str:
+    """Return the class of a change, for its colour beside its sign."""
+    if not share:
+        return ""
+    return "bm-up" if share > 0 else "bm-down"

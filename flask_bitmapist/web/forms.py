@@ -1,33 +1,33 @@
-"""The form behind every page, and the one of the cohort page."""
+"""The form behind every page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from werkzeug.datastructures import MultiDict
 from wtforms import FieldList, Form, FormField
 
-from ..analysis.cohort import CohortQuery, CohortResult, cohort, cohort_users
 from ..analysis.errors import QueryError
-from ..analysis.expressions import Flag as FlagExpression
-from ..analysis.periods import TimeGroup
 from ..analysis.results import Result, Table
 from ..analysis.users import Selection
-from ..query import Query, moment
+from ..query import Query
 from .fields import (
-    AsOf,
     Choice,
-    Count,
-    Either,
     EventName,
     Flag,
-    TimeGroupChoice,
 )
 from .texts import gettext, lazy
 
 FORMATS = ("html", "json", "csv")
-MOST_CONDITIONS = 20
+MOST_ENTRIES = 20
+
+PRESETS = {
+    "30-days": (lazy("Last 30 days"), "days", 30),
+    "12-weeks": (lazy("12 weeks"), "weeks", 12),
+    "12-months": (lazy("12 months"), "months", 12),
+}
+"""Common questions: what they are called, the time group, how many of them."""
 
 
 class QuestionForm(Form):
@@ -43,6 +43,15 @@ class QuestionForm(Form):
 
     needs_question: ClassVar[bool] = True
     """Whether the page asks nothing until something is filled in."""
+
+    several: ClassVar[str | None] = None
+    """The name of the field that is a list, to which buttons add and remove."""
+
+    preset_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields that a preset fills with its number of periods."""
+
+    cell_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields that name one number of the answer, when its users are asked for."""
 
     def ask(self, query: Query) -> Result:
         """Return the answer to the question in this form."""
@@ -69,7 +78,26 @@ class QuestionForm(Form):
                 yield field.data
 
     def prepare(self, arguments: MultiDict[str, str] | None) -> None:
-        """Make the form ready to be shown, after it was read."""
+        """Do what a button of the form asked for: add an entry, or remove one."""
+        if not arguments or self.several is None:
+            return
+        entries: Any = self._fields[self.several]
+        if "add" in arguments and len(entries) < MOST_ENTRIES:
+            entries.append_entry()
+        removed = arguments.get("remove", "")
+        if removed.isascii() and removed.isdigit() and len(removed) < 4:
+            entries.remove(int(removed))
+
+    @classmethod
+    def preset(cls, name: str) -> dict[str, str]:
+        """Return the arguments that the preset *name* stands for; none if unknown."""
+        if name not in PRESETS or not cls.preset_fields:
+            return {}
+        _, group, count = PRESETS[name]
+        return {
+            "time_group": group,
+            **dict.fromkeys(cls.preset_fields, str(count)),
+        }
 
     def arguments(self) -> dict[str, str]:
         """Return the filled-in fields as the arguments of a URL, the format aside."""
@@ -97,6 +125,46 @@ class QuestionForm(Form):
             field.errors = [*field.errors, str(error)]
         else:
             self.form_errors.append(str(error))
+
+
+class Entries(FieldList):  # type: ignore[type-arg]
+    """A list of fields that may be left blank, up to a number of them.
+
+    Args:
+        field: One entry.
+        label: What the list is called on the page.
+        least: How many have to be filled in.
+    """
+
+    def __init__(
+        self, field: Any, label: str | None = None, least: int = 0, **options: Any
+    ) -> None:
+        super().__init__(field, label, min_entries=least, **options)
+        self.least = least
+
+    def filled(self) -> list[Any]:
+        """Return what the entries that are filled in hold."""
+        return [entry.data for entry in self if entry.data]
+
+    def validate(self, form: Any, extra_validators: Any = ()) -> bool:
+        valid = super().validate(form, extra_validators)
+        message = None
+        if len(self.entries) > MOST_ENTRIES:
+            message = gettext("At most %(most)s of these.", most=MOST_ENTRIES)
+        elif len(self.filled()) < self.least:
+            message = gettext("At least %(least)s of these.", least=self.least)
+        if message:
+            self.errors = [*self.errors, message]
+            return False
+        return valid
+
+    def remove(self, number: int) -> None:
+        """Take the entry in place *number* out."""
+        kept = [entry.data for place, entry in enumerate(self) if place != number]
+        while self.entries:
+            self.pop_entry()
+        for data in kept:
+            self.append_entry(data)
 
 
 def _arguments_of(field: Any) -> Iterator[tuple[str, str]]:
@@ -127,144 +195,3 @@ def _messages(form: Any) -> Iterator[tuple[str, list[str]]]:
                 yield field.name, own
         elif field.errors:
             yield field.name, [str(each) for each in field.errors]
-
-
-class ConditionForm(Form):
-    """One more condition on the users that are looked for."""
-
-    op = Choice(
-        lazy("Joined by"),
-        choices=[("and", lazy("and")), ("or", lazy("or"))],
-        default="and",
-    )
-    name = EventName(lazy("Event"), required=False)
-
-
-class Conditions(FieldList):  # type: ignore[type-arg]
-    """Conditions that may be left blank, up to a number."""
-
-    def __init__(self, label: str | None = None, **options: Any) -> None:
-        super().__init__(FormField(ConditionForm), label, **options)
-
-    def filled(self) -> list[dict[str, str]]:
-        """Return the conditions that name an event."""
-        return [
-            {"name": entry.form.name.data, "op": entry.form.op.data}
-            for entry in self
-            if entry.form.name.data
-        ]
-
-    def validate(self, form: Any, extra_validators: Any = ()) -> bool:
-        valid = super().validate(form, extra_validators)
-        if len(self.entries) > MOST_CONDITIONS:
-            message = gettext("At most %(most)s conditions.", most=MOST_CONDITIONS)
-            self.errors = [*self.errors, message]
-            return False
-        return valid
-
-    def remove(self, number: int) -> None:
-        """Take the condition in place *number* out."""
-        kept = [entry.data for place, entry in enumerate(self) if place != number]
-        while self.entries:
-            self.pop_entry()
-        for data in kept:
-            self.append_entry(data)
-
-
-PRESETS = {
-    "30-days": (lazy("Last 30 days"), "days", 30, 30),
-    "12-weeks": (lazy("12 weeks"), "weeks", 12, 12),
-    "12-months": (lazy("12 months"), "months", 12, 12),
-}
-"""Common questions: what they are called, the time group, the rows, the columns."""
-
-
-class CohortForm(QuestionForm):
-    """Of the users who did this, how many did that afterwards?"""
-
-    primary_event = EventName(lazy("Of the users who did"))
-    secondary_event = EventName(lazy("see how many also did"))
-    additional_events = Conditions(lazy("Further conditions"))
-    time_group = TimeGroupChoice(lazy("each"))
-    num_rows = Count(lazy("Rows"), most="max_rows", default=20)
-    num_cols = Count(lazy("Columns"), most="max_columns", default=10)
-    as_of = AsOf(lazy("Up to"))
-    unbounded = Either(
-        lazy("They count"),
-        no=lazy("in that period"),
-        yes=lazy("in that period or later"),
-    )
-    first_time = Flag(lazy("Only users who are there for the first time"))
-    with_replacement = Flag(lazy("Count a user in every period, not just the first"))
-    flag = EventName(lazy("Only users with the flag"), required=False)
-    as_percent = Flag(lazy("Show percentages"), default=True)
-
-    # A cell, when its users are asked for.
-    period = EventName(lazy("Row"), required=False)
-    column = Count(lazy("Column"), least=0, most="max_columns", default=None)
-
-    def question(self, query: Query) -> CohortQuery:
-        """Return what is asked."""
-        return CohortQuery(
-            primary=query.expression(self.primary_event.data),
-            secondary=query.chain(
-                self.secondary_event.data, self.additional_events.filled()
-            ),
-            as_of=moment(self.as_of.data),
-            time_group=TimeGroup(self.time_group.data),
-            num_rows=self.num_rows.data,
-            num_cols=self.num_cols.data,
-            with_replacement=self.with_replacement.data,
-            first_time=self.first_time.data,
-            unbounded=bool(self.unbounded.data),
-            within=FlagExpression(self.flag.data) if self.flag.data else None,
-        )
-
-    def ask(self, query: Query) -> CohortResult:
-        return cohort(self.question(query), query.bitmaps)
-
-    def selection(self, query: Query) -> Selection | None:
-        if not self.period.data:
-            return None
-        question = self.question(query)
-        for row, period in enumerate(question.periods):
-            if period.label == self.period.data:
-                return cohort_users(question, query.bitmaps, row, self.column.data)
-        raise QueryError(
-            gettext(
-                "The cohort's rows are %(first)s to %(last)s.",
-                first=question.periods[0].label,
-                last=question.periods[-1].label,
-            ),
-            field="period",
-        )
-
-    def table(self, result: CohortResult) -> Table:
-        columns, rows = result.table(as_percent=self.as_percent.data)
-        # Bare numbers: "+1" would be taken for a formula.
-        return Table([*columns[:2], *map(str, range(result.query.num_cols))], rows)
-
-    def as_dict(self, result: CohortResult) -> dict[str, Any]:
-        return result.to_dict(as_percent=self.as_percent.data)
-
-    def event_names(self) -> Iterator[str]:
-        yield from (self.primary_event.data or "", self.secondary_event.data or "")
-        yield from (each["name"] for each in self.additional_events.filled())
-
-    def prepare(self, arguments: MultiDict[str, str] | None) -> None:
-        """Do what a button of the form asked for: add or remove a condition."""
-        if not arguments:
-            return
-        if "add" in arguments and len(self.additional_events) < MOST_CONDITIONS:
-            self.additional_events.append_entry()
-        removed = arguments.get("remove", "")
-        if removed.isascii() and removed.isdigit() and len(removed) < 4:
-            self.additional_events.remove(int(removed))
-
-    @staticmethod
-    def preset(name: str) -> Mapping[str, str]:
-        """Return the arguments that the preset *name* stands for; none if unknown."""
-        if name not in PRESETS:
-            return {}
-        _, group, rows, columns = PRESETS[name]
-        return {"time_group": group, "num_rows": str(rows), "num_cols": str(columns)}

@@ -122,8 +122,3 @@ def _state(result: CohortResult, row: int, column: int, size: int) -> str:
     if not size:
         return "empty"
     return "current" if result.is_incomplete(row, column) else "past"
-
-
-def cohort_context(result: CohortResult) -> dict[str, Heatmap]:
-    """Return what the template of the cohort needs beside the answer."""
-    return {"heat": heatmap(result)}

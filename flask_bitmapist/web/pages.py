@@ -96,7 +96,7 @@ class Answering:
             return preset
         form = self.page.form(arguments)
         form.prepare(arguments)
-        is_edit = not self.is_post and _is_edit(arguments)
+        is_edit = not self.is_post and not wants_json() and _is_edit(arguments)
         if form.needs_question and arguments is None and not wants_json():
             return self._html(form)
         if not form.validate():
@@ -123,7 +123,7 @@ class Answering:
         """Send the reader of a preset on to the URL that spells it out."""
         if not arguments or self.is_post or "preset" not in arguments:
             return None
-        preset = getattr(self.page.form, "preset", _no_preset)(arguments["preset"])
+        preset = self.page.form.preset(arguments["preset"])
         kept = self.page.form(arguments).arguments()
         url = self.surface.url(self.page.name, **{**kept, **preset})
         return redirect(url or request.path)
@@ -204,16 +204,12 @@ class Answering:
             "event_names": names[:MOST_SUGGESTIONS],
             "flag_names": kept.catalogue.flags()[:MOST_SUGGESTIONS],
             "link": Links(self.surface, self.page.name, form),
-            "presets": PRESETS,
+            "presets": PRESETS if form.preset_fields else {},
             **(self.page.present(result) if result is not None else {}),
         }
         if self.is_post and self.page.fragment is not None:
             return self.html(self.page.fragment, form, **context)
         return self.html(self.page.template, form, **context)
-
-
-def _no_preset(name: str) -> Mapping[str, str]:
-    return {}
 
 
 def _is_edit(arguments: MultiDict[str, str] | None) -> bool:

@@ -2,28 +2,87 @@
 
 from __future__ import annotations
 
-from .eventlist import EventListForm
-from .forms import CohortForm
-from .heat import cohort_context
 from .pages import Page
+from .questions import (
+    cohort,
+    events,
+    funnel,
+    lifecycle,
+    overview,
+    stickiness,
+    trend,
+    user,
+)
 from .texts import lazy
 
 INDEX = Page(
     name="index",
     title=lazy("Overview"),
-    form=EventListForm,
+    form=overview.OverviewForm,
     template="bitmapist/index.html",
     icon="fa-dashboard",
+    present=overview.present,
     rule="/",
 )
 COHORT = Page(
     name="cohort",
     title=lazy("Cohort"),
-    form=CohortForm,
+    form=cohort.CohortForm,
     template="bitmapist/cohort.html",
     fragment="bitmapist/_heatmap.html",
     icon="fa-th",
-    present=cohort_context,
+    present=cohort.present,
+)
+TRENDS = Page(
+    name="trends",
+    title=lazy("Trends"),
+    form=trend.TrendForm,
+    template="bitmapist/trends.html",
+    icon="fa-line-chart",
+    present=trend.present,
+)
+LIFECYCLE = Page(
+    name="lifecycle",
+    title=lazy("Lifecycle"),
+    form=lifecycle.LifecycleForm,
+    template="bitmapist/lifecycle.html",
+    icon="fa-refresh",
+    present=lifecycle.present,
+)
+FUNNEL = Page(
+    name="funnel",
+    title=lazy("Funnel"),
+    form=funnel.FunnelForm,
+    template="bitmapist/funnel.html",
+    icon="fa-filter",
+    present=funnel.present,
+)
+STICKINESS = Page(
+    name="stickiness",
+    title=lazy("Stickiness"),
+    form=stickiness.StickinessForm,
+    template="bitmapist/stickiness.html",
+    icon="fa-magnet",
+    present=stickiness.present,
+)
+USERS = Page(
+    name="users",
+    title=lazy("Users"),
+    form=user.UserForm,
+    template="bitmapist/users.html",
+    icon="fa-user",
+    present=user.present,
+)
+EVENTS = Page(
+    name="events",
+    title=lazy("Events"),
+    form=events.EventsForm,
+    template="bitmapist/events.html",
+    icon="fa-list",
+    present=events.present,
 )
 
-PAGES: tuple[Page, ...] = (INDEX, COHORT)
+PAGES: tuple[Page, ...] = (
+    *(INDEX, COHORT, TRENDS, LIFECYCLE),
+    *(FUNNEL, STICKINESS, USERS, EVENTS),
+)

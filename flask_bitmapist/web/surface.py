@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app, render_template, request, url_for
@@ -45,9 +46,26 @@ class Surface:
         value = nonce()
         return Markup(' nonce="{}"').format(value) if value else Markup("")
 
+    def describe(self, user_id: int) -> tuple[str, str | None]:
+        """Return the name to show for a user, and the URL of the app's page of them.
+
+        Args:
+            user_id: The user.
+        """
+        settings = state().settings
+        name = settings.user_name(user_id) if settings.user_name is not None else None
+        return str(name) if name else "", _user_url(settings.user_url, user_id)
+
     def render(self, template: str, **context: Any) -> str:
         """Return *template* filled in."""
         return render_template(template, **context)
+
+
+def _user_url(setting: str | Callable[..., Any], user_id: int) -> str | None:
+    if not isinstance(setting, str):
+        url = setting(user_id)
+        return str(url) if url else None
+    return setting.format(id=user_id) if setting else None
 
 
 def state() -> BitmapistState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import request
 from flask.typing import ResponseReturnValue
@@ -11,7 +11,6 @@ from ..analysis.errors import QueryError
 from ..store.userset import UserSet
 from .export import json_response
 from .links import Links
-from .surface import state
 from .texts import gettext
 
 if TYPE_CHECKING:
@@ -41,36 +40,20 @@ def users_page(
     )
     if wanted == "json":
         return json_response(page.to_dict())
-    settings = state().settings
-    link = Links(answering.surface, answering.page.name, form)
+    surface = answering.surface
+    shown = [(each, *surface.describe(each)) for each in page.ids]
+    link = Links(surface, answering.page.name, form)
     return answering.html(
         "bitmapist/userlist.html",
         form,
         users=page,
-        shown=[(each, *describe(answering.surface, each)) for each in page.ids],
-        has_names=settings.user_name is not None,
-        has_links=bool(settings.user_url),
+        shown=shown,
+        has_names=any(name for _, name, _ in shown),
+        has_links=any(url for _, _, url in shown),
+        own_url=lambda user_id: surface.url("users", user_id=user_id),
         link=link,
+        back=link(**dict.fromkeys(form.cell_fields)),
     )
-
-
-def describe(surface: Any, user_id: int) -> tuple[str, str | None]:
-    """Return the name to show for a user, and the URL of the app's page of them.
-
-    Args:
-        surface: Where it is shown; a Flask-Admin may have a page of users itself.
-        user_id: The user.
-    """
-    settings = state().settings
-    name = settings.user_name(user_id) if settings.user_name is not None else None
-    return str(name) if name else "", _user_url(settings.user_url, user_id)
-
-
-def _user_url(setting: Any, user_id: int) -> str | None:
-    if callable(setting):
-        url = setting(user_id)
-        return str(url) if url else None
-    return setting.format(id=user_id) if setting else None
 
 
 def _number(name: str, default: int, most: int) -> int:

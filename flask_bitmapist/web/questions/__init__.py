@@ -1,0 +1,1 @@
+"""What each page asks: its form, and what its template needs beside the answer."""
