@@ -1,0 +1,417 @@
+"""Importing rows: what is written, what is left out, and that twice is once."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from click.testing import Result
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flask_bitmapist import mark_event
+from flask_bitmapist.capture import bulk
+from flask_bitmapist.capture.bulk import ImportSummary, import_rows
+from flask_bitmapist.capture.timestamps import hour_in
+
+from .marks import keys, users
+from .servers import RedisProcess
+
+MakeApp = Callable[..., Flask]
+HEADER = "user_id,event,timestamp\n"
+
+
+def state_of(app: Flask) -> Any:
+    return app.extensions["bitmapist"]
+
+
+def dump(client: redis.Redis) -> dict[str, Any]:
+    """Return all bitmaps."""
+    return {key: client.get(f"trackist_{key}") for key in keys(client)}
+
+
+@pytest.fixture
+def run(app: Flask, tmp_path: Path) -> Callable[..., Result]:
+    """Run the command on a file with the given content."""
+
+    def run(content: str | bytes, *options: str, name: str = "rows.csv") -> Result:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        arguments = ["bitmapist", "import", str(path), *options]
+        return app.test_cli_runner().invoke(args=arguments)
+
+    return run
+
+
+moments = st.datetimes(datetime(2025, 12, 20), datetime(2026, 1, 20))
+rows = st.lists(
+    st.tuples(st.integers(0, 3000), st.sampled_from(["a", "b:c", "größe"]), moments),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows, st.booleans(), st.integers(1, 70))
+def test_an_import_writes_what_marking_one_by_one_does(
+    app: Flask,
+    redis_client: redis.Redis,
+    rows: list[tuple[int, str, datetime]],
+    track_hourly: bool,
+    batch_size: int,
+) -> None:
+    redis_client.flushall()
+    with app.app_context():
+        for user, event, when in rows:
+            mark_event(event, user, now=when, track_hourly=track_hourly)
+    one_by_one = dump(redis_client)
+    redis_client.flushall()
+
+    summary = import_rows(
+        state_of(app), rows, track_hourly=track_hourly, batch_size=batch_size
+    )
+
+    assert dump(redis_client) == one_by_one
+    assert summary.rows == summary.written == len(rows)
+    assert summary.events == len({event for _, event, _ in rows})
+    assert summary.users == len({user for user, _, _ in rows})
+
+
+def test_importing_again_changes_nothing(app: Flask, redis_client: redis.Redis) -> None:
+    rows = [(user, "x", datetime(2026, 1, 1 + user % 28)) for user in range(500)]
+    first = import_rows(state_of(app), rows)
+    before = dump(redis_client)
+    second = import_rows(state_of(app), rows)
+
+    assert dump(redis_client) == before
+    assert (first.written, second.written) == (500, 500)
+    assert first.bits > 0
+    assert second.bits == 0
+
+
+def test_an_import_clears_no_bits(app: Flask, redis_client: redis.Redis) -> None:
+    with app.app_context():
+        mark_event("x", 5, now=datetime(2026, 1, 1))
+    import_rows(state_of(app), [(6, "x", "2026-01-01")])
+
+    assert users(redis_client, "x_2026-1-1") == {5, 6}
+
+
+def test_rows_in_many_batches_and_packets_are_all_written(
+    app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_BITS", 7)
+    expected = set(range(0, 5000, 3))
+    import_rows(
+        state_of(app), [(user, "x", "2026-01-01") for user in expected], batch_size=1000
+    )
+
+    assert users(redis_client, "x_2026-1") == expected
+
+
+def test_more_bits_of_a_key_than_fit_one_command_are_all_written(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    import_rows(state_of(app), [(user, "x", "2026-01-01") for user in range(25_000)])
+
+    assert users(redis_client, "x_W2026-1") == set(range(25_000))
+
+
+def test_the_recorder_may_be_given_in_place_of_the_state(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    import_rows(state_of(app).recorder, [("5", "x", date(2026, 1, 1))])
+
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+def test_rows_that_cannot_be_used_are_left_out_with_their_number(app: Flask) -> None:
+    rows: Any = [
+        (1, "x", "2026-01-01"),
+        (-1, "x", "2026-01-01"),
+        ("abc", "x", "2026-01-01"),
+        (2**32, "x", "2026-01-01"),
+        (1, "bitop_x", "2026-01-01"),
+        (1, "", "2026-01-01"),
+        (1, ["x"], "2026-01-01"),
+        (1, "x", "yesterday"),
+        (1, "x", None),
+        (1, "x"),
+        (2, "x", "2026-01-01"),
+    ]
+    summary = import_rows(state_of(app), rows)
+
+    assert (summary.rows, summary.written, summary.rejected) == (11, 2, 9)
+    assert [each.line for each in summary.examples] == list(range(2, 11))
+    assert summary.to_dict()["reasons"] == {
+        "negative id": 1,
+        "id not a number": 1,
+        "id too large": 1,
+        "bad event name": 2,
+        "bad row": 2,
+        "bad timestamp": 2,
+    }
+
+
+def test_the_examples_of_rejected_rows_are_bounded(app: Flask) -> None:
+    summary = import_rows(state_of(app), [(-1, "x", "2026-01-01")] * 5000)
+
+    assert summary.rejected == 5000
+    assert len(summary.examples) == bulk.MOST_EXAMPLES
+
+
+def test_an_error_of_redis_ends_the_import(
+    make_app: MakeApp, redis_process: RedisProcess
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+    redis_process.client().config_set("maxmemory", "1")
+
+    with pytest.raises(redis.ResponseError):
+        import_rows(state_of(app), [(1, "x", "2026-01-01")])
+
+
+def test_a_store_without_bitfield_gets_single_bits(
+    make_app: MakeApp, redis_process: RedisProcess
+) -> None:
+    client = redis_process.client()
+    client.execute_command("ACL SETUSER default -bitfield")
+    app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+    import_rows(state_of(app), [(user, "x", "2026-01-01") for user in range(100)])
+
+    assert users(client, "x_2026-1-1") == set(range(100))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-01", datetime(2026, 1, 1)),
+        ("20260101", datetime(2026, 1, 1)),
+        ("2026-01-01T05", datetime(2026, 1, 1, 5)),
+        ("2026-01-01 05:59", datetime(2026, 1, 1, 5)),
+        ("2026-01-01T05:59:59Z", datetime(2026, 1, 1, 5)),
+        ("2026-01-01t05:59:59z", datetime(2026, 1, 1, 5)),
+        ("20260101T055959Z", datetime(2026, 1, 1, 5)),
+        ("2026-01-01T05:59:59.1Z", datetime(2026, 1, 1, 5)),
+        ("2026-01-01T05:59:59.123456789Z", datetime(2026, 1, 1, 5)),
+        ("2026-01-01T05:59:59,5", datetime(2026, 1, 1, 5)),
+        ("2026-01-01T00:30:00+01:00", datetime(2025, 12, 31, 23)),
+        ("2026-01-01T00:30:00+0100", datetime(2025, 12, 31, 23)),
+        ("2026-01-01T00:30:00+01", datetime(2025, 12, 31, 23)),
+        ("2025-12-31T23:30:00-05:30", datetime(2026, 1, 1, 5)),
+        (" 2026-01-01T05:00 ", datetime(2026, 1, 1, 5)),
+    ],
+)
+def test_timestamps_of_iso_8601_are_read(text: str, moment: datetime) -> None:
+    assert hour_in(text) == hour_in(moment)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026",
+        "2026-02-30",
+        "2026-13-01",
+        "2026-01-01T25:00",
+        "01/02/2026",
+        "1767225600",
+        "2026-01-01T05:00 CET",
+        "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:00:00-05:00",
+        "２０２６-01-01T00:00:00Z",
+    ],
+)
+def test_other_timestamps_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"timestamp|calendar"):
+        hour_in(text)
+
+
+@given(
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)),
+    st.integers(-14 * 60, 14 * 60),
+)
+def test_any_moment_is_read_back_from_its_text(moment: datetime, offset: int) -> None:
+    aware = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
+
+    assert hour_in(aware.isoformat()) == hour_in(aware)
+    assert hour_in(moment.isoformat()) == hour_in(moment)
+
+
+def test_the_command_reads_columns_in_any_order(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    result = run(
+        "\ufeffEvent,country, timestamp ,user_id\n"
+        "x,de,2026-01-01,5\n"
+        '"x, y",fr,2026-01-01T10:00:00Z,6\n'
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "2 rows read, 2 imported: 2 events of 2 users" in result.stdout
+    assert users(redis_client, "x_2026-1-1") == {5}
+    assert users(redis_client, "x, y_2026-1-1") == {6}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_command_reads_other_delimiters(
+    run: Callable[..., Result], redis_client: redis.Redis, delimiter: str
+) -> None:
+    result = run((HEADER + "5,x,2026-01-01\n").replace(",", delimiter))
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+def test_the_command_reads_gzipped_files_whatever_their_name(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    result = run(gzip.compress((HEADER + "5,x,2026-01-01\n").encode()))
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_the_command_reads_standard_input(
+    app: Flask, redis_client: redis.Redis, pack: Callable[[bytes], bytes]
+) -> None:
+    result = app.test_cli_runner().invoke(
+        args=["bitmapist", "import", "-"],
+        input=io.BytesIO(pack((HEADER + "5,x,2026-01-01\n").encode())),
+    )
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+def test_the_command_reports_rejected_rows_and_goes_on(
+    run: Callable[..., Result], redis_client: redis.Redis, tmp_path: Path
+) -> None:
+    rejects = tmp_path / "rejects.csv"
+    result = run(
+        (
+            HEADER + "5,x,2026-01-01\n"
+            "-5,x,2026-01-01\n"
+            "\n"
+            "6,x\n"
+            "7,x,soon\n"
+            '8,"two\nlines",2026-01-01\n'
+        ).encode()
+        + b"9,\xff,2026-01-01\n10,x,2026-01-01\n",
+        "--rejects",
+        str(rejects),
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "7 rows read, 3 imported" in result.stdout
+    assert "4 rows left out" in result.stderr
+    for told in ("line 3: ", "line 5: ", "line 6: ", "line 9: "):
+        assert told in result.stderr
+    assert users(redis_client, "x_2026-1-1") == {5, 10}
+    lines = rejects.read_text().splitlines()
+    assert lines[0] == "line,reason,user_id,event,timestamp"
+    assert [line.split(",")[0] for line in lines[1:]] == ["3", "5", "6", "9"]
+
+
+def test_the_command_shows_the_first_rejected_rows_only(
+    run: Callable[..., Result],
+) -> None:
+    result = run(HEADER + "-1,x,2026-01-01\n" * 50)
+
+    assert result.stderr.count("  line ") == 20
+    assert "and 30 more" in result.stderr
+
+
+def test_the_command_imports_twice_what_is_there_once(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    content = HEADER + "".join(f"{user},x,2026-01-01\n" for user in range(50))
+    run(content)
+    before = dump(redis_client)
+    result = run(content)
+
+    assert dump(redis_client) == before
+    assert "50 imported" in result.stdout
+    assert "0 bits newly set" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "hours"), [("--hourly", True), ("--no-hourly", False), (None, False)]
+)
+def test_the_command_writes_hours_on_request(
+    run: Callable[..., Result],
+    redis_client: redis.Redis,
+    option: str | None,
+    hours: bool,
+) -> None:
+    run(HEADER + "5,x,2026-01-01T10:00\n", *([option] if option else []))
+
+    assert ("x_2026-1-1-10" in keys(redis_client)) is hours
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "lacks user_id, event, timestamp"),
+        ("5,x,2026-01-01\n", "lacks"),
+        ("user_id,timestamp\n1,2026-01-01\n", "lacks event"),
+        (b"\x1f\x8b\x00broken", "cannot be read"),
+        (b"\x89PNG\x00\x01\xff", "lacks"),
+    ],
+    ids=["empty", "no header", "no event", "broken gzip", "no text"],
+)
+def test_the_command_fails_on_a_file_that_is_no_list_of_events(
+    run: Callable[..., Result], content: str | bytes, told: str
+) -> None:
+    result = run(content)
+
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_the_command_fails_without_a_file(app: Flask, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.csv")
+    result = app.test_cli_runner().invoke(args=["bitmapist", "import", missing])
+
+    assert result.exit_code != 0
+    assert "missing.csv" in result.stderr
+
+
+def test_the_command_imports_a_damaged_file_as_far_as_it_goes(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    lines = "".join(f"{user},x,2026-01-01\n" for user in range(20_000))
+    result = run(gzip.compress((HEADER + lines).encode())[:-5000])
+
+    assert result.exit_code == 1
+    assert "cannot be read after line" in result.stderr
+    found = users(redis_client, "x_2026-1-1")
+    assert found == set(range(len(found)))
+    assert found
+
+
+def test_the_command_says_that_redis_is_gone(make_app: MakeApp, tmp_path: Path) -> None:
+    with RedisProcess() as server:
+        url = server.url
+    path = tmp_path / "rows.csv"
+    path.write_text(HEADER + "5,x,2026-01-01\n")
+    app = make_app(BITMAPIST_REDIS_URL=url)
+    result = app.test_cli_runner().invoke(args=["bitmapist", "import", str(path)])
+
+    assert result.exit_code == 1
+    assert "Redis stopped taking events" in result.stderr
+
+
+def test_an_import_into_the_embedded_store(make_app: MakeApp) -> None:
+    app = make_app(BITMAPIST_REDIS_URL="memory://")
+    summary = import_rows(state_of(app), [(5, "x", "2026-01-01")])
+
+    assert isinstance(summary, ImportSummary)
+    assert users(state_of(app).systems["default"], "x_2026-1-1") == {5}
