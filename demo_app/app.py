@@ -1,0 +1,61 @@
+"""The app factory: a shop with login, an Admin, and analytics over both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+from flask import Flask
+from flask_admin import Admin
+from flask_admin.contrib.sqla import ModelView
+from flask_admin.theme import Bootstrap4Theme
+from flask_babel import Babel
+
+from flask_bitmapist import FlaskBitmapist
+
+from . import history, shop
+from .accounts import User, create_accounts, db, login_manager
+
+bitmapist = FlaskBitmapist()
+
+# An expression with a name of its own stands beside the events in every form.
+bitmapist.define("big spender", "big and multi")
+
+
+class CustomerView(ModelView):
+    """The customers in the Admin, to look at."""
+
+    can_create = can_edit = can_delete = False
+    column_list = ("id", "name", "email")
+    column_searchable_list = ("name", "email")
+    page_size = 25
+
+
+def create_app(config: dict[str, Any] | None = None) -> Flask:
+    """Make the demo, filled with the replayed purchases.
+
+    Args:
+        config: Settings that come before those of the environment.
+    """
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY=secrets.token_hex(),
+        SESSION_COOKIE_SAMESITE="Lax",
+        SQLALCHEMY_DATABASE_URI="sqlite://",
+        BITMAPIST_REDIS_URL=os.environ.get("BITMAPIST_REDIS_URL", "memory://"),
+    )
+    app.config.update(config or {})
+
+    Babel(app)  # Flask-Admin wants it where Flask-Babel is installed
+    db.init_app(app)
+    login_manager.init_app(app)
+    admin = Admin(app, name="Record shop", theme=Bootstrap4Theme())
+    admin.add_view(CustomerView(User, db, name="Customers", endpoint="customers"))
+    bitmapist.init_app(app, admin=admin)
+    app.register_blueprint(shop.blueprint)
+
+    with app.app_context():
+        create_accounts()
+        app.extensions["record_shop"] = history.replay(app)
+    return app
