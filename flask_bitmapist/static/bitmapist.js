@@ -84,6 +84,9 @@
     });
   });
 
+  /* What is latest stands at the right end of a calendar. */
+  each("[data-bm-end]", (box) => (box.scrollLeft = box.scrollWidth));
+
   /* Copy link: only where the browser lets a page do that. */
   each("[data-bm-copy]", (button) => {
     if (!navigator.clipboard) return;

@@ -143,7 +143,7 @@
           legend: {
             display: data.series.length > 1,
             position: "bottom",
-            labels: { color: colour.text, usePointStyle: isLine, boxWidth: 14 },
+            labels: { color: colour.text, usePointStyle: isLine, boxWidth: 9, boxHeight: 9 },
           },
           tooltip: {
             callbacks: {

@@ -116,9 +116,8 @@ def cohort_summary(result: CohortResult) -> str:
     if len(averages) < 2 or averages[1] is None:
         return ""
     return gettext(
-        "On average %(share)s are found one %(unit)s later.",
+        "On average, %(share)s of the users are found in column 1.",
         share=percent(averages[1]),
-        unit=unit(result.query.time_group),
     )
 
 
