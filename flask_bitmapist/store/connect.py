@@ -1,78 +1,102 @@
-"""From a URL to a connection."""
+"""From a URL to a client."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, cast
+
+from .urls import Address, check_url, parse_url, redact
 
 if TYPE_CHECKING:
     from redis import Redis
 
-SCHEMES = ("redis", "rediss", "unix", "memory")
+__all__ = ["check_url", "open_client", "redact"]
 
 
-def check_url(url: str) -> str | None:
-    """Return what is wrong with a Redis URL, or None if it can be opened.
-
-    The message never repeats the URL: it may hold a password.
-    """
-    scheme = url.partition("://")[0] if "://" in url else None
-    if scheme not in SCHEMES:
-        allowed = ", ".join(f"{each}://" for each in SCHEMES)
-        return f"it must begin with one of {allowed}"
-    if scheme == "memory":
-        return None
-    try:
-        _connection_pool(url, {})
-    except (ValueError, TypeError) as error:
-        return str(error).replace(url, redact(url))
-    return None
-
-
-def open_client(url: str, *, connect_timeout: float, timeout: float) -> Redis:
+def open_client(
+    url: str, *, connect_timeout: float, timeout: float, introduce: bool = True
+) -> Redis:
     """Open a client for *url*; nothing is sent until it is used.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them, or
+        url: A server as redis-py takes it (``redis://``, ``rediss://``, ``unix://``);
+            a cluster, ``redis+cluster://host:port,host:port``; servers that Sentinel
+            watches, ``redis+sentinel://host:port,host:port/service/0``; or
             ``memory://`` for a store inside this process.
-        connect_timeout: Seconds to wait for a connection.
-        timeout: Seconds to wait for a reply.
+        connect_timeout: Seconds to wait for a connection.  The URL's own
+            ``socket_connect_timeout`` comes first.
+        timeout: Seconds to wait for a reply.  The URL's own ``socket_timeout`` comes
+            first.
+        introduce: Tell the server the name and version of the client library, which
+            takes one more round trip for each connection.
+
+    Returns:
+        A client of redis-py, or what serves as one.
 
     Raises:
+        ValueError: The URL cannot be used.
         RuntimeError: ``memory://`` is asked for and fakeredis is not installed.
     """
-    if url.startswith("memory://"):
-        return _embedded_store()
-    from redis import Redis
+    address = parse_url(url)
+    options = {
+        "socket_connect_timeout": connect_timeout,
+        "socket_timeout": timeout,
+        **address.options,
+    }
+    if not introduce:
+        options.update(lib_name=None, lib_version=None)
+    return _OPENERS[address.kind](address, options)
 
-    options = {"socket_connect_timeout": connect_timeout, "socket_timeout": timeout}
-    return Redis(connection_pool=_connection_pool(url, options))
+
+def _server(_address: Address, options: dict[str, Any]) -> Redis:
+    from redis import BlockingConnectionPool, ConnectionPool, Redis
+
+    pool_class: Any = BlockingConnectionPool
+    if "max_connections" not in options:
+        # As many connections as threads ask at once.
+        return Redis(connection_pool=ConnectionPool(**options))
+    # Whoever has set a limit would rather wait than fail.
+    options.setdefault("timeout", options["socket_timeout"])
+    return Redis(connection_pool=pool_class(**options))
 
 
-def redact(url: str) -> str:
-    """Return *url* without its password, fit for a page, a log or an error."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "(unreadable URL)"
-    address = parts.netloc.rpartition("@")[2]
-    user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    # A password may also stand in the query (?password=...), so that goes too.
-    return urlunsplit(
-        (parts.scheme, f"{user}@{address}" if user else address, parts.path, "", "")
+def _cluster(address: Address, options: dict[str, Any]) -> Redis:
+    from .cluster import ClusterClient
+
+    # Its class for TLS is found by this; a node that fails is for our own retries.
+    options.pop("connection_class", None)
+    options.pop("host", None)
+    options.pop("port", None)
+    return cast("Redis", ClusterClient(address.hosts, ssl=address.tls, **options))
+
+
+def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
+    from redis.sentinel import Sentinel
+
+    for name in ("connection_class", "host", "port", "timeout"):
+        options.pop(name, None)
+    role = options.pop("role", "master")
+    watchers: dict[str, Any] = {
+        "username": options.pop("sentinel_username", None),
+        "password": options.pop("sentinel_password", None),
+        "socket_timeout": options["socket_timeout"],
+        "socket_connect_timeout": options["socket_connect_timeout"],
+    }
+    if address.tls:
+        watchers["ssl"] = options["ssl"] = True
+        watchers.update(
+            (name, value) for name, value in options.items() if name.startswith("ssl_")
+        )
+    sentinel_class: Any = Sentinel
+    sentinel = sentinel_class(address.hosts, sentinel_kwargs=watchers, **options)
+    client: Redis = (
+        sentinel.master_for(address.service)
+        if role == "master"
+        else sentinel.slave_for(address.service)
     )
+    return client
 
 
-def _connection_pool(url: str, options: dict[str, Any]) -> Any:
-    from redis import ConnectionPool
-
-    pool = ConnectionPool.from_url(url, **options)
-    # Bitmaps are bytes: text decoding, which a URL can switch on, breaks them.
-    pool.connection_kwargs["decode_responses"] = False
-    return pool
-
-
-def _embedded_store() -> Redis:
+def _memory(_address: Address, _options: dict[str, Any]) -> Redis:
     try:
         import fakeredis
     except ImportError:
@@ -82,3 +106,11 @@ def _embedded_store() -> Redis:
         ) from None
     # A server of its own for each app, so that apps do not share events.
     return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+_OPENERS = {
+    "server": _server,
+    "cluster": _cluster,
+    "sentinel": _sentinel,
+    "memory": _memory,
+}

@@ -1,71 +1,75 @@
-"""Many reads in one round trip."""
+"""The same command for many keys, in one round trip."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import (
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 if TYPE_CHECKING:
     from redis import Redis
 
-_DIRECT = (Connection, SSLConnection, UnixDomainSocketConnection)
+_DIRECT = (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+
+# Before version 5.3 redis-py wants the name of a command here, from then on it warns.
+_parameters = inspect.signature(ConnectionPool.get_connection).parameters
+_WANTS_NAME = (
+    "command_name" in _parameters
+    and _parameters["command_name"].default is inspect.Parameter.empty
+)
 
 
-class PendingRead(Protocol):
-    """A read that is under way."""
+class PendingReplies(Protocol):
+    """Commands that are under way."""
 
-    def result(self) -> list[bytes]:
-        """Wait for the bytes, in the order of the keys; b"" where a key has none."""
+    def result(self, part: slice | None = None) -> list[Any]:
+        """Wait for the replies, in the order of the keys; errors are among them.
 
-    def cancel(self) -> None:
-        """Give the read up, unless its result was taken."""
+        Args:
+            part: What to keep of each value, so that no more than one whole value is
+                held at a time; b"" where a key has none.
 
-
-class RangeReads(Protocol):
-    """Reads the same range of bytes of many keys in one round trip."""
-
-    def ask(self, keys: Sequence[bytes], start: int, stop: int) -> PendingRead:
-        """Ask for the bytes *start* to *stop* - 1 of each key."""
-
-
-def range_reads(client: Redis) -> RangeReads:
-    """Return the fastest way to read ranges through *client*."""
-    pool = getattr(client, "connection_pool", None)
-    if getattr(pool, "connection_class", None) in _DIRECT:
-        return DirectRangeReads(client)
-    return PipelinedRangeReads(client)
-
-
-class PipelinedRangeReads:
-    """Reads through redis-py's own pipeline: works with every client."""
-
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-
-    def ask(self, keys: Sequence[bytes], start: int, stop: int) -> PendingRead:
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.getrange(key, start, stop - 1)  # type: ignore[arg-type]
-        return _PipelinedRead(pipeline)
-
-
-class _PipelinedRead:
-    def __init__(self, pipeline: Any) -> None:
-        self._pipeline = pipeline
-
-    def result(self) -> list[bytes]:
-        values: list[bytes] = self._pipeline.execute()
-        return values
+        Raises:
+            redis.RedisError: The connection failed.
+        """
 
     def cancel(self) -> None:
-        """Nothing was sent yet."""
+        """Give the replies up, unless they were taken."""
 
 
-class DirectRangeReads:
-    """Reads over a connection of the client's pool.
+class Sendable(PendingReplies, Protocol):
+    """Commands that may be under way."""
+
+    def send(self) -> None:
+        """Send the commands."""
+
+
+class Transport(Protocol):
+    """Takes commands to the servers that hold the keys."""
+
+    def ask(
+        self, command: str, keys: Sequence[bytes], *arguments: int
+    ) -> PendingReplies:
+        """Send *command* once for each key, all with the same arguments."""
+
+
+class DirectTransport:
+    """Over connections of a client's pool, without its pipeline.
 
     A pipeline of redis-py encodes each argument of each command anew, which for
     small bitmaps takes longer than everything else together.  Here the commands
@@ -74,63 +78,191 @@ class DirectRangeReads:
     """
 
     def __init__(self, client: Redis) -> None:
-        self._pool: Any = client.connection_pool
+        self._client = client  # which closes its pool when nobody needs it
 
-    def ask(self, keys: Sequence[bytes], start: int, stop: int) -> PendingRead:
-        request = b"".join(_getranges(keys, start, stop - 1))
-        return _DirectRead(self._pool, request, len(keys))
+    def ask(
+        self, command: str, keys: Sequence[bytes], *arguments: int
+    ) -> PendingReplies:
+        request = packed(command, keys, arguments)
+        return Repeated(lambda: Exchange(self._client.connection_pool, *request))
 
 
-class _DirectRead:
+class PipelinedTransport:
+    """Through redis-py's own pipeline: works with every client."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def ask(
+        self, command: str, keys: Sequence[bytes], *arguments: int
+    ) -> PendingReplies:
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
+        return _Pipelined(pipeline)
+
+
+class _Pipelined:
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def result(self, part: slice | None = None) -> list[Any]:
+        replies: list[Any] = self._pipeline.execute(raise_on_error=False)
+        return replies if part is None else [cut(each, part) for each in replies]
+
+    def cancel(self) -> None:
+        """Nothing was sent yet."""
+
+
+class Exchange:
+    """Commands over one connection, and the replies to them.
+
+    Args:
+        pool: Where the connection is borrowed.
+        request: The commands, in the Redis serialization protocol.
+        replies: How many commands there are.
+    """
+
     def __init__(self, pool: Any, request: bytes, replies: int) -> None:
         self._pool = pool
         self._request = request
         self._replies = replies
-        self._connection: Any = None
-        self._repeating(self._send)
+        self._connection: Any = take_connection(pool)
 
-    def result(self) -> list[bytes]:
-        values: list[bytes] = self._repeating(self._receive)
+    def send(self) -> None:
+        """Send the commands."""
+        self._connection.send_packed_command([self._request])
+
+    def result(self, part: slice | None = None) -> list[Any]:
+        """Wait for the replies; see :class:`PendingReplies`."""
+        replies = list(self._read(part))
         self._pool.release(self._connection)
         self._connection = None
-        return values
+        return replies
+
+    def _read(self, part: slice | None) -> Iterator[Any]:
+        read = self._connection.read_response
+        for _ in range(self._replies):
+            try:
+                reply = read(disable_decoding=True)
+            except redis.ResponseError as error:
+                reply = error
+            yield reply if part is None else cut(reply, part)
 
     def cancel(self) -> None:
+        """Give the replies up, unless they were taken."""
         if self._connection is not None:
             # Replies that nobody will read must not meet the next question.
             self._connection.disconnect()
             self._pool.release(self._connection)
             self._connection = None
 
-    def _repeating(self, step: Callable[[], Any]) -> Any:
-        """Take *step*, a second time if the server had closed an idle connection."""
+
+class Repeated:
+    """Commands that are sent a second time if a connection turns out to be closed.
+
+    A server closes connections that were idle.  One that is too slow is not asked
+    again: whoever waits for it has waited long enough.
+
+    Args:
+        connect: Finds connections for the commands.
+        look_again: Finds out where else to connect to, if connecting fails; without
+            it there is nowhere else.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Sendable],
+        look_again: Callable[[], object] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._look_again = look_again
+        self._pending: Sendable | None = None
+        self._repeated = False
+        self._attempt(self._send)
+
+    def result(self, part: slice | None = None) -> list[Any]:
+        """Wait for the replies; see :class:`PendingReplies`."""
+        return self._attempt(lambda: self._receive(part))
+
+    def cancel(self) -> None:
+        """Give the replies up, unless they were taken."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+
+    def _attempt(self, step: Callable[[], list[Any]]) -> list[Any]:
         try:
             try:
                 return step()
-            except redis.TimeoutError:
-                raise
             except redis.ConnectionError:
-                self.cancel()
-                return step()
+                connected = self._pending is not None
+                if self._repeated or not (connected or self._look_again):
+                    raise
+            self._repeated = True
+            self.cancel()
+            if self._look_again is not None:
+                self._look_again()
+            return step()
         except BaseException:
             self.cancel()
             raise
 
-    def _send(self) -> None:
-        self._connection = self._pool.get_connection("GETRANGE")
-        self._connection.send_packed_command([self._request])
+    def _send(self) -> list[Any]:
+        self._pending = self._connect()
+        self._pending.send()
+        return []
 
-    def _receive(self) -> list[bytes]:
-        if self._connection is None:
+    def _receive(self, part: slice | None) -> list[Any]:
+        if self._pending is None:
             self._send()
-        read = self._connection.read_response
-        return [read(disable_decoding=True) for _ in range(self._replies)]
+        assert self._pending is not None
+        replies = self._pending.result(part)
+        self._pending = None
+        return replies
 
 
-def _getranges(keys: Sequence[bytes], first: int, last: int) -> Iterator[bytes]:
-    """Yield GETRANGE commands in the Redis serialization protocol."""
-    bounds = b"".join(
-        b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in (first, last)
+def cut(reply: Any, part: slice) -> Any:
+    """Return a part of a value, nothing of a missing one, and errors as they are."""
+    return reply if isinstance(reply, Exception) else (reply or b"")[part]
+
+
+def transport(client: Redis) -> Transport:
+    """Return the fastest way to read through *client*."""
+    from .cluster import ClusterTransport, is_cluster
+
+    if is_cluster(client):
+        return ClusterTransport(client)
+    pool = getattr(client, "connection_pool", None)
+    if getattr(pool, "connection_class", None) in _DIRECT:
+        return DirectTransport(client)
+    return PipelinedTransport(client)
+
+
+def take_connection(pool: Any) -> Any:
+    """Return a connection of *pool*, connected; give it back with ``release``."""
+    return pool.get_connection("GETRANGE") if _WANTS_NAME else pool.get_connection()
+
+
+def packed(
+    command: str, keys: Sequence[bytes], arguments: Sequence[int]
+) -> tuple[bytes, int]:
+    """Put commands into the Redis serialization protocol.
+
+    Args:
+        command: The command.
+        keys: What it is sent for, one by one.
+        arguments: What comes after each key.
+
+    Returns:
+        The commands, and how many there are.
+    """
+    head = b"*%d\r\n$%d\r\n%b\r\n$" % (
+        len(arguments) + 2,
+        len(command),
+        command.encode(),
     )
-    for key in keys:
-        yield b"*4\r\n$8\r\nGETRANGE\r\n$%d\r\n%b%b\r\n" % (len(key), key, bounds)
+    tail = b"".join(b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in arguments)
+    return b"".join(
+        b"%b%d\r\n%b%b\r\n" % (head, len(key), key, tail) for key in keys
+    ), len(keys)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..analysis.bitmaps import Source, Stripe, count_bits
 from .keys import redis_key
-from .pipeline import PendingRead, range_reads
+from .reads import Fetch, Reads
 
 if TYPE_CHECKING:
     from redis import Redis
-
-# Bytes of all bitmaps together that are fetched at a time, and the bounds of the
-# part of one bitmap among them.  All are multiples of a word's 8 bytes.
-FETCH_BYTES = 4 * 1024 * 1024
-WIDEST_FETCH = 256 * 1024
-NARROWEST_FETCH = 1024
 
 # Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part:
 # a stripe stays in the processor's cache, and its counts fit 16 bits.
@@ -36,12 +30,11 @@ class BitmapReader:
     replica or with read-only rights.
 
     Args:
-        client: A redis-py client.
+        client: A client as :func:`~flask_bitmapist.store.connect.open_client` gives.
     """
 
     def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._ranges = range_reads(client)
+        self._reads = Reads(client)
 
     def stripes(self, sources: Sequence[Source]) -> Iterator[Stripe]:
         """Yield the bitmaps of *sources* stripe by stripe, by ascending user id.
@@ -61,7 +54,7 @@ class BitmapReader:
         asked = self._ask(stored, start)
         try:
             while stored:
-                width = _fetch_width(stored)
+                width = asked.width
                 values = asked.result()
                 found = [(each, value) for each, value in zip(stored, values) if value]
                 cut = _cut(start, found)
@@ -71,46 +64,44 @@ class BitmapReader:
                     # Redis sends the next part while this one is worked on.
                     asked = self._ask(stored, start)
                 yield from cut
+                # This part goes before the next one is taken.
+                del values, found, cut
         finally:
             asked.cancel()
 
-    def _ask(self, stored: list[Source], start: int) -> PendingRead:
-        keys = [redis_key(source) for source in stored]
-        return self._ranges.ask(keys, start, start + _fetch_width(stored))
+    def _ask(self, stored: list[Source], start: int) -> Fetch:
+        return self._reads.fetch([redis_key(source) for source in stored], start)
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
-        single = [source for source in sources if source.parts() == (source,)]
-        pipeline = self._client.pipeline(transaction=False)
-        for source in single:
-            pipeline.bitcount(redis_key(source))
-        totals: dict[Source, int] = dict(zip(single, pipeline.execute()))
-        united = [source for source in sources if source not in totals]
+        single = [each for each in dict.fromkeys(sources) if each.parts() == (each,)]
+        replies = self._reads.each("BITCOUNT", list(map(redis_key, single)))
+        totals: dict[Source, int] = dict(zip(single, replies))
+        united = [each for each in dict.fromkeys(sources) if each not in totals]
         totals.update(dict.fromkeys(united, 0))
         for stripe in self.stripes(united):
-            for source in dict.fromkeys(united):
+            for source in united:
                 totals[source] += count_bits(stripe.words(source))
         return [totals[source] for source in sources]
 
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
-        pipeline = self._client.pipeline(transaction=False)
-        for source in sources:
-            pipeline.exists(redis_key(source))
-        return [bool(each) for each in pipeline.execute()]
+        return list(map(bool, self._each("EXISTS", sources)))
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
-        pipeline = self._client.pipeline(transaction=False)
-        for source in sources:
-            for part in source.parts():
-                pipeline.getbit(redis_key(part), user_id)
-        bits = iter(pipeline.execute())
+        parts = [part for source in sources for part in source.parts()]
+        bits = iter(self._each("GETBIT", parts, user_id))
         return [1 in list(islice(bits, len(each.parts()))) for each in sources]
 
-
-def _fetch_width(stored: Sequence[Source]) -> int:
-    return _bounded(FETCH_BYTES // len(stored), NARROWEST_FETCH, WIDEST_FETCH)
+    def _each(
+        self, command: str, stored: Sequence[Source], *arguments: int
+    ) -> list[Any]:
+        """Send *command* for each of *stored*, for repeated ones once."""
+        single = list(dict.fromkeys(stored))
+        replies = self._reads.each(command, list(map(redis_key, single)), *arguments)
+        reply_to = dict(zip(single, replies))
+        return [reply_to[source] for source in stored]
 
 
 def _bounded(width: int, least: int, most: int) -> int:

@@ -1,0 +1,188 @@
+"""Redis Cluster: each key is asked for at the node that holds it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    RedisClusterException,
+    TryAgainError,
+)
+
+from .pipeline import Exchange, PendingReplies, Repeated, cut, packed
+
+# Answers of a node that the key is elsewhere, or on its way.
+_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
+
+
+class ClusterClient:
+    """redis-py's client of a cluster, made when it is first used.
+
+    RedisCluster asks the cluster for its nodes as soon as it is made; an app shall
+    start although its Redis does not answer.
+
+    Args:
+        hosts: Hosts and ports of nodes to ask for all others.
+        **options: Further arguments of RedisCluster.
+    """
+
+    def __init__(self, hosts: Sequence[tuple[str, int]], **options: Any) -> None:
+        self._hosts = hosts
+        self._options = options
+        self._lock = threading.Lock()
+        self._cluster: Any = None
+
+    @property
+    def cluster(self) -> Any:
+        """The RedisCluster of redis-py.
+
+        Raises:
+            redis.RedisError: No node answers.
+        """
+        if self._cluster is None:
+            with self._lock:
+                if self._cluster is None:
+                    self._cluster = self._connect()
+        return self._cluster
+
+    def _connect(self) -> Any:
+        node: Any = ClusterNode
+        nodes = [node(host, port) for host, port in self._hosts]
+        try:
+            return RedisCluster(startup_nodes=nodes, **self._options)
+        except RedisClusterException as error:
+            raise _plain_error(error) from error
+
+    def __getattr__(self, name: str) -> Any:
+        # Asking for what a client of a cluster does not have must not connect.
+        if not hasattr(RedisCluster, name):
+            raise AttributeError(f"a client of a cluster has no {name!r}")
+        return getattr(self.cluster, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._hosts)} hosts>"
+
+
+def is_cluster(client: object) -> bool:
+    """Return whether *client* is one of a cluster."""
+    return isinstance(client, ClusterClient | RedisCluster)
+
+
+class ClusterTransport:
+    """Sends to all nodes at once, and follows keys that have moved.
+
+    The pipeline of redis-py would ask again, key by key, at a node that is too slow.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def ask(
+        self, command: str, keys: Sequence[bytes], *arguments: int
+    ) -> PendingReplies:
+        def connect() -> _NodesRead:
+            return _NodesRead(self._cluster, command, keys, arguments)
+
+        return Repeated(connect, lambda: refresh(self._cluster))
+
+    @property
+    def _cluster(self) -> Any:
+        client = self._client
+        return client.cluster if isinstance(client, ClusterClient) else client
+
+
+class _NodesRead:
+    """One exchange with each node that holds some of the keys."""
+
+    def __init__(
+        self,
+        cluster: Any,
+        command: str,
+        keys: Sequence[bytes],
+        arguments: Sequence[int],
+    ) -> None:
+        self._cluster = cluster
+        self._command = command
+        self._keys = keys
+        self._arguments = arguments
+        self._exchanges: list[tuple[list[int], Exchange]] = []
+        try:
+            for pool, places in _places(cluster, keys):
+                request = packed(command, [keys[place] for place in places], arguments)
+                self._exchanges.append((places, Exchange(pool, *request)))
+        except BaseException:
+            self.cancel()
+            raise
+
+    def send(self) -> None:
+        for _, exchange in self._exchanges:
+            exchange.send()
+
+    def result(self, part: slice | None = None) -> list[Any]:
+        replies: list[Any] = [None] * len(self._keys)
+        for places, exchange in self._exchanges:
+            for place, reply in zip(places, exchange.result(part)):
+                replies[place] = reply
+        self._exchanges = []
+        for place, reply in enumerate(replies):
+            if isinstance(reply, _ELSEWHERE):
+                value = self._follow(self._keys[place])
+                replies[place] = value if part is None else cut(value, part)
+        return replies
+
+    def cancel(self) -> None:
+        for _, exchange in self._exchanges:
+            exchange.cancel()
+        self._exchanges = []
+
+    def _follow(self, key: bytes) -> Any:
+        # redis-py follows the key, and remembers where it found it.
+        try:
+            return self._cluster.execute_command(self._command, key, *self._arguments)
+        except redis.ResponseError as error:
+            return error
+        except RedisClusterException as error:
+            raise _plain_error(error) from error
+
+
+def _places(cluster: Any, keys: Sequence[bytes]) -> list[tuple[Any, list[int]]]:
+    """Return the pool of each node, with the indexes of the keys that it holds."""
+    places: dict[str, list[int]] = {}
+    nodes = {}
+    # A replica answers for its primary where the URL allows it.
+    replica = bool(getattr(cluster, "read_from_replicas", False))
+    try:
+        for place, key in enumerate(keys):
+            node = (
+                replica and cluster.get_node_from_key(key, replica=True)
+            ) or cluster.get_node_from_key(key)
+            nodes[node.name] = node
+            places.setdefault(node.name, []).append(place)
+    except RedisClusterException as error:
+        raise _plain_error(error) from error
+    return [
+        (cluster.get_redis_connection(nodes[name]).connection_pool, each)
+        for name, each in places.items()
+    ]
+
+
+def refresh(cluster: Any) -> None:
+    """Ask a cluster again which node holds what."""
+    try:
+        cluster.nodes_manager.initialize()
+    except RedisClusterException as error:
+        raise _plain_error(error) from error
+
+
+def _plain_error(error: RedisClusterException) -> redis.RedisError:
+    """Return an error of redis-py's usual kind, for its own of clusters is none."""
+    if isinstance(error.__cause__, redis.TimeoutError):
+        return redis.TimeoutError(str(error))
+    return redis.ConnectionError(str(error))

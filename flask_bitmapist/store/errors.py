@@ -1,0 +1,21 @@
+"""What the store says of keys that cannot be read."""
+
+from __future__ import annotations
+
+from redis.exceptions import ResponseError
+
+
+class NotABitmapError(ResponseError):
+    """A key with the name of an event's bitmap holds something else."""
+
+
+def of_key(error: ResponseError, key: bytes) -> ResponseError:
+    """Return *error*, saying which key it is about."""
+    name = key.decode("utf-8", "backslashreplace")
+    if str(error).startswith("WRONGTYPE"):
+        return NotABitmapError(
+            f"the key {name!r} in Redis holds no bitmap but something else; rename or "
+            "delete it, since bitmapist keeps an event under this name"
+        )
+    error.args = (f"{error} (when {name!r} was read)",)
+    return error

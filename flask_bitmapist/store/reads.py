@@ -1,0 +1,147 @@
+"""Reading ranges of bitmaps, on servers that can do that and on others."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from .errors import of_key
+from .pipeline import PendingReplies, transport
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class Bounds(NamedTuple):
+    """How much is fetched at a time, in bytes; multiples of a word's 8."""
+
+    together: int
+    """Of all bitmaps."""
+    narrowest: int
+    """Of one bitmap, at least."""
+    widest: int
+    """Of one bitmap, at most."""
+
+
+_RANGES = Bounds(4 * 1024 * 1024, 1024, 256 * 1024)
+# Where bitmaps come whole, each fetch is another walk over all of them.
+_WHOLE = Bounds(24 * 1024 * 1024, 1024, 24 * 1024 * 1024)
+_WHOLE_AT_ONCE = 16
+"""Bitmaps in one round trip; the server holds so many until they are fetched."""
+
+_UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
+
+_logger = logging.getLogger(__name__)
+
+
+class Reads:
+    """Reads through one client, and remembers what its server cannot do.
+
+    A server that refuses GETRANGE, as bitmapist-server does, is asked for whole
+    bitmaps instead.
+
+    Args:
+        client: A client as :func:`~flask_bitmapist.store.connect.open_client` gives.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._transport = transport(client)
+        self._has_ranges = True
+
+    def each(self, command: str, keys: Sequence[bytes], *arguments: int) -> list[Any]:
+        """Send *command* once for each key and return the replies.
+
+        Raises:
+            redis.RedisError: A key cannot be read; the message names it.
+        """
+        if not keys:
+            return []
+        replies = self._transport.ask(command, keys, *arguments).result()
+        _raise_first(replies, keys)
+        return replies
+
+    def fetch(self, keys: Sequence[bytes], start: int) -> Fetch:
+        """Begin to read the bytes from *start* on of each key."""
+        bounds = _RANGES if self._has_ranges else _WHOLE
+        width = min(max(bounds.together // len(keys), bounds.narrowest), bounds.widest)
+        return Fetch(self, keys, start, width - width % 8)
+
+    def ask_ranges(
+        self, keys: Sequence[bytes], start: int, stop: int
+    ) -> PendingReplies | None:
+        """Ask for the bytes *start* to *stop* - 1, unless the server cannot."""
+        if not self._has_ranges:
+            return None
+        return self._transport.ask("GETRANGE", keys, start, stop - 1)
+
+    def accept(
+        self, replies: list[Any], keys: Sequence[bytes], start: int, stop: int
+    ) -> list[bytes]:
+        """Return the values in *replies*, read in another way if they were refused."""
+        if not any(map(_is_refused, replies)):
+            _raise_first(replies, keys)
+            return replies
+        values = self.cut_out(keys, start, stop)
+        _logger.info("the store has no GETRANGE; bitmaps are read whole")
+        self._has_ranges = False
+        return values
+
+    def cut_out(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
+        """Read whole bitmaps, and keep the bytes *start* to *stop* - 1 of each."""
+        values: list[bytes] = []
+        for first in range(0, len(keys), _WHOLE_AT_ONCE):
+            some = keys[first : first + _WHOLE_AT_ONCE]
+            replies = self._transport.ask("GET", some).result(slice(start, stop))
+            _raise_first(replies, some)
+            values += replies
+        return values
+
+
+class Fetch:
+    """The same range of some bitmaps, on its way.
+
+    Args:
+        reads: Reads it.
+        keys: The bitmaps.
+        start: Offset of the first byte.
+        width: How many bytes.
+    """
+
+    def __init__(
+        self, reads: Reads, keys: Sequence[bytes], start: int, width: int
+    ) -> None:
+        self.width = width
+        self._reads = reads
+        self._range = keys, start, start + width
+        self._pending = reads.ask_ranges(*self._range)
+
+    def result(self) -> list[bytes]:
+        """Wait for the bytes, in the order of the keys; b"" where a key has none.
+
+        Raises:
+            redis.RedisError: A key cannot be read; the message names it.
+        """
+        if self._pending is None:
+            return self._reads.cut_out(*self._range)
+        return self._reads.accept(self._pending.result(), *self._range)
+
+    def cancel(self) -> None:
+        """Give the bytes up, unless they were taken."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+
+def _is_refused(reply: Any) -> bool:
+    return isinstance(reply, ResponseError) and (
+        isinstance(reply, NoPermissionError) or bool(_UNKNOWN.search(str(reply)))
+    )
+
+
+def _raise_first(replies: Sequence[Any], keys: Sequence[bytes]) -> None:
+    for reply, key in zip(replies, keys):
+        if isinstance(reply, ResponseError):
+            raise of_key(reply, key)
