@@ -23,11 +23,14 @@ _LEVELS = (
     ("color(195)", "black"),
 )
 
+_WIDEST = 100_000
+
 
 def show_heatmap(result: CohortResult, percent: bool) -> None:
     """Print a cohort, coloured where the terminal and rich allow it."""
     try:
         from rich.console import Console
+        from rich.measure import Measurement
         from rich.table import Table
         from rich.text import Text
     except ImportError:
@@ -51,8 +54,9 @@ def show_heatmap(result: CohortResult, percent: bool) -> None:
     table.add_row("average", f"{result.total:,}", *averages, style="bold")
     console = Console(highlight=False)
     # A table wider than the terminal is for a pager or a file: never cut numbers.
-    wide = console.measure(table).maximum
-    console.print(table, width=max(wide, console.width), crop=False, soft_wrap=True)
+    unbounded = console.options.update(max_width=_WIDEST)
+    console.width = max(Measurement.get(console, unbounded, table).maximum, 80)
+    console.print(table)
     click.echo(_footer(result))
 
 

@@ -1,0 +1,235 @@
+"""The command line: what it prints, and what it says when it is asked wrongly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from flask_bitmapist import mark_event, mark_unique
+from flask_bitmapist.cli import bitmapist_cli
+
+from .reference import utc
+from .servers import RedisProcess
+
+ON = ("--as-of", "2026-03-04")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(app: Flask) -> Run:
+    """Run a command on two users on a Tuesday, of whom one is back on Wednesday."""
+    with app.app_context():
+        for user, day in ((1, 3), (2, 3), (1, 4)):
+            mark_event("a", user, now=utc(f"2026-03-0{day}"))
+        mark_event("needs quotes (really)", 1, now=utc("2026-03-04"))
+        mark_unique("paid", 2)
+    return lambda *arguments: app.test_cli_runner().invoke(
+        args=["bitmapist", *arguments]
+    )
+
+
+ASKED = [
+    ("events",),
+    ("has", "1", "a"),
+    ("count", "a"),
+    ("users", "a"),
+    ("cohort", "a"),
+    ("trend", "a"),
+    ("stickiness", "a"),
+    ("lifecycle", "a"),
+    ("funnel", "a", "a"),
+    ("user", "1"),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked[0])
+def test_every_question_is_answered_as_text_json_and_csv(
+    run: Run, asked: tuple[str, ...]
+) -> None:
+    text = run(*asked, *ON)
+    assert text.exit_code == 0, text.output
+    assert text.stdout.strip()
+    told = run(*asked, *ON, "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)
+    sheet = run(*asked, *ON, "--csv")
+    assert sheet.exit_code == 0, sheet.output
+    rows = list(csv.reader(io.StringIO(sheet.stdout)))
+    assert len(rows) > 1
+    assert len({len(row) for row in rows}) == 1
+
+
+def test_every_command_says_what_it_is_for() -> None:
+    assert set(bitmapist_cli.commands) == {
+        *(asked[0] for asked in ASKED),
+        "import",
+        "export",
+        "doctor",
+    }
+    for command in bitmapist_cli.commands.values():
+        assert command.help
+
+
+def test_events_are_listed_with_their_counts(run: Run) -> None:
+    told = json.loads(run("events", *ON, "--json").stdout)
+    assert told["events"]["a"] == {"day": 1, "week": 2, "month": 2, "year": 2}
+    assert told["flags"] == {"paid": 1}
+    assert "needs quotes (really)" in run("events").stdout
+
+
+def test_a_cohort_is_a_heatmap_with_the_current_period_marked(run: Run) -> None:
+    told = run("cohort", "a", "-g", "day", "-r", "3", "-c", "2", *ON).stdout
+    rows = [line.split() for line in told.splitlines()]
+    assert rows[1:4] == [
+        ["2026-03-02", "0", "–", "–"],
+        ["2026-03-03", "2", "100.0%", "50.0%*"],
+        ["2026-03-04", "1", "100.0%*"],
+    ]
+    assert "* 2026-03-04 is not over yet" in told
+
+
+def test_a_cohort_is_coloured_on_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    told = run("cohort", "a", "-g", "day", "-r", "3", "-c", "2", *ON).stdout
+    assert "48;5;195" in told, "the background of the fullest cells"
+
+
+def test_a_wide_cohort_is_never_cut(run: Run) -> None:
+    told = run("cohort", "a", "-g", "day", "-r", "40", "-c", "40", *ON).stdout
+    assert "+39" in told
+    assert "…" not in told
+
+
+def test_without_rich_the_same_numbers_are_printed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("cohort", "a", "-g", "day", "-r", "3", "-c", "2", *ON)
+    with_rich = run(*asked).stdout.split()
+    for name in ("rich", "rich.console", "rich.measure", "rich.table", "rich.text"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    assert run(*asked).stdout.split() == with_rich
+
+
+def test_an_expression_is_asked_for_like_an_event(run: Run) -> None:
+    assert run("users", "a and not flag(paid)", "-g", "week", *ON).stdout == "1\n"
+    assert run("users", "needs quotes (really)", *ON).stdout == "1\n"
+
+
+def test_ids_come_in_pages(run: Run) -> None:
+    told = run("users", "a", "-g", "week", "--page", "2", "--per-page", "1", *ON)
+    assert told.stdout == "2\n"
+    assert "page 2 of 2, 2 users" in told.stderr
+
+
+def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
+    told = run("export", "--since", "2026-03-01", "--until", "2026-03-31").stdout
+    assert told.splitlines() == [
+        "user_id,event,timestamp",
+        "1,a,2026-03-03T00:00:00Z",
+        "2,a,2026-03-03T00:00:00Z",
+        "1,a,2026-03-04T00:00:00Z",
+        "1,needs quotes (really),2026-03-04T00:00:00Z",
+    ]
+    again = app.test_cli_runner().invoke(args=["bitmapist", "import", "-"], input=told)
+    assert again.exit_code == 0, again.output
+    assert (
+        run("export", "--since", "2026-03-01", "--until", "2026-03-31").stdout == told
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("cohort", "a", "--as-of", "yesterday"), "neither a day such as"),
+        (("cohort", "a", "-r", "0"), "num_rows is 0; it must be a whole number"),
+        (("cohort", "a", "-g", "eon"), "Invalid value for '--time-group'"),
+        (("cohort", "not a"), "does not say among whom to look"),
+        (("trend", "a and"), "expected the name of an event"),
+        (("trend", "a", "-g", "weeks", "--rolling", "7"), "need the time group days"),
+        (("funnel", "a"), "a funnel needs at least two steps"),
+        (("has", "one", "a"), "is not a valid integer"),
+        (("users", ""), "an event is missing"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong(
+    run: Run, arguments: tuple[str, ...], told: str
+) -> None:
+    answer = run(*arguments)
+    assert answer.exit_code == 2
+    assert told in " ".join(answer.output.split())
+    assert "Traceback" not in answer.output
+
+
+def test_a_redis_that_is_gone_is_told_without_its_password(
+    make_app: Callable[..., Flask], redis_process: RedisProcess
+) -> None:
+    url = f"redis://:hunter2@127.0.0.1:{redis_process.port}"
+    app = make_app(BITMAPIST_REDIS_URL=url)
+    redis_process.kill()
+    answer = app.test_cli_runner().invoke(args=["bitmapist", "count", "a"])
+    assert answer.exit_code == 1
+    assert "cannot be asked" in answer.output
+    assert "hunter2" not in answer.output
+
+
+class TestDoctor:
+    def test_a_healthy_store_is_told_so(self, run: Run) -> None:
+        told = json.loads(run("doctor", "--json").stdout)
+        levels = {each["topic"]: each["level"] for each in told["findings"]}
+        assert {"connection", "latency", "marking", "reading", "server"} <= set(levels)
+        assert {"memory", "ids", "persistence"} <= set(levels)
+        assert levels["connection"] == levels["marking"] == levels["reading"] == "ok"
+        assert told["settings"]["BITMAPIST_TRACK_HOURLY"] is False
+        assert "marked" in told["counters"]
+
+    def test_it_leaves_nothing_behind(self, run: Run, redis_client: object) -> None:
+        before = set(redis_client.scan_iter())  # type: ignore[attr-defined]
+        assert "marking: events can be marked" in run("doctor").stdout
+        assert set(redis_client.scan_iter()) == before  # type: ignore[attr-defined]
+
+    def test_a_store_that_is_gone_is_a_problem_with_advice(
+        self, make_app: Callable[..., Flask], redis_process: RedisProcess
+    ) -> None:
+        app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+        redis_process.kill()
+        answer = app.test_cli_runner().invoke(args=["bitmapist", "doctor"])
+        assert answer.exit_code == 1
+        assert "does not answer" in answer.output
+        assert "→ Check that Redis runs there" in answer.output
+
+    def test_rights_that_are_missing_are_named(
+        self, make_app: Callable[..., Flask], redis_process: RedisProcess
+    ) -> None:
+        redis_process.client().execute_command(
+            *("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read"),
+            *("+ping", "+info", "+client", "+hello"),
+        )
+        app = make_app(
+            BITMAPIST_REDIS_URL=f"redis://reader:secret@127.0.0.1:{redis_process.port}"
+        )
+        answer = app.test_cli_runner().invoke(args=["bitmapist", "doctor"])
+        assert answer.exit_code == 1
+        assert "marking: refused: SETBIT" in answer.output
+
+    def test_eviction_and_ids_that_waste_memory_are_found(
+        self, make_app: Callable[..., Flask], redis_process: RedisProcess
+    ) -> None:
+        client = redis_process.client()
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+        with app.app_context():
+            mark_event("a", 50_000_000)
+        told = app.test_cli_runner().invoke(args=["bitmapist", "doctor"]).output
+        assert "maxmemory-policy is allkeys-lru" in told
+        assert "the biggest id of" in told
+        assert "Such ids waste memory" in told
