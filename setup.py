@@ -26,7 +26,7 @@ class RunTests(Command):
     """``python setup.py test``: the same suite as ``make test``."""
 
     description = "run the test suite, here or in an environment made for it"
-    user_options = []
+    user_options = ()
 
     def initialize_options(self):
         """Nothing to initialize."""

