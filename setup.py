@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, find_packages, setup
 
@@ -26,7 +27,7 @@ class RunTests(Command):
     """``python setup.py test``: the same suite as ``make test``."""
 
     description = "run the test suite, here or in an environment made for it"
-    user_options = ()
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
 
     def initialize_options(self):
         """Nothing to initialize."""
