@@ -1,0 +1,318 @@
+"""The tabs in Flask-Admin: many Admins, many places, their rules and their themes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
+
+from flask_bitmapist import FlaskBitmapist, mark_event
+from flask_bitmapist.web.registry import PAGES
+
+pytest.importorskip("flask_admin")
+
+from flask_admin import Admin, AdminIndexView, BaseView, expose
+from flask_admin.theme import Bootstrap4Theme
+
+from flask_bitmapist.admin import CohortView, PageView, UsersView, add_views
+
+ASKED = "?primary_event=came&secondary_event=came&as_percent=y"
+
+
+@pytest.fixture
+def host(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Make an app with events that has Flask-Babel where Flask-Admin would want it."""
+
+    def make(**settings: Any) -> Flask:
+        app = make_app(**settings)
+        try:
+            from flask_babel import Babel
+        except ImportError:
+            pass
+        else:
+            Babel(app)
+        with app.app_context():
+            mark_event("came", 1)
+        return app
+
+    return make
+
+
+def test_one_line_adds_a_tab_for_every_page(host: Callable[..., Flask]) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app, name="Shop"))
+    client = app.test_client()
+    for page in PAGES:
+        response = client.get(f"/admin/bitmapist/{page.name}/")
+        assert response.status_code == 200, page.name
+        assert "Shop" in response.text
+        assert "Analytics" in response.text
+        assert 'class="bm"' in response.text
+
+
+def test_the_tab_shows_what_the_standalone_page_shows(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    client = app.test_client()
+
+    def table(url: str) -> list[str]:
+        html = client.get(url + ASKED).text
+        inner = html[html.index("<tbody") : html.index("</tfoot>")]
+        return re.sub(r"<[^>]+>", " ", inner).split()
+
+    assert table("/admin/bitmapist/cohort/") == table("/bitmapist/cohort")
+    json = client.get("/admin/bitmapist/cohort/" + ASKED + "&format=json").get_json()
+    assert json == client.get(
+        "/bitmapist/cohort" + ASKED + "&format=json"
+    ).get_json() | {"as_of": json["as_of"]}
+
+
+def test_tabs_link_to_each_other_and_not_to_the_standalone_pages(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    client = app.test_client()
+    for page in PAGES:
+        html = client.get(f"/admin/bitmapist/{page.name}/").text
+        assert 'href="/bitmapist/' not in html
+    assert "/admin/bitmapist/trends/" in client.get("/admin/bitmapist/index/").text
+
+
+def test_the_tabs_work_without_the_standalone_pages(host: Callable[..., Flask]) -> None:
+    app = host(BITMAPIST_DISABLE_BLUEPRINT=True)
+    FlaskBitmapist(app, admin=Admin(app))
+    client = app.test_client()
+    html = client.get("/admin/bitmapist/cohort/" + ASKED).text
+    for url in re.findall(r'(?:src|href)="([^"]*bitmapist-static[^"]+)"', html):
+        with client.get(url) as response:
+            assert response.status_code == 200
+
+
+def test_a_view_can_be_added_by_hand_under_its_own_names(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    admin = Admin(app)
+    admin.add_view(
+        CohortView(
+            name="Retention",
+            category="Reports",
+            endpoint="who_returns",
+            url="returning",
+            menu_icon_type="fa",
+            menu_icon_value="fa-heart",
+        )
+    )
+    html = app.test_client().get("/admin/returning/" + ASKED).text
+    assert "Retention" in html
+    assert "Reports" in html
+    assert "fa-heart" in html
+    assert "/admin/returning/?" in html
+
+
+def test_a_view_can_be_subclassed_and_closed(host: Callable[..., Flask]) -> None:
+    class Closed(CohortView):
+        def is_accessible(self) -> bool:
+            return False
+
+        def inaccessible_callback(self, name: str, **kwargs: Any) -> Any:
+            return "not for you", 401
+
+    app = host()
+    admin = Admin(app)
+    admin.add_view(Closed())
+    admin.add_view(UsersView())
+    client = app.test_client()
+    response = client.get("/admin/bitmapist/cohort/" + ASKED)
+    assert (response.status_code, response.text) == (401, "not for you")
+    assert client.post("/admin/bitmapist/cohort/", json={}).status_code == 401
+    assert 'href="/admin/bitmapist/cohort/"' not in client.get("/admin/").text
+
+
+def test_a_menu_asks_redis_nothing(
+    host: Callable[..., Flask], make_app: Callable[..., Flask], redis_process: Any
+) -> None:
+    app = host()
+    app = Flask("down")
+    app.config.update(BITMAPIST_REDIS_URL=redis_process.url, SECRET_KEY="x")
+    admin = Admin(app)
+    if "flask_babel" in __import__("sys").modules:
+        from flask_babel import Babel
+
+        Babel(app)
+    FlaskBitmapist(app, admin=admin)
+    redis_process.kill()
+    client = app.test_client()
+    assert client.get("/admin/").status_code == 200
+    page = client.get("/admin/bitmapist/cohort/" + ASKED)
+    assert page.status_code == 503
+    assert "Redis does not answer" in page.text
+
+
+def test_several_admins_live_in_one_app(host: Callable[..., Flask]) -> None:
+    app = host()
+    first = Admin(app, name="First")
+    second = Admin(
+        app,
+        name="Second",
+        url="/second",
+        endpoint="second",
+        index_view=AdminIndexView(url="/second", endpoint="second"),
+    )
+    extension = FlaskBitmapist(app, admin=first)
+    extension.init_app(app, admin=second)
+    extension.init_app(app, admin=second)  # a second time changes nothing
+    client = app.test_client()
+    assert "First" in client.get("/admin/bitmapist/cohort/").text
+    html = client.get("/second/bitmapist/cohort/" + ASKED).text
+    assert "Second" in html
+    assert "/admin/bitmapist" not in html
+
+
+def test_an_admin_may_be_initialised_later(host: Callable[..., Flask]) -> None:
+    admin = Admin(name="Later")
+    add_views(admin)
+    app = host()
+    admin.init_app(app)
+    assert app.test_client().get("/admin/bitmapist/cohort/" + ASKED).status_code == 200
+
+
+def test_the_tabs_work_below_a_path_and_at_another_url(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    admin = Admin(app, url="/control", index_view=AdminIndexView(url="/control"))
+    FlaskBitmapist(app, admin=admin)
+    client = Client(DispatcherMiddleware(Flask("root"), {"/shop": app}))
+    page = client.get("/shop/control/bitmapist/cohort/" + ASKED)
+    assert page.status_code == 200
+    links = set(re.findall(r'(?:href|src|action)="(/[^"]+)"', page.text))
+    # The brand's link is Flask-Admin's own, and knows nothing of the path.
+    for link in links - {"/control"}:
+        assert link.startswith("/shop/")
+        with client.get(link.replace("&amp;", "&")) as response:
+            assert response.status_code == 200, link
+
+
+@pytest.mark.parametrize("where", ["admin.example.org", "*"])
+def test_the_tabs_work_with_host_matching(redis_url: str, where: str) -> None:
+    app = Flask("hosts", host_matching=True, static_host="static.example.org")
+    app.config.update(
+        BITMAPIST_REDIS_URL=redis_url,
+        BITMAPIST_DISABLE_BLUEPRINT=True,
+        SECRET_KEY="x",
+        TESTING=True,
+    )
+    try:
+        from flask_babel import Babel
+    except ImportError:
+        pass
+    else:
+        Babel(app)
+    admin = Admin(app, host=where)
+    FlaskBitmapist(app, admin=admin)
+    with app.app_context():
+        mark_event("came", 1)
+    client = app.test_client()
+    base = "http://admin.example.org"
+    page = client.get("/admin/bitmapist/cohort/" + ASKED, base_url=base)
+    assert page.status_code == 200
+    ours = re.findall(r'(?:href|src|action)="([^"]*bitmapist[^"]*)"', page.text)
+    assert len(ours) > 10
+    for link in ours:
+        path = link.replace("&amp;", "&").removeprefix(base)
+        with client.get(path, base_url=base) as response:
+            assert response.status_code == 200, link
+
+
+def test_the_nonce_of_the_admin_is_on_every_tag(host: Callable[..., Flask]) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app, csp_nonce_generator=lambda: "n0nce"))
+    html = app.test_client().get("/admin/bitmapist/cohort/" + ASKED).text
+    tags = re.findall(r'<script[^>]*>|<link[^>]*rel="stylesheet"[^>]*>', html)
+    assert len(tags) > 8
+    assert all('nonce="n0nce"' in tag for tag in tags)
+    body = html[html.index('<div class="bm"') :]
+    assert " style=" not in body
+
+
+@pytest.mark.parametrize(
+    ("swatch", "scheme"),
+    [("default", "light"), ("flatly", "light"), ("darkly", "dark"), ("cyborg", "dark")],
+)
+def test_colours_go_with_the_swatch(
+    host: Callable[..., Flask], swatch: str, scheme: str
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app, theme=Bootstrap4Theme(swatch=swatch)))
+    html = app.test_client().get("/admin/bitmapist/cohort/" + ASKED).text
+    assert f'data-bm-scheme="{scheme}"' in html
+
+
+def test_an_error_in_a_view_is_not_hidden(host: Callable[..., Flask]) -> None:
+    class Broken(PageView):
+        page = PAGES[0]
+
+        @expose("/")
+        def index(self) -> str:
+            raise TypeError("the real one")
+
+    app = host()
+    Admin(app).add_view(Broken())
+    with pytest.raises(TypeError, match="the real one"):
+        app.test_client().get("/admin/bitmapist/index/")
+
+
+def test_the_views_of_the_host_stay_as_they_are(host: Callable[..., Flask]) -> None:
+    class Own(BaseView):
+        @expose("/")
+        def index(self) -> str:
+            return str(self.render("admin/index.html"))
+
+    app = host()
+    admin = Admin(app)
+    admin.add_view(Own(name="Own", endpoint="own"))
+    FlaskBitmapist(app, admin=admin)
+    html = app.test_client().get("/admin/own/").text
+    assert "bitmapist.css" not in html
+    assert "bitmapist_cohort" not in html
+
+
+def test_ids_link_to_the_users_of_the_admin(host: Callable[..., Flask]) -> None:
+    class People(BaseView):
+        @expose("/")
+        def index(self) -> str:
+            return ""
+
+        @expose("/edit/")
+        def edit_view(self) -> str:
+            return "a user"
+
+    app = host(BITMAPIST_ADMIN_USER_VIEW="people")
+    admin = Admin(app)
+    admin.add_view(People(endpoint="people"))
+    FlaskBitmapist(app, admin=admin)
+    client = app.test_client()
+    html = client.get("/admin/bitmapist/users/?user_id=1").text
+    assert 'href="/admin/people/edit/?id=1"' in html
+    assert "people" not in client.get("/bitmapist/users?user_id=1").text
+
+
+def test_posting_gives_the_fragment_in_the_admin_too(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    body = {"primary_event": "came", "secondary_event": "came"}
+    response = app.test_client().post("/admin/bitmapist/cohort/", json=body)
+    assert response.status_code == 200
+    assert "<html" not in response.text
+    assert "/admin/bitmapist/cohort/?" in response.text
