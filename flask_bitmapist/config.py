@@ -44,6 +44,12 @@ def _not_empty(value: Any) -> str | None:
     return None if value else "it must not be empty"
 
 
+def _read_url(value: Any) -> str | None:
+    if value is not None and value.startswith("memory://"):
+        return "memory:// is a store of its own each time, with no events in it"
+    return None if value is None else check_url(value)
+
+
 def _url_prefix(value: Any) -> str | None:
     if value.startswith("/") and not value.endswith("/") and "<" not in value:
         return None
@@ -89,9 +95,17 @@ class Settings:
     )
     redis_url: str = setting(
         "redis://localhost:6379",
-        "Where events are kept: a redis://, rediss:// or unix:// URL, or memory:// "
-        "for a store inside this process.",
+        "Where events are kept: a redis://, rediss:// or unix:// URL, several hosts "
+        "as redis+cluster:// or redis+sentinel://, or memory:// for a store inside "
+        "this process.",
         check_url,
+        secret=True,
+    )
+    redis_read_url: str | None = setting(
+        None,
+        "Where questions are read, for example at a replica; None for where events "
+        "are kept.",
+        _read_url,
         secret=True,
     )
     track_hourly: bool = setting(
@@ -229,6 +243,11 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
     for name, each in known.items():
         value = overrides.get(name, app_config.get(name, each.default))
         values[each.name] = _checked(name, value, each)
+    if values["id_map"] and "+cluster://" in values["redis_url"]:
+        raise ConfigError(
+            "BITMAPIST_ID_MAP cannot be used with a cluster: numbers are given out in "
+            "transactions over several keys"
+        )
     return Settings(**values)
 
 

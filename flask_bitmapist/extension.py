@@ -200,22 +200,26 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
 def _create_state(
     app: Flask, settings: configuration.Settings, named: dict[str, Expression]
 ) -> BitmapistState:
-    marks = open_client(
-        settings.redis_url,
-        connect_timeout=settings.connect_timeout,
-        timeout=settings.read_timeout,
-    )
+    marks = _open(settings.redis_url, settings)
+    elsewhere = settings.redis_read_url
+    reads = marks if elsewhere is None else _open(elsewhere, settings)
     names = dict.fromkeys((settings.redis_system, systems.DEFAULT_SYSTEM), marks)
-    catalogue = Catalogue(marks, marks)
+    catalogue = Catalogue(reads, marks)
     return BitmapistState(
         app=app,
         settings=settings,
         systems=names,
-        read_client=marks,
+        read_client=reads,
         recorder=Recorder(settings, marks, app),
-        query=Query(BitmapReader(marks), catalogue.names, named),
+        query=Query(BitmapReader(reads), catalogue.names, named),
         catalogue=catalogue,
         named=named,
+    )
+
+
+def _open(url: str, settings: configuration.Settings) -> Redis:
+    return open_client(
+        url, connect_timeout=settings.connect_timeout, timeout=settings.read_timeout
     )
 
 

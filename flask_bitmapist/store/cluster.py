@@ -16,7 +16,10 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .pipeline import Exchange, PendingReplies, Repeated, cut, packed
+from .pipeline import Exchange, PendingReplies, Repeated, cut
+
+Command = tuple[Any, ...]
+"""Its name, its key and its arguments."""
 
 # Answers of a node that the key is elsewhere, or on its way.
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
@@ -79,6 +82,9 @@ class ClusterTransport:
     """Sends to all nodes at once, and follows keys that have moved.
 
     The pipeline of redis-py would ask again, key by key, at a node that is too slow.
+
+    Args:
+        client: A client of a cluster.
     """
 
     def __init__(self, client: Any) -> None:
@@ -87,8 +93,19 @@ class ClusterTransport:
     def ask(
         self, command: str, keys: Sequence[bytes], *arguments: int
     ) -> PendingReplies:
+        """Send *command* once for each key, all with the same arguments."""
+        return self.send([(command, key, *arguments) for key in keys])
+
+    def send(self, commands: Sequence[Command]) -> PendingReplies:
+        """Send *commands*, each to the node that holds its key.
+
+        They may be carried out twice, if a connection fails.
+        """
+        # A replica answers for its primary where the URL allows it, but takes nothing.
+        replicas = not any(command[0] == "SETBIT" for command in commands)
+
         def connect() -> _NodesRead:
-            return _NodesRead(self._cluster, command, keys, arguments)
+            return _NodesRead(self._cluster, commands, replicas)
 
         return Repeated(connect, lambda: refresh(self._cluster))
 
@@ -102,21 +119,17 @@ class _NodesRead:
     """One exchange with each node that holds some of the keys."""
 
     def __init__(
-        self,
-        cluster: Any,
-        command: str,
-        keys: Sequence[bytes],
-        arguments: Sequence[int],
+        self, cluster: Any, commands: Sequence[Command], replicas: bool
     ) -> None:
         self._cluster = cluster
-        self._command = command
-        self._keys = keys
-        self._arguments = arguments
+        self._commands = commands
         self._exchanges: list[tuple[list[int], Exchange]] = []
+        replicas = replicas and bool(getattr(cluster, "read_from_replicas", False))
         try:
-            for pool, places in _places(cluster, keys):
-                request = packed(command, [keys[place] for place in places], arguments)
-                self._exchanges.append((places, Exchange(pool, *request)))
+            for pool, places in _places(cluster, commands, replicas):
+                request = b"".join(_packed(commands[place]) for place in places)
+                exchange = Exchange(pool, request, len(places))
+                self._exchanges.append((places, exchange))
         except BaseException:
             self.cancel()
             raise
@@ -126,14 +139,14 @@ class _NodesRead:
             exchange.send()
 
     def result(self, part: slice | None = None) -> list[Any]:
-        replies: list[Any] = [None] * len(self._keys)
+        replies: list[Any] = [None] * len(self._commands)
         for places, exchange in self._exchanges:
             for place, reply in zip(places, exchange.result(part)):
                 replies[place] = reply
         self._exchanges = []
         for place, reply in enumerate(replies):
             if isinstance(reply, _ELSEWHERE):
-                value = self._follow(self._keys[place])
+                value = self._follow(self._commands[place])
                 replies[place] = value if part is None else cut(value, part)
         return replies
 
@@ -142,27 +155,36 @@ class _NodesRead:
             exchange.cancel()
         self._exchanges = []
 
-    def _follow(self, key: bytes) -> Any:
+    def _follow(self, command: Command) -> Any:
         # redis-py follows the key, and remembers where it found it.
         try:
-            return self._cluster.execute_command(self._command, key, *self._arguments)
+            return self._cluster.execute_command(*command)
         except redis.ResponseError as error:
             return error
         except RedisClusterException as error:
             raise _plain_error(error) from error
 
 
-def _places(cluster: Any, keys: Sequence[bytes]) -> list[tuple[Any, list[int]]]:
-    """Return the pool of each node, with the indexes of the keys that it holds."""
+def _packed(command: Command) -> bytes:
+    words = [
+        word if isinstance(word, bytes) else str(word).encode() for word in command
+    ]
+    return b"*%d\r\n" % len(words) + b"".join(
+        b"$%d\r\n%b\r\n" % (len(word), word) for word in words
+    )
+
+
+def _places(
+    cluster: Any, commands: Sequence[Command], replicas: bool
+) -> list[tuple[Any, list[int]]]:
+    """Return the pool of each node, with the indexes of the commands for it."""
     places: dict[str, list[int]] = {}
     nodes = {}
-    # A replica answers for its primary where the URL allows it.
-    replica = bool(getattr(cluster, "read_from_replicas", False))
     try:
-        for place, key in enumerate(keys):
+        for place, command in enumerate(commands):
             node = (
-                replica and cluster.get_node_from_key(key, replica=True)
-            ) or cluster.get_node_from_key(key)
+                replicas and cluster.get_node_from_key(command[1], replica=True)
+            ) or cluster.get_node_from_key(command[1])
             nodes[node.name] = node
             places.setdefault(node.name, []).append(place)
     except RedisClusterException as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import redis
+from redis.exceptions import RedisClusterException
 
 from ..analysis.bitmaps import Source
 from ..analysis.history import EPOCH
@@ -98,8 +99,8 @@ def _existing(client: Redis, asked: Mapping[_Year, Sequence[Period]]) -> set[_Ye
     }
     try:
         counts = _exists(client, keys.values())
-    except redis.ResponseError:
-        # bitmapist-server takes one key at a time.
+    except (redis.ResponseError, RedisClusterException):
+        # bitmapist-server takes one key at a time, and so does a cluster.
         single = [[key] for several in keys.values() for key in several]
         flat = iter(_exists(client, single))
         counts = [sum(next(flat) for _ in several) for several in keys.values()]

@@ -161,7 +161,7 @@ class EventsForm(EventListForm):
     def ask(self, query: Query) -> EventsResult:
         found = self.listed(query, self.refresh.data)
         names = [event.name for event in found.events]
-        client = state().systems["default"]
+        client = state().read_client
         return EventsResult(found, first_and_last_days(client, names, found.as_of))
 
     def arguments(self) -> dict[str, str]:
