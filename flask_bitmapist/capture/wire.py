@@ -21,6 +21,9 @@ from .bits import Mark, setbit_head
 # Bits in one command: Redis serves nobody else meanwhile.
 _MOST_AT_ONCE = 2000
 
+# The embedded store copies what it has not read yet with every word that it reads.
+_PIECE = 32 * 1024
+
 _NO_BITFIELD = re.compile(r"unknown command|bitfield", re.IGNORECASE)
 
 Reply: TypeAlias = "int | list[int] | ResponseError"
@@ -128,7 +131,7 @@ def send(client: Any, command: bytes, replies: int) -> list[Reply]:
     pool = client.connection_pool
     connection = take_connection(pool)
     try:
-        connection.send_packed_command([command])
+        connection.send_packed_command(_pieces(command))
         return [_reply(connection) for _ in range(replies)]
     except BaseException:
         # Replies may still be on their way: nobody else may read them.
@@ -154,6 +157,12 @@ def queue_mark(pipeline: Any, mark: Mark, user: int) -> None:
 def first_error(replies: Iterable[Reply]) -> ResponseError | None:
     """Return the first error among *replies*."""
     return next((each for each in replies if isinstance(each, Exception)), None)
+
+
+def _pieces(command: bytes) -> list[bytes]:
+    if len(command) <= _PIECE:
+        return [command]
+    return [command[at : at + _PIECE] for at in range(0, len(command), _PIECE)]
 
 
 def _parts(group: Group) -> list[Group]:
