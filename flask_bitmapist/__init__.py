@@ -19,6 +19,7 @@ from .analysis.expressions import Event, Expression, Flag
 from .analysis.periods import Period, TimeGroup
 from .capture.events import mark_event, mark_unique, unmark_event, unmark_unique
 from .capture.mark import mark
+from .capture.signals import event_dropped, event_marked, events_flushed
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .utils import chain_events, get_cohort, get_event_data
@@ -43,6 +44,9 @@ __all__ = [
     "WeekEvents",
     "YearEvents",
     "chain_events",
+    "event_dropped",
+    "event_marked",
+    "events_flushed",
     "get_cohort",
     "get_event_data",
     "get_event_names",

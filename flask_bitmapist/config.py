@@ -66,6 +66,12 @@ def _user_url(value: Any) -> str | None:
     return None
 
 
+def _in_a_folder(value: Any) -> str | None:
+    if not value or Path(value).absolute().parent.is_dir():
+        return None
+    return "the folder does not exist"
+
+
 def setting(
     default: Any, help: str, check: Check | None = None, secret: bool = False
 ) -> Any:
@@ -181,6 +187,7 @@ class Settings:
         "",
         "File in which marks that wait for Redis are kept as well, so that a restart "
         "loses none; empty for no file.",
+        _in_a_folder,
     )
     login_events: bool = setting(
         True,

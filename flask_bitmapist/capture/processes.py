@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import encodings.idna  # noqa: F401
 import os
 import weakref
 from typing import Protocol
+
+# The codec of host names is else imported for the first connection.  A process that
+# is forked while a thread of ours does so would wait for that thread's import for ever.
 
 
 class Resident(Protocol):

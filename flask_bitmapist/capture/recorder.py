@@ -274,8 +274,9 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
     if pool is not None:
         # No introduction on a new connection: each round trip may take the timeout.
         pool.connection_kwargs.update(lib_name=None, lib_version=None)
-        # Apps come and go in tests; their connections go with them.
-        weakref.finalize(own, pool.disconnect)
+        # Apps come and go in tests; their connections go with them.  At the end of
+        # the process they are still needed, for what waits.
+        weakref.finalize(own, pool.disconnect).atexit = False
     return own
 
 

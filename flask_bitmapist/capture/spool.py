@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import weakref
 from collections.abc import Iterable, Iterator
 from io import BufferedReader, FileIO
 from itertools import islice
@@ -108,6 +109,8 @@ class Spool:
                 continue
             if os.fstat(file.fileno()).st_size == 0:
                 self._file, self._own_path = file, path
+                # If the app goes before the process does, so does its lock.
+                weakref.finalize(self, file.close).atexit = False
                 return
             file.close()
         _logger.error("there are too many files like %s", self._path)
@@ -161,6 +164,8 @@ def _lock(path: Path, create: bool = False) -> FileIO | None:
         # Unbuffered, so that a forked process has nothing of its parent's to write.
         file = FileIO(path, "a+" if create else "r+")
     except FileNotFoundError:
+        if create:
+            raise
         return None
     if fcntl is None:  # pragma: no cover
         return file

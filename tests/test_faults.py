@@ -1,0 +1,38 @@
+"""Every way in which Redis may fail, under a load of concurrent requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.faults import SCENARIOS, TIMEOUT, Scenario, fill_buffer, run
+
+# What the machine itself may take, on which much else runs.
+SLACK = 2.0
+
+
+@pytest.mark.parametrize("mode", ["sync", "background"])
+@pytest.mark.parametrize("kind", SCENARIOS, ids=lambda kind: kind.title)
+def test_no_request_fails_or_waits_and_no_mark_is_lost(
+    kind: type[Scenario], mode: str
+) -> None:
+    outcome = run(kind, mode=mode, threads=4, requests=100)
+
+    assert outcome.sent >= 300
+    assert outcome.failed == 0
+    # Once for a connection and once for the replies.
+    assert outcome.slowest < 2 * TIMEOUT + SLACK
+    assert outcome.lost == 0
+    counters = outcome.counters
+    assert counters["marked"] == counters["written"] == outcome.sent
+    assert counters["dropped"] == 0
+
+
+@pytest.mark.parametrize("mode", ["sync", "background"])
+def test_memory_stays_flat_once_the_buffer_is_full(mode: str) -> None:
+    few = fill_buffer(500, 500, mode)
+    many = fill_buffer(500, 5000, mode)
+
+    for each in (few, many):
+        assert each.waiting == 500
+    assert (few.dropped, many.dropped) == (600, 5100)
+    assert many.grown < 500_000, "a hundred bytes for each mark that is dropped"

@@ -1,0 +1,112 @@
+"""Logins and logouts, marked from Flask-Login's signals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from flask_login import LoginManager, UserMixin, login_user, logout_user
+
+from flask_bitmapist.extensions.flask_login import mark_login, mark_logout
+
+from .marks import keys, today, users
+from .servers import RedisProcess
+
+MakeApp = Callable[..., Flask]
+
+
+class User(UserMixin):
+    def __init__(self, user_id: int) -> None:
+        self.id = user_id
+
+
+def with_login(app: Flask) -> Flask:
+    manager = LoginManager(app)
+    manager.user_loader(lambda user_id: User(int(user_id)))
+
+    @app.get("/login/<int:user_id>")
+    def login(user_id: int) -> str:
+        login_user(User(user_id))
+        return "in"
+
+    @app.get("/logout")
+    def logout() -> str:
+        logout_user()
+        return "out"
+
+    return app
+
+
+def test_a_login_and_a_logout_are_marked(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    client = with_login(make_app()).test_client()
+    client.get("/login/5")
+    assert users(redis_client, today("user:logged_in")) == {5}
+    assert users(redis_client, today("user:logged_out")) == set()
+    client.get("/logout")
+    assert users(redis_client, today("user:logged_out")) == {5}
+
+
+def test_a_logout_of_nobody_marks_nothing(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    assert with_login(make_app()).test_client().get("/logout").text == "out"
+    assert keys(redis_client) == set()
+
+
+def test_a_setting_turns_it_off(make_app: MakeApp, redis_client: redis.Redis) -> None:
+    app = with_login(make_app(BITMAPIST_LOGIN_EVENTS=False))
+    client = app.test_client()
+    client.get("/login/5")
+    client.get("/logout")
+
+    assert keys(redis_client) == set()
+
+
+def test_several_apps_do_not_mix(
+    make_app: MakeApp, redis_client: redis.Redis, redis_process: RedisProcess
+) -> None:
+    one = with_login(make_app())
+    other = with_login(make_app(BITMAPIST_REDIS_URL=redis_process.url))
+    without = with_login(Flask("without"))
+    without.secret_key = "for the tests"
+    for number, app in enumerate((one, other, without)):
+        assert app.test_client().get(f"/login/{number}").text == "in"
+
+    assert users(redis_client, today("user:logged_in")) == {0}
+    assert users(redis_process.client(), today("user:logged_in")) == {1}
+
+
+def test_an_id_that_is_no_number_does_not_stop_a_login(
+    make_app: MakeApp, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+    user: Any = User(0)
+    user.id = "ada"
+    with app.test_request_context():
+        mark_login(app, user)
+        mark_logout(app, user, extra="more")
+
+    assert keys(redis_client) == set()
+    assert len(caplog.records) == 1
+
+
+def test_the_core_works_without_flask_login() -> None:
+    script = """
+import sys
+sys.modules["flask_login"] = None  # as if it were not installed
+from importlib.util import find_spec
+from flask import Flask
+from flask_bitmapist import FlaskBitmapist, mark_event
+app = Flask("bare")
+FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": "memory://"})
+with app.app_context():
+    mark_event("x", 5)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
