@@ -1,0 +1,61 @@
+"""The same history and the same questions, for every kind of server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+
+from flask_bitmapist import Event, Flag, mark_event, mark_unique
+from flask_bitmapist.capture.bulk import import_rows
+from flask_bitmapist.query import Query
+
+from .reference import utc
+
+AS_OF = utc("2026-01-05T10:00")  # a Monday, soon after a New Year
+EVENTS = ("a", "b", "with/slash")
+
+
+def mark_history(app: Flask) -> None:
+    """Mark some weeks of events: by a function, and by an import."""
+    rows = [
+        (user, event, AS_OF - timedelta(days=ago))
+        for number, event in enumerate(EVENTS)
+        for ago in range(12)
+        for user in range(ago % 3, 70_000, 997 + 31 * number + ago)
+    ]
+    with app.app_context():
+        import_rows(app.extensions["bitmapist"], rows)
+        for user in (3, 500_000):
+            mark_event("a", user, now=AS_OF)
+            mark_unique("premium", user)
+
+
+def answers(app: Flask) -> dict[str, Any]:
+    """Ask every kind of question."""
+    with app.app_context():
+        state = app.extensions["bitmapist"]
+        query: Query = state.query
+        both = Event("a") & ~Event("b")
+        premium = Event("a") & Flag("premium")
+        return {
+            "count": query.count("a", "months", AS_OF),
+            "year": query.count("a", "years", AS_OF),
+            "has": [query.has(user, "a", "weeks", AS_OF) for user in (3, 4)],
+            "has expression": query.has(3, premium, "days", AS_OF),
+            "users": list(query.users(both, "days", AS_OF)),
+            "premium": list(query.users(premium, "weeks", AS_OF)),
+            "page": query.users("a", "weeks", AS_OF).page(2, 50),
+            "cohort": query.cohort(
+                "a", "b", num_rows=9, num_cols=9, first_time=True, as_of=AS_OF
+            ).to_dict(),
+            "years": query.cohort("a", "b", time_group="years", as_of=AS_OF).to_dict(),
+            "trend": query.trend(["a", "b"], rolling=[7], as_of=AS_OF).to_dict(),
+            "stickiness": query.stickiness("a", as_of=AS_OF).to_dict(),
+            "lifecycle": query.lifecycle("a", as_of=AS_OF).to_dict(),
+            "funnel": query.funnel(["a", "with/slash"], as_of=AS_OF).to_dict(),
+            "membership": query.membership(3, as_of=AS_OF).to_dict(),
+            "names": state.catalogue.names(refresh=True),
+            "flags": state.catalogue.flags(),
+        }

@@ -1,0 +1,144 @@
+"""Redis Cluster: marks and questions, on three real primaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+from flask import Flask
+
+from flask_bitmapist import mark_event
+from flask_bitmapist.store.connect import open_client
+
+from .clusters import Cluster, wait_until
+from .kinds import AS_OF, answers, mark_history
+
+
+@pytest.fixture(scope="module")
+def started_cluster() -> Iterator[Cluster]:
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(started_cluster: Cluster) -> Cluster:
+    for node in started_cluster.nodes:
+        with node.client() as client:
+            client.flushall()
+    return started_cluster
+
+
+def test_marks_and_every_question_work_as_on_one_server(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    clustered, single = make_app(BITMAPIST_REDIS_URL=cluster.url), make_app()
+    mark_history(clustered)
+    mark_history(single)
+    assert answers(clustered) == answers(single)
+
+
+def test_the_marks_are_spread_over_all_nodes(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    mark_history(make_app(BITMAPIST_REDIS_URL=cluster.url))
+    for node in cluster.nodes:
+        with node.client() as client:
+            assert client.dbsize() > 10
+
+
+def test_one_node_is_enough_to_find_the_others(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{cluster.nodes[1].port}"
+    app = make_app(BITMAPIST_REDIS_URL=url)
+    with app.app_context():
+        mark_event("a", 7, now=AS_OF)
+        assert app.extensions["bitmapist"].query.count("a", "days", AS_OF) == 1
+
+
+def test_an_app_starts_although_its_cluster_does_not_answer(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL="redis+cluster://:secret@127.0.0.1:1")
+    with app.app_context(), pytest.raises(redis.ConnectionError) as caught:
+        app.extensions["bitmapist"].query.count("a")
+    assert "secret" not in str(caught.value)
+
+
+def test_keys_are_followed_to_where_they_have_moved(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url)
+    mark_history(app)
+    before = answers(app)
+    with app.app_context():
+        key = b"trackist_a_2026-1-5"
+        with cluster.slot_moved(key):
+            assert answers(app) == before
+            mark_event("a", 69_999, now=AS_OF)
+            assert app.extensions["bitmapist"].query.has(69_999, "a", "days", AS_OF)
+
+
+def test_a_question_sends_reads_only_and_leaves_no_key(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url)
+    mark_history(app)
+    sizes = [node.client().dbsize() for node in cluster.nodes]
+    for node in cluster.nodes:
+        node.client().config_resetstat()
+    answers(app)
+    assert [node.client().dbsize() for node in cluster.nodes] == sizes
+    for node in cluster.nodes:
+        commands = set(node.client().info("commandstats"))
+        assert not commands & {"cmdstat_setbit", "cmdstat_bitop", "cmdstat_sadd"}
+
+
+def test_a_node_that_closes_connections_does_not_surface(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url)
+    mark_history(app)
+    before = answers(app)
+    for node in cluster.nodes:
+        node.client().client_kill_filter(_type="normal")
+    assert answers(app) == before
+
+
+def test_a_node_that_does_not_answer_times_out_once(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url, BITMAPIST_READ_TIMEOUT=0.2)
+    mark_history(app)
+    query = app.extensions["bitmapist"].query
+    before = query.cohort("a", "b", as_of=AS_OF)
+    stalled = cluster.nodes[0]
+    with stalled.client() as observer:
+        connections = observer.info("stats")["total_connections_received"]
+        stalled.pause()
+        try:
+            with pytest.raises(redis.TimeoutError):
+                query.cohort("a", "b", as_of=AS_OF)
+        finally:
+            stalled.resume()
+        # Nobody came back to ask the stalled node again.
+        wait_until(lambda: observer.ping())
+        received = observer.info("stats")["total_connections_received"]
+        assert received == connections
+    wait_until(lambda: query.cohort("a", "b", as_of=AS_OF) == before)
+
+
+def test_a_password_of_the_cluster_is_used_at_every_node(
+    make_app: Callable[..., Flask],
+) -> None:
+    with Cluster() as cluster:
+        for node in cluster.nodes:
+            node.client().execute_command("ACL SETUSER app on >pass ~* +@all")
+        url = f"redis+cluster://app:pass@{cluster.hosts}"
+        for node in cluster.nodes:
+            node.client().execute_command("ACL SETUSER default -@all +ping +replconf")
+        client = open_client(url, connect_timeout=5, timeout=5)
+        for key in ("x", "y", "z", "w"):
+            client.set(key, 1)
+            assert client.get(key) == b"1"
