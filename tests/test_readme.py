@@ -1,0 +1,126 @@
+"""The README and the documentation say what is so: every block of code in them runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from flask_bitmapist.config import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+# Text that is no code: configuration of other programs, output, data.
+TEXT = {"text", "ini", "json", "csv", "nginx", "html", "toml", "yaml", "diff"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for name, code in found if name == language]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
+    kinds = {name for name, _ in BLOCK.findall(page.read_text(encoding="utf-8"))}
+    assert kinds <= {"python", "console"} | TEXT
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, redis_url: str, tmp_path: Path
+) -> None:
+    code = "\n\n".join(blocks(page, "python"))
+    if not code:
+        return
+    script = tmp_path / "page.py"
+    script.write_text(code, encoding="utf-8")
+    done = run([sys.executable, str(script)], redis_url, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_of_a_page_works(
+    page: Path, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "demo_app").symlink_to(ROOT / "demo_app")
+    (tmp_path / "app.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    for block in blocks(page, "console"):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                check_command(shlex.split(line[2:]), redis_url, tmp_path)
+
+
+def check_command(words: list[str], redis_url: str, folder: Path) -> None:
+    """Run a command; those that install or serve are checked without doing it."""
+    if words[0] == "make":
+        done = subprocess.run(
+            ["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    elif words[:2] == ["pip", "install"]:
+        check_extras(words[2])
+    else:
+        assert words[0] in ("flask", "python"), words
+        known = {"flask": [sys.executable, "-m", "flask"], "python": [sys.executable]}
+        done = run([*known[words[0]], *words[1:]], redis_url, folder)
+        assert done.returncode == 0, (words, done.stderr)
+
+
+def check_extras(requirement: str) -> None:
+    extras = re.findall(r"[\w-]+", requirement.partition("[")[2])
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert requirement.startswith("flask-bitmapist")
+    for extra in extras:
+        assert f'"{extra}": ' in setup
+
+
+def run(
+    command: list[str], redis_url: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "FLASK_BITMAPIST_REDIS_URL": redis_url,
+        "BITMAPIST_REDIS_URL": redis_url,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+    }
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_setting_is_in_the_table_with_its_default_and_meaning() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for each in fields(Settings):
+        name = PREFIX + each.name.upper()
+        row = f"| `{name}` | `{each.default!r}` | {each.metadata['help']} |"
+        assert row in readme, row
+
+
+def test_every_page_that_is_named_is_there(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(/bitmapist/\w*)`", readme)
+    code = blocks(ROOT / "README.md", "python")[0]
+    namespace: dict[str, object] = {"__name__": "quickstart"}
+    exec(compile(code, "README.md", "exec"), namespace)
+    client = namespace["app"].test_client()  # type: ignore[attr-defined]
+    assert len(set(named)) == 8
+    for path in named:
+        assert client.get(path).status_code == 200, path
+    assert client.get("/").text == "Hello, user 1."
+    assert "index:visited" in client.get("/bitmapist/").text
