@@ -8,12 +8,14 @@ from typing import Any
 
 from flask import Response, make_response, redirect, request
 from flask.typing import ResponseReturnValue
-from redis import RedisError
+from redis import RedisError, ResponseError
+from redis.exceptions import RedisClusterException
 from werkzeug.datastructures import MultiDict
 from wtforms import FieldList
 
 from ..analysis.errors import QueryError
 from ..analysis.periods import shorten
+from ..store.errors import NotABitmapError
 from . import formats
 from .arguments import BadBodyError, body_arguments, url_arguments
 from .export import csv_response, json_response, users_csv
@@ -68,7 +70,7 @@ def serve(page: Page, surface: Surface) -> ResponseReturnValue:
     """
     try:
         return Answering(page, surface).respond()
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:
         return _unavailable(page, surface, error)
 
 
@@ -237,11 +239,16 @@ def _private(response: ResponseReturnValue) -> Response:
     return private
 
 
-def _unavailable(
-    page: Page, surface: Surface, error: RedisError
-) -> ResponseReturnValue:
+def _unavailable(page: Page, surface: Surface, error: Exception) -> ResponseReturnValue:
     state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
-    message = gettext("Redis does not answer, so there is nothing to show right now.")
+    if isinstance(error, NotABitmapError):
+        message = str(error)
+    elif isinstance(error, ResponseError):
+        message = gettext("Redis refuses to answer; the app's log says why.")
+    else:
+        message = gettext(
+            "Redis does not answer, so there is nothing to show right now."
+        )
     if wants_json():
         return json_response({"error": message}, 503)
     context = _context(page, surface)

@@ -1,0 +1,425 @@
+"""The pages in a real browser, on both surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+from flask_bitmapist import FlaskBitmapist, mark_event
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("flask_admin")
+
+from flask_admin import Admin
+from flask_admin.theme import Bootstrap4Theme
+
+from flask_bitmapist.web.registry import PAGES
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parent / "assets" / "axe-core-4.14.1" / "axe.min.js"
+SURFACES = ["standalone", "admin"]
+QUESTIONS = {
+    "index": "",
+    "cohort": "?primary_event=came&secondary_event=came&num_rows=8&num_cols=8"
+    "&with_replacement=y&as_percent=y",
+    "trends": "?events-0=came&events-1=paid",
+    "lifecycle": "?event=came&time_group=days&num_periods=8",
+    "funnel": "?steps-0=came&steps-1=paid",
+    "stickiness": "?event=came",
+    "users": "?user_id=1",
+    "events": "",
+}
+
+
+def filled(app: Flask, swatch: str = "default", **options: Any) -> Flask:
+    """Add an Admin and a week of events to *app*."""
+    try:
+        from flask_babel import Babel
+    except ImportError:
+        pass
+    else:
+        Babel(app)
+    theme = Bootstrap4Theme(swatch=swatch)
+    FlaskBitmapist(app, admin=Admin(app, name="Shop", theme=theme, **options))
+    now = datetime.now(tz=timezone.utc)
+    with app.app_context():
+        for back in range(7):
+            for user in range(1, 40, back + 1):
+                mark_event("came", user, now=now - timedelta(days=back))
+                if user % 3 == 0:
+                    mark_event("paid", user, now=now - timedelta(days=back))
+    return app
+
+
+@pytest.fixture
+def address(make_app: Callable[..., Flask], live_server: Callable[[Flask], str]) -> str:
+    return live_server(filled(make_app()))
+
+
+class Watched:
+    """A page of the browser, and what went wrong on it."""
+
+    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.page = self.context.new_page()
+        self.address = address
+        self.problems: list[str] = []
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("request", self._on_request)
+
+    def _on_console(self, message: Any) -> None:
+        # Flask-Admin's pages have no icon, and the browser asks for one.
+        if message.type in ("error", "warning") and "favicon" not in str(
+            message.location
+        ):
+            self.problems.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.problems.append(f"foreign request: {request.url}")
+
+    def open(self, surface: str, name: str, question: str | None = None) -> Any:
+        query = QUESTIONS[name] if question is None else question
+        place = "" if name == "index" else name
+        path = f"/bitmapist/{place}" if surface == "standalone" else ""
+        self.page.goto(self.address + (path or f"/admin/bitmapist/{name}/") + query)
+        return self.page
+
+
+@pytest.fixture
+def watch(browser: Any, address: str) -> Iterator[Callable[..., Watched]]:
+    opened: list[Watched] = []
+
+    def start(at: str = address, **options: Any) -> Watched:
+        opened.append(Watched(browser, at, **options))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.context.close()
+        assert each.problems == []
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_from_the_form_to_the_heatmap_to_the_users(
+    watch: Callable[..., Watched], surface: str
+) -> None:
+    page = watch().open(surface, "cohort", "")
+    page.get_by_label("Of the users who did").fill("came")
+    page.get_by_label("see how many also did").fill("paid")
+    page.get_by_label("Rows").fill("5")
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert page.locator("table.bm-heat tbody tr").count() == 6  # and the averages
+    cell = page.locator("table.bm-heat tbody tr").nth(2).locator("td a").nth(1)
+    shown = cell.get_attribute("title").split(" of ")[0]
+    cell.click()
+    assert page.locator("h2").first.inner_text().split()[0] == shown
+    first = page.locator("tbody th a").first
+    user = first.inner_text()
+    first.click()
+    assert page.locator("h2").first.inner_text() == f"User {user}"
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_conditions_come_and_go_without_losing_what_was_typed(
+    watch: Callable[..., Watched], surface: str
+) -> None:
+    page = watch().open(surface, "cohort", "")
+    page.get_by_label("Of the users who did").fill("came")
+    page.get_by_label("see how many also did").fill("came")
+    for name in ("one", "two"):
+        page.get_by_role("button", name="Add a condition").click()
+        page.get_by_label("Condition", exact=True).last.fill(name)
+    page.get_by_role("button", name="Remove this condition").first.click()
+    assert page.get_by_label("Condition", exact=True).count() == 1
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert "additional_events-0-name=two" in page.url
+    assert "additional_events-1" not in page.url
+    assert page.get_by_label("Of the users who did").input_value() == "came"
+    page.go_back()
+    page.wait_for_load_state()
+
+
+def test_conditions_come_and_go_without_scripts(watch: Callable[..., Watched]) -> None:
+    page = watch(java_script_enabled=False).open("standalone", "cohort", "")
+    page.get_by_label("Of the users who did").fill("came")
+    page.get_by_role("button", name="Add a condition").click()
+    assert page.get_by_label("Of the users who did").input_value() == "came"
+    page.get_by_label("Condition", exact=True).fill("paid")
+    page.get_by_role("button", name="Add a condition").click()
+    assert page.get_by_label("Condition", exact=True).count() == 2
+    assert page.get_by_label("Condition", exact=True).first.input_value() == "paid"
+    page.get_by_role("button", name="Remove this condition").last.click()
+    page.get_by_label("see how many also did").fill("came")
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert page.locator("table.bm-heat").count() == 1
+
+
+def test_steps_are_added_to_a_funnel(watch: Callable[..., Watched]) -> None:
+    page = watch().open("standalone", "funnel", "")
+    steps = page.get_by_label("Step", exact=True)
+    assert steps.count() == 2
+    page.get_by_role("button", name="Add a step").click()
+    for place, name in enumerate(("came", "paid", "came")):
+        steps.nth(place).fill(name)
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert page.locator("#bm-funnel tbody tr").count() == 3
+    page.get_by_role("button", name="Remove this entry").first.click()
+    assert page.get_by_role("button", name="Remove this entry").count() == 0
+
+
+def test_percent_and_users_are_one_click_apart(watch: Callable[..., Watched]) -> None:
+    page = watch().open("standalone", "cohort")
+    assert "%" in page.locator("table.bm-heat td a").nth(1).inner_text()
+    page.get_by_role("link", name="Users", exact=True).last.click()
+    assert "%" not in page.locator("table.bm-heat td a").nth(1).inner_text()
+    page.get_by_role("link", name="Percent").click()
+    assert "%" in page.locator("table.bm-heat td a").nth(1).inner_text()
+
+
+def test_a_preset_keeps_the_events(watch: Callable[..., Watched]) -> None:
+    page = watch().open("standalone", "cohort")
+    page.get_by_role("button", name="12 weeks").click()
+    assert "time_group=weeks" in page.url
+    assert "primary_event=came" in page.url
+    assert page.locator("table.bm-heat").count() == 1
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_the_cohort_works_by_keyboard_alone(
+    watch: Callable[..., Watched], surface: str
+) -> None:
+    page = watch().open(surface, "cohort", "")
+    page.get_by_label("Of the users who did").focus()
+    page.keyboard.type("came")
+    page.keyboard.press("Tab")
+    page.keyboard.type("came")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**primary_event=came**")
+    # Enter in a field shows the answer: it does not press the buttons before it.
+    assert "add=" not in page.url
+    assert page.get_by_label("Condition", exact=True).count() == 0
+    box = page.locator(".bm-scroll").first
+    box.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('table.bm-heat') !== null")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**period=**")
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    watch: Callable[..., Watched], surface: str, scheme: str
+) -> None:
+    watched = watch(color_scheme=scheme, bypass_csp=True)
+    for name in QUESTIONS:
+        judge(watched.open(surface, name), surface, name)
+
+
+def judge(page: Any, surface: str, name: str) -> None:
+    page.add_script_tag(path=AXE)
+    # In Flask-Admin its own frame around the page is not ours to judge.
+    found = page.evaluate(
+        "root => axe.run(root, {resultTypes: ['violations']})",
+        "html" if surface == "standalone" else ".bm",
+    )
+    serious = [
+        (name, each["id"], [node["html"][:200] for node in each["nodes"][:3]])
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("swatch", ["darkly", "cyborg"])
+def test_dark_swatches_can_be_read(
+    watch: Callable[..., Watched],
+    make_app: Callable[..., Flask],
+    live_server: Callable[[Flask], str],
+    swatch: str,
+) -> None:
+    at = live_server(filled(make_app(), swatch))
+    watched = watch(at, bypass_csp=True)
+    page = watched.open("admin", "cohort")
+    page.add_script_tag(path=AXE)
+    found = page.evaluate("axe.run('.bm', {runOnly: ['color-contrast']})")
+    assert [
+        (node["html"][:200], node["any"][0]["message"])
+        for each in found["violations"]
+        for node in each["nodes"]
+    ] == []
+    # These swatches bring a font from elsewhere: Flask-Admin's files, not ours.
+    watched.problems = [
+        each
+        for each in watched.problems
+        if "fonts.googleapis" not in each and "Failed to load resource" not in each
+    ]
+
+
+def test_dark_mode_turns_page_and_heatmap_dark(watch: Callable[..., Watched]) -> None:
+    def brightness(scheme: str) -> list[int]:
+        page = watch(color_scheme=scheme).open("standalone", "cohort")
+        red = "e => +getComputedStyle(e).backgroundColor.match(/[0-9]+/)[0]"
+        return [
+            page.locator(place).first.evaluate(red)
+            for place in ("body", ".bm-form", ".bm-swatches .heat-0")
+        ]
+
+    assert all(each > 200 for each in brightness("light"))
+    assert all(each < 60 for each in brightness("dark"))
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_phone_scrolls_tables_and_not_the_page(
+    watch: Callable[..., Watched], surface: str
+) -> None:
+    watched = watch(viewport={"width": 390, "height": 800})
+    for name in QUESTIONS:
+        page = watched.open(surface, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_a_hundred_columns_scroll_inside_their_box(
+    watch: Callable[..., Watched],
+) -> None:
+    question = (
+        "?primary_event=came&secondary_event=came&num_rows=100&num_cols=100"
+        "&with_replacement=y"
+    )
+    page = watch().open("standalone", "cohort", question)
+    box = page.locator(".bm-scroll")
+    assert box.evaluate("e => e.scrollWidth > e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    corner = page.locator("table.bm-heat .bm-corner")
+    before = corner.bounding_box()
+    box.evaluate("e => { e.scrollLeft = 2000; e.scrollTop = 900; }")
+    after = corner.bounding_box()
+    assert (before["x"], before["y"]) == (after["x"], after["y"])
+    label = page.locator("table.bm-heat tbody th").last
+    assert label.bounding_box()["x"] == pytest.approx(before["x"], abs=1)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_charts_have_the_numbers_of_their_tables(
+    watch: Callable[..., Watched], surface: str
+) -> None:
+    watched = watch()
+    for name in ("cohort", "trends", "lifecycle", "funnel", "stickiness"):
+        compare(watched.open(surface, name))
+
+
+def compare(page: Any) -> None:
+    page.wait_for_function(
+        "() => document.querySelector('[data-bm-chart]:not([hidden])')"
+    )
+    drawn = page.evaluate(
+        """() => {
+          const box = document.querySelector('[data-bm-chart]');
+          const chart = Chart.getChart(box.querySelector('canvas'));
+          return {
+            sums: chart.data.datasets.map(
+              (d) => d.data.reduce((sum, value) => sum + Math.abs(value || 0), 0)),
+            table: box.dataset.bmTable, kind: box.dataset.bmChart,
+          };
+        }"""
+    )
+    if drawn["kind"] == "curve":
+        cells = page.locator(".bm-average [data-v]").all()
+        columns = [sum(float(cell.get_attribute("data-v")) for cell in cells)]
+    else:
+        table = page.locator(f"#{drawn['table']}")
+        heads = table.locator("thead th")
+        places = [
+            place
+            for place in range(heads.count())
+            if heads.nth(place).get_attribute("data-series") is not None
+        ]
+        columns = [
+            sum(
+                int(cell.replace(",", ""))
+                for cell in table.locator(
+                    f"tbody tr > :nth-child({place + 1})"
+                ).all_inner_texts()
+            )
+            for place in places
+        ]
+    assert drawn["sums"] == pytest.approx(columns)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_pages_work_under_a_strict_policy(
+    watch: Callable[..., Watched],
+    make_app: Callable[..., Flask],
+    live_server: Callable[[Flask], str],
+    surface: str,
+) -> None:
+    app = filled(
+        make_app(BITMAPIST_CSP_NONCE=lambda: "n0nce"),
+        csp_nonce_generator=lambda: "n0nce",
+    )
+
+    @app.after_request
+    def strict(response: Any) -> Any:
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; script-src 'nonce-n0nce'; style-src 'nonce-n0nce'; "
+            "img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; "
+            "base-uri 'none'"
+        )
+        return response
+
+    watched = watch(live_server(app))
+    for page in PAGES:
+        watched.open(surface, page.name).wait_for_load_state("networkidle")
+    assert watched.page.locator(".bm").count() == 1
+
+
+def test_the_link_can_be_copied(watch: Callable[..., Watched]) -> None:
+    watched = watch(permissions=["clipboard-read", "clipboard-write"])
+    page = watched.open("standalone", "cohort")
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_a_question_under_way_says_so(watch: Callable[..., Watched]) -> None:
+    page = watch().open("standalone", "cohort")
+    # The answer never comes.
+    page.evaluate("document.addEventListener('submit', e => e.preventDefault())")
+    page.get_by_role("button", name="Show", exact=True).click()
+    assert page.get_by_role("button", name="Working…").is_visible()
+    assert page.locator("form.bm-form").get_attribute("aria-busy") == "true"
+    # Somebody who comes back to the page finds it ready.
+    page.evaluate("dispatchEvent(new Event('pageshow'))")
+    assert page.get_by_role("button", name="Show", exact=True).is_visible()
+    assert page.locator("form.bm-form").get_attribute("aria-busy") is None
+
+
+def test_the_printed_heatmap_is_whole(watch: Callable[..., Watched]) -> None:
+    page = watch().open("standalone", "cohort")
+    page.emulate_media(media="print")
+    assert not page.locator("form.bm-form").is_visible()
+    assert page.locator(".bm-scroll").evaluate(
+        "e => e.scrollHeight <= e.clientHeight + 1"
+    )
+    cell = page.locator("table.bm-heat [class*=heat-]").first
+    assert cell.evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
+
+
+def test_every_address_is_the_apps_own(
+    watch: Callable[..., Watched], address: str
+) -> None:
+    asked: set[str] = set()
+    watched = watch()
+    watched.page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+    for name in QUESTIONS:
+        watched.open("standalone", name).wait_for_load_state("networkidle")
+    assert asked == {urlsplit(address).netloc}
