@@ -228,6 +228,22 @@ def test_an_error_in_a_callable_leaves_the_view_alone(
     assert recorder_of(app).counters.rejected == 2
 
 
+def test_a_proxy_that_fails_leaves_the_view_alone(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    LoginManager(app)  # without a user_loader, so that current_user raises
+
+    @app.get("/")
+    @mark("x", current_user)
+    def view() -> str:
+        return "ok"
+
+    assert app.test_client().get("/").text == "ok"
+    assert mark_in_request(app, LocalProxy(lambda: 1 / 0))
+    assert recorder_of(app).counters.rejected == 2
+    assert "user_loader" in caplog.text
+
+
 def test_the_apps_own_limit_holds_in_requests(
     make_app: MakeApp, redis_client: redis.Redis
 ) -> None:

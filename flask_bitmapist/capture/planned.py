@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .arguments import resolver
 from .errors import BadMarkError
 from .events import recorder_for
+from .ids import user_key
 
 if TYPE_CHECKING:
     from .bits import Mark
@@ -53,7 +54,8 @@ class PlannedMark:
         """Return the mark for one call of the view, or None if there is none."""
         try:
             event = self._event(arguments)
-            user = self._user(arguments)
+            # A proxy is looked through here as well: what stands behind it may fail.
+            user = user_key(self._user(arguments))
             now = self._now(arguments)
         except Exception as error:
             recorder.reports.rejected(error)

@@ -269,11 +269,11 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         settings.redis_url,
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
+        # On a new connection, each round trip may take the timeout.
+        introduce=False,
     )
     pool = getattr(own, "connection_pool", None)
     if pool is not None:
-        # No introduction on a new connection: each round trip may take the timeout.
-        pool.connection_kwargs.update(lib_name=None, lib_version=None)
         # Apps come and go in tests; their connections go with them.  At the end of
         # the process they are still needed, for what waits.
         weakref.finalize(own, pool.disconnect).atexit = False
