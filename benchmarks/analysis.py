@@ -183,9 +183,7 @@ def growth(client: redis.Redis) -> None:
 
 
 def memory(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
-    print(
-        f"\n(e) extra peak memory of the {ROWS} x {COLS} cohort, in a process of its own"
-    )
+    print(f"\n(e) extra peak memory of the {ROWS} x {COLS} cohort, in its own process")
     header("users", "bitmaps", "extra peak")
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, ROWS)
