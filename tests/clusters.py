@@ -186,24 +186,23 @@ class Watched:
         sentinel = SentinelProcess()
         sentinel.configure(
             f"sentinel monitor {self.SERVICE} 127.0.0.1 {primary.port} 1",
-            f"sentinel down-after-milliseconds {self.SERVICE} 500",
+            f"sentinel down-after-milliseconds {self.SERVICE} 1500",
             f"sentinel failover-timeout {self.SERVICE} 5000",
         )
         return sentinel.start()
 
-    @property
-    def primary_port(self) -> int:
-        """The port of the primary, as Sentinel says."""
-        assert self.sentinel is not None
-        with self.sentinel.client() as client:
-            return int(client.sentinel_get_master_addr_by_name(self.SERVICE)[1])
-
     def fail_over(self) -> None:
         """Kill the primary and wait until the replica has taken its place."""
         self.servers[0].kill()
-        wait_until(lambda: self.primary_port == self.servers[1].port)
-        with self.servers[1].client() as client:
-            wait_until(lambda: client.info("replication")["role"] == "master")
+        wait_until(self._is_failed_over)
+
+    def _is_failed_over(self) -> bool:
+        assert self.sentinel is not None
+        with self.sentinel.client() as client:
+            state = client.sentinel_masters()[self.SERVICE]
+        return bool(
+            state["port"] == self.servers[1].port and state["flags"] == "master"
+        )
 
 
 class SentinelProcess(RedisProcess):
