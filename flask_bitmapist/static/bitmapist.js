@@ -87,6 +87,12 @@
   /* What is latest stands at the right end of a calendar. */
   each("[data-bm-end]", (box) => (box.scrollLeft = box.scrollWidth));
 
+  /* A narrow menu shows where one is. */
+  each(".bm-menu [aria-current]", (link) => {
+    const menu = link.closest(".bm-menu");
+    menu.scrollLeft = link.offsetLeft - menu.offsetLeft - 24;
+  });
+
   /* Copy link: only where the browser lets a page do that. */
   each("[data-bm-copy]", (button) => {
     if (!navigator.clipboard) return;
