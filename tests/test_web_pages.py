@@ -326,3 +326,25 @@ def test_no_page_has_inline_script_or_style(client: FlaskClient) -> None:
         assert not re.search(r"\son[a-z]+=", html)
         assert all('src="/' in tag for tag in re.findall(r"<script[^>]*>", html))
         assert "http" not in re.sub(r'xmlns="[^"]+"', "", html)
+
+
+def test_users_go_by_the_keys_of_the_app(make_app: Callable[..., Flask]) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True, BITMAPIST_USER_URL="/people/{id}")
+    names = ["ann@example.org", "b/../o b"]
+    with app.test_request_context():
+        for name in names:
+            mark_event("came", name)
+    client = app.test_client()
+    today = datetime.now(tz=timezone.utc).date()
+    url = path("trends", f"events-0=came&period={today}")
+    assert client.get(url + "&format=json").get_json()["keys"] == names
+    assert client.get(url + "&format=csv").text.splitlines() == ["user_id", *names]
+    page = client.get(url).text
+    assert "/people/b%2F..%2Fo%20b" in page
+    assert "user_id=ann@example.org" in page or "user_id=ann%40example.org" in page
+    answer = client.get(path("users", "user_id=ann@example.org&format=json")).get_json()
+    assert answer["active"]["day"] is True
+    assert (
+        "ann@example.org" in client.get(path("users", "user_id=ann@example.org")).text
+    )
+    assert client.get(path("users", "user_id=nobody")).status_code == 400

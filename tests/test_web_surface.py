@@ -39,6 +39,21 @@ def test_the_pages_work_below_a_path(app: Flask) -> None:
             assert response.status_code == 200, link
 
 
+def test_the_pages_answer_on_every_host(redis_url: str) -> None:
+    app = Flask("hosts", host_matching=True, static_host="static.example.org")
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, TESTING=True)
+    flask_bitmapist.FlaskBitmapist(app)
+    client = app.test_client()
+    for host in ("one.example.org", "two.example.org:8000"):
+        base = f"http://{host}"
+        page = client.get("/bitmapist/cohort", base_url=base)
+        assert page.status_code == 200
+        for link in re.findall(r'(?:href|src|action)="([^#"]+)"', page.text):
+            assert link.startswith("/bitmapist/")
+            with client.get(link, base_url=base) as response:
+                assert response.status_code == 200
+
+
 def test_every_asset_is_shipped(app: Flask) -> None:
     client = app.test_client()
     for page in ("", "cohort", "trends?events-0=a", "users"):

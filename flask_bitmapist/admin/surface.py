@@ -63,14 +63,14 @@ class AdminSurface(Surface):
         generator = self._view.admin.csp_nonce_generator
         return Markup(' nonce="{}"').format(generator()) if generator else Markup("")
 
-    def describe(self, user_id: int) -> tuple[str, str | None]:
-        name, url = super().describe(user_id)
+    def describe(self, user: int | str) -> tuple[str, str | None]:
+        name, url = super().describe(user)
         view = state().settings.admin_user_view
         if not url and view:
             # Details where the view shows them, else the form.
             for action in ("details_view", "edit_view"):
                 if f"{view}.{action}" in current_app.view_functions:
-                    return name, url_for(f"{view}.{action}", id=user_id)
+                    return name, url_for(f"{view}.{action}", id=user)
         return name, url
 
     def render(self, template: str, **context: Any) -> str:

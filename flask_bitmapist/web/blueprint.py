@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, has_request_context, request
+from flask.blueprints import BlueprintSetupState
 
 from .pages import serve
 from .registry import PAGES
-from .surface import Surface, nonce
+from .surface import Surface, nonce, state
+
+HOST = "bitmapist_host"
+
+
+class _AnyHostState(BlueprintSetupState):
+    """Lets the pages answer on every host of an app that matches hosts."""
+
+    def add_url_rule(self, rule: str, *arguments: Any, **options: Any) -> None:
+        if self.app.url_map.host_matching:
+            options.setdefault("host", f"<{HOST}>")
+        super().add_url_rule(rule, *arguments, **options)
+
+
+class _AnyHostBlueprint(Blueprint):
+    def make_setup_state(
+        self, app: Any, options: dict[str, Any], first_registration: bool = False
+    ) -> BlueprintSetupState:
+        return _AnyHostState(self, app, options, first_registration)
 
 
 def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
@@ -17,7 +37,7 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
     Args:
         url_prefix: Where they are.
     """
-    blueprint = Blueprint(
+    blueprint = _AnyHostBlueprint(
         "bitmapist",
         "flask_bitmapist",
         url_prefix=url_prefix,
@@ -32,8 +52,21 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
             partial(serve, page, surface),
             methods=["GET", "POST"] if page.fragment else ["GET"],
         )
+    blueprint.url_value_preprocessor(_without_host)
+    blueprint.url_defaults(_with_host)
     blueprint.after_request(_secured)
     return blueprint
+
+
+def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    if values:
+        values.pop(HOST, None)
+
+
+def _with_host(endpoint: str, values: dict[str, Any]) -> None:
+    """Keep links on the host that was asked."""
+    if has_request_context() and state().app.url_map.host_matching:
+        values.setdefault(HOST, request.host)
 
 
 def _secured(response: Response) -> Response:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from flask import Response
+from flask import Response, stream_with_context
 
 from ..analysis.results import Table, to_csv
 from ..store.userset import UserSet
@@ -33,18 +33,29 @@ def csv_response(table: Table, name: str) -> Response:
     return _file(map(to_csv, _batches(rows)), name)
 
 
-def users_csv(users: UserSet, name: str) -> Response:
-    """Return all ids of *users* as a CSV file, read and sent bit by bit."""
-    rows: Iterable[Sequence[Any]] = chain([["user_id"]], ([each] for each in users))
-    batches = map(to_csv, _batches(rows))
-    # The first batch is read at once, so that an error still becomes a clear page.
-    return _file(chain([next(batches)], batches), name)
+def users_csv(
+    users: UserSet, name: str, keys_of: Callable[[Sequence[int]], Sequence[Any]]
+) -> Response:
+    """Return all *users* as a CSV file, read and sent bit by bit.
+
+    Args:
+        users: Which users.
+        name: What the file is called, without its ending.
+        keys_of: Gives what stands in the file for some ids.
+    """
+    head: Iterable[list[Any]] = [[["user_id"]]]
+    lines = chain(head, ([[key] for key in keys_of(ids)] for ids in _batches(users)))
+    parts = map(to_csv, lines)
+    # The first ids are read at once, so that an error still becomes a clear page.
+    return _file(
+        chain([next(parts) + next(parts, "")], stream_with_context(parts)), name
+    )
 
 
-def _batches(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
-    batch: list[Sequence[Any]] = []
-    for row in rows:
-        batch.append(row)
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
         if len(batch) == _BATCH:
             yield batch
             batch = []

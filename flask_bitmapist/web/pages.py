@@ -23,7 +23,7 @@ from .forms import PRESETS, QuestionForm
 from .links import Links
 from .surface import Surface, state, wants_json
 from .texts import gettext, language, ngettext
-from .userlist import users_page
+from .userlist import keys_of, users_page
 
 Present = Callable[[Any], Mapping[str, Any]]
 
@@ -142,7 +142,7 @@ class Answering:
         if selection is not None:
             users = kept.query.select(selection)
             if wanted == "csv":
-                return _private(users_csv(users, f"{self.page.name}-users"))
+                return _private(users_csv(users, f"{self.page.name}-users", keys_of))
             return _private(users_page(self, form, users, wanted))
         result = form.ask(kept.query)
         if wanted == "csv":

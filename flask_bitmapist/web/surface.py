@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from flask import current_app, render_template, request, url_for
 from markupsafe import Markup
@@ -46,26 +47,27 @@ class Surface:
         value = nonce()
         return Markup(' nonce="{}"').format(value) if value else Markup("")
 
-    def describe(self, user_id: int) -> tuple[str, str | None]:
+    def describe(self, user: int | str) -> tuple[str, str | None]:
         """Return the name to show for a user, and the URL of the app's page of them.
 
         Args:
-            user_id: The user.
+            user: The user's id, or the app's own key where it keeps such.
         """
         settings = state().settings
-        name = settings.user_name(user_id) if settings.user_name is not None else None
-        return str(name) if name else "", _user_url(settings.user_url, user_id)
+        name = settings.user_name(user) if settings.user_name is not None else None
+        return str(name) if name else "", _user_url(settings.user_url, user)
 
     def render(self, template: str, **context: Any) -> str:
         """Return *template* filled in."""
         return render_template(template, **context)
 
 
-def _user_url(setting: str | Callable[..., Any], user_id: int) -> str | None:
+def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
     if not isinstance(setting, str):
-        url = setting(user_id)
+        url = setting(user)
         return str(url) if url else None
-    return setting.format(id=user_id) if setting else None
+    # A key may hold anything: it stays one part of the URL.
+    return setting.format(id=quote(str(user), safe="")) if setting else None
 
 
 def state() -> BitmapistState:

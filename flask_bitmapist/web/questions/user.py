@@ -7,32 +7,62 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from ...analysis.errors import QueryError
 from ...analysis.membership import CURRENT, MembershipResult
 from ...analysis.periods import Period, TimeGroup
 from ...query import Query
+from ...store.idmap import KnownIds
 from ..fields import AsOf, Count
 from ..forms import QuestionForm
 from ..heat import LEVELS
 from ..surface import state
-from ..texts import lazy
+from ..texts import gettext, lazy
 
 LARGEST_ID = 2**32 - 1
+
+
+class UserId(Count):
+    """The id of a user, or the app's own key where it keeps such."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether users are known by their ids alone."""
+        return not state().settings.id_map
+
+    def process_formdata(self, valuelist: list[Any]) -> None:
+        if self.is_number:
+            super().process_formdata(valuelist)
+        elif valuelist and valuelist[0]:
+            self.data = valuelist[0]
+
+    def pre_validate(self, form: Any) -> None:
+        if not isinstance(self.data, str):
+            super().pre_validate(form)
 
 
 class UserForm(QuestionForm):
     """What did this user do, and on which days?"""
 
-    user_id = Count(lazy("User id"), least=0, most=LARGEST_ID, required=True)
+    user_id = UserId(lazy("User id"), least=0, most=LARGEST_ID, required=True)
     num_days = Count(lazy("Days"), most=3660, default=365)
     as_of = AsOf(lazy("Up to"))
 
     def ask(self, query: Query) -> MembershipResult:
         return query.membership(
-            self.user_id.data,
+            self._id(),
             flags=state().catalogue.flags(),
             num_days=self.num_days.data,
             as_of=self.as_of.data,
         )
+
+    def _id(self) -> int:
+        given = self.user_id.data
+        if isinstance(given, int):
+            return given
+        known = KnownIds(state().read_client).id_of(given)
+        if known is None:
+            raise QueryError(gettext("This user was never marked."), field="user_id")
+        return known
 
 
 @dataclass(frozen=True)
