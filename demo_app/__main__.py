@@ -6,7 +6,10 @@ import argparse
 import logging
 import socket
 
+from redis.exceptions import RedisError
 from werkzeug.serving import make_server
+
+from flask_bitmapist import ConfigError
 
 from .app import create_app
 
@@ -33,7 +36,12 @@ def main() -> None:
     options.add_argument("--port", type=int, default=PORT)
     given = options.parse_args()
     print("Filling the shop with the purchases of 2,357 real customers …", flush=True)
-    app = create_app()
+    try:
+        app = create_app()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    except RedisError as error:
+        raise SystemExit(f"The Redis of BITMAPIST_REDIS_URL fails: {error}") from None
     server = make_server(HOST, free_port(given.port), app, threaded=True)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     print(
@@ -41,10 +49,8 @@ def main() -> None:
         "\n  Press Ctrl-C to stop it.\n",
         flush=True,
     )
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print("\nStopped.")
+    server.serve_forever()  # until Ctrl-C, which it catches itself
+    print("\nStopped.")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ def load_user(user_id: str) -> User | None:
     return db.session.get(User, int(user_id))
 
 
+def name_of(user_id: int) -> str | None:
+    """Return the name of the customer with an id, for the pages to show."""
+    user = db.session.get(User, user_id)
+    return user.name if user else None
+
+
 def create_accounts() -> None:
     """Make the table, the customers of the sample, and a few to log in as."""
     db.create_all()

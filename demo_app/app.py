@@ -15,7 +15,7 @@ from flask_babel import Babel
 from flask_bitmapist import FlaskBitmapist
 
 from . import history, shop
-from .accounts import User, create_accounts, db, login_manager
+from .accounts import User, create_accounts, db, login_manager, name_of
 
 bitmapist = FlaskBitmapist()
 
@@ -27,6 +27,7 @@ class CustomerView(ModelView):
     """The customers in the Admin, to look at."""
 
     can_create = can_edit = can_delete = False
+    can_view_details = True
     column_list = ("id", "name", "email")
     column_searchable_list = ("name", "email")
     page_size = 25
@@ -44,6 +45,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         SQLALCHEMY_DATABASE_URI="sqlite://",
         BITMAPIST_REDIS_URL=os.environ.get("BITMAPIST_REDIS_URL", "memory://"),
+        BITMAPIST_USER_NAME=name_of,
+        BITMAPIST_ADMIN_USER_VIEW="customers",
     )
     app.config.update(config or {})
 

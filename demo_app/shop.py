@@ -21,6 +21,7 @@ from flask_bitmapist.store.connect import redact
 
 from . import history
 from .accounts import PASSWORD, VISITORS, User, db
+from .questions import QUESTIONS, RETENTION
 
 blueprint = Blueprint("shop", __name__)
 
@@ -33,17 +34,6 @@ RECORDS = {
     "blue": ("Blue", "Joni Mitchell", "1971"),
 }
 
-# What the heatmap is asked for: who comes back to buy, in the months after.
-READY_QUESTION = {
-    "primary_event": "purchase",
-    "secondary_event": "purchase",
-    "time_group": "months",
-    "num_rows": 18,
-    "num_cols": 12,
-    "as_percent": "y",
-    "with_replacement": "y",
-}
-
 
 @blueprint.get("/")
 @mark("shop:visited", current_user)
@@ -52,7 +42,8 @@ def index() -> ResponseReturnValue:
     return render_template(
         "demo/index.html",
         records=RECORDS,
-        question=READY_QUESTION,
+        retention=RETENTION,
+        questions=QUESTIONS,
         replay=current_app.extensions["record_shop"],
         sample=history,
         store=_store(),
@@ -96,6 +87,12 @@ def logout() -> ResponseReturnValue:
     """Log out."""
     logout_user()
     return redirect(url_for(".index"))
+
+
+@blueprint.get("/favicon.ico")
+def favicon() -> ResponseReturnValue:
+    """Serve the icon that browsers ask for where a page names none."""
+    return redirect(url_for("bitmapist.static", filename="icon.svg"))
 
 
 def _title(record: str) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from html import unescape
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+import redis
 from flask import Flask
 
 from demo_app import create_app
 from demo_app.__main__ import free_port
+from demo_app.history import REPLAYED_TO, yesterday
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -38,13 +48,28 @@ def test_filling_a_store_twice_changes_nothing(redis_url: str, demo: Flask) -> N
     assert again.extensions["record_shop"].summary.bits == 0
 
 
+def test_a_store_that_was_filled_on_an_earlier_day_is_not_filled_a_second_time(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    last = yesterday() - timedelta(days=3)
+    redis_client.set(REPLAYED_TO, last.isoformat())
+    demo = create_app({"BITMAPIST_REDIS_URL": redis_url})
+    query = demo.extensions["bitmapist"].query
+    assert len(query.users("purchase", "days", last)) == 2
+    assert len(query.users("purchase", "days", yesterday())) == 0
+    page = " ".join(demo.test_client().get("/").text.split())
+    assert "was the day before this store was filled" in page
+    assert f"{last:%-d %B %Y}" in page
+
+
 def test_every_link_of_the_first_page_leads_somewhere(demo: Flask) -> None:
     client = demo.test_client()
     links = set(re.findall(r'href="(/[^"]*)"', client.get("/").text))
-    assert len(links) >= 6
+    assert len(links) >= 16
     for link in links:
         with client.get(unescape(link)) as answer:
             assert answer.status_code == 200, link
+            assert b"bm-alert" not in answer.data, link
 
 
 def test_what_a_visitor_does_is_marked(demo: Flask) -> None:
@@ -94,3 +119,60 @@ def test_another_port_is_taken_where_the_usual_one_is_in_use() -> None:
         holder.bind(("127.0.0.1", taken))
         holder.listen()
         assert free_port(taken) != taken
+
+
+def test_the_pages_show_the_names_of_customers_and_lead_to_them(demo: Flask) -> None:
+    page = demo.test_client().get("/admin/bitmapist/users/?user_id=157").text
+    assert "Customer 157" in page
+    links = re.findall(r'href="(/admin/customers/details/[^"]*)"', page)
+    assert links
+    assert "customer-157@example.com" in demo.test_client().get(unescape(links[0])).text
+
+
+def test_browsers_find_an_icon(demo: Flask) -> None:
+    with demo.test_client().get("/favicon.ico", follow_redirects=True) as answer:
+        assert answer.mimetype == "image/svg+xml"
+
+
+def start(**environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo_app", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_started_it_prints_its_address_and_ctrl_c_stops_it() -> None:
+    with start(BITMAPIST_REDIS_URL="memory://") as process:
+        assert process.stdout is not None
+        try:
+            found = None
+            while not found:
+                line = process.stdout.readline()
+                assert line, process.communicate()[1]
+                found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+            with urlopen(found[0]) as answer:
+                assert answer.status == 200
+            question = "bitmapist/cohort?primary_event=purchase&format=json"
+            with urlopen(found[0] + question + "&secondary_event=purchase") as answer:
+                assert answer.headers.get_content_type() == "application/json"
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate()
+        finally:
+            process.kill()
+    assert "Stopped." in output
+    assert errors == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2@127.0.0.1:1", "http://:hunter2@a"])
+def test_a_store_that_cannot_be_used_is_told_without_a_stack_trace(url: str) -> None:
+    with start(BITMAPIST_REDIS_URL=url) as process:
+        _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "BITMAPIST_REDIS_URL" in errors
+    assert "Traceback" not in errors
+    assert "hunter2" not in errors
