@@ -1,0 +1,66 @@
+"""The JSON of the pages is as docs/json.md describes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_bitmapist import mark_event
+from flask_bitmapist.web.registry import PAGES
+
+DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
+
+QUESTIONS = {
+    "index": ("Overview and Events", ""),
+    "cohort": ("Cohort", "primary_event=came&secondary_event=came"),
+    "trends": ("Trends", "events-0=came&rolling_7=y"),
+    "lifecycle": ("Lifecycle", "event=came"),
+    "funnel": ("Funnel", "steps-0=came&steps-1=came"),
+    "stickiness": ("Stickiness", "event=came"),
+    "users": ("Users", "user_id=1"),
+    "events": ("Overview and Events", ""),
+}
+
+
+def section(title: str) -> str:
+    if not DESCRIBED.exists():
+        pytest.skip("there are no docs beside this package")
+    found = re.search(
+        rf"^## {title}\n(.*?)(?=^## |\Z)", DESCRIBED.read_text(), re.M | re.S
+    )
+    assert found, title
+    return found[1]
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    """Yield the keys of objects in *value*; not those that are data."""
+    if isinstance(value, list):
+        for each in value[:1]:
+            yield from keys_of(each)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in ("came", "7"):
+                yield key
+            yield from keys_of(inner)
+
+
+@pytest.mark.parametrize("name", [page.name for page in PAGES])
+def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
+    title, question = QUESTIONS[name]
+    with app.app_context():
+        mark_event("came", 1)
+    place = "" if name == "index" else name
+    answer = app.test_client().get(f"/bitmapist/{place}?{question}&format=json")
+    words = set(
+        re.findall(r"[a-z_0-9]+", section(title) + section("What all answers share"))
+    )
+    assert set(keys_of(answer.get_json())) <= words
+    page = next(page for page in PAGES if page.name == name)
+    told = words | set(re.findall(r"[a-z_0-9]+", section("The users behind a number")))
+    with app.test_request_context():
+        assert {field.name for field in page.form()} <= told
