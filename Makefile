@@ -4,7 +4,8 @@
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Twice quiet: errors are told, the remarks of build tools on editable installs not.
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 .PHONY: demo test lint format bench bench-faults clean
 
@@ -53,12 +54,13 @@ $(BIN)/python:
 	}
 
 $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
-	$(INSTALL) --upgrade pip setuptools wheel
-	$(INSTALL) --editable '.[test]'
+	@echo "Installing into $(VENV); this takes a minute the first time ..."
+	@$(INSTALL) --upgrade pip setuptools wheel
+	@$(INSTALL) --editable '.[test]'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed
-	$(INSTALL) --editable '.[test,lint]'
+	@$(INSTALL) --editable '.[test,lint]'
 	@touch $@
 
 # The tests want a real redis-server: the machine's own, or the one in a wheel.

@@ -53,7 +53,16 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["flask_bitmapist", "flask_bitmapist.*"]),
-    include_package_data=True,
+    # Not include_package_data: setuptools would take the folders for packages.
+    include_package_data=False,
+    package_data={
+        "flask_bitmapist": [
+            "py.typed",
+            "templates/**/*",
+            "static/**/*",
+            "translations/**/*",
+        ]
+    },
     zip_safe=False,
     python_requires=">=3.10",
     install_requires=[
@@ -83,6 +92,7 @@ setup(
             "pytest-randomly>=3.15",
             "pytest-xdist>=3.6",
             "coverage>=7.5",
+            "setuptools>=70.1",  # builds wheels by itself from then on
         ],
         "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo"],
         "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
@@ -93,7 +103,6 @@ setup(
         "Environment :: Web Environment",
         "Framework :: Flask",
         "Intended Audience :: Developers",
-        "License :: OSI Approved :: MIT License",
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",

@@ -1,0 +1,243 @@
+"""What is built for others to install: its files, its metadata, and that it runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from flask_bitmapist._version import __version__
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest needs and brings it there
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist")
+BUILD = "from setuptools import build_meta; build_meta.build_{}({!r})"
+
+
+class Built(NamedTuple):
+    """What was built, and the tree that it was built from."""
+
+    source: Path
+    sdist: Path
+    wheel: Path
+
+    def names_in_wheel(self) -> set[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+    def names_in_sdist(self) -> set[str]:
+        with tarfile.open(self.sdist) as archive:
+            return {
+                member.name.partition("/")[2]
+                for member in archive.getmembers()
+                if member.isfile()
+            }
+
+    def metadata(self) -> Message:
+        with zipfile.ZipFile(self.wheel) as archive:
+            (name,) = (
+                n for n in archive.namelist() if n.endswith("dist-info/METADATA")
+            )
+            return Parser().parsestr(archive.read(name).decode())
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build in a process of its own, as a build tool does, and return the file."""
+    command = [sys.executable, "-c", BUILD.format(kind, str(target))]
+    done = subprocess.run(
+        command, cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = target.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A wheel built from the source distribution, as an index would offer both."""
+    if not _builds_wheels():
+        pytest.skip("neither setuptools 70.1 nor wheel is installed")
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "source"
+    shutil.copytree(ROOT, source, ignore=LEFT_OUT)
+    for name in ("sdist", "wheel", "unpacked"):
+        (folder / name).mkdir()
+    sdist = build("sdist", source, folder / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", **_safely())
+    (unpacked,) = (folder / "unpacked").iterdir()
+    return Built(source, sdist, build("wheel", unpacked, folder / "wheel"))
+
+
+def _builds_wheels() -> bool:
+    own = importlib.util.find_spec("setuptools.command.bdist_wheel")
+    return own is not None or importlib.util.find_spec("wheel") is not None
+
+
+def _safely() -> dict[str, Any]:
+    # Older patch releases of 3.10 and 3.11 know no filters, newer ones warn without.
+    return {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
+def files_below(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
+    built: Built,
+) -> None:
+    package = {name for name in built.names_in_wheel() if ".dist-info/" not in name}
+    assert package == files_below(built.source / "flask_bitmapist")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py.typed",
+        "templates/bitmapist/cohort.html",
+        "templates/bitmapist/admin/layout.html",
+        "static/bitmapist.css",
+        "static/bitmapist.js",
+        "translations/de/LC_MESSAGES/bitmapist.mo",
+    ],
+)
+def test_the_wheel_holds_what_is_not_python(built: Built, name: str) -> None:
+    assert f"flask_bitmapist/{name}" in built.names_in_wheel()
+
+
+def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:
+    names = built.names_in_wheel()
+    vendored = {
+        "/".join(name.split("/")[:4])
+        for name in names
+        if name.startswith("flask_bitmapist/static/vendor/")
+    }
+    assert vendored
+    for folder in vendored:
+        assert any(name.startswith(f"{folder}/LICENSE") for name in names), (
+            f"{folder} has no licence"
+        )
+    assert any(re.search(r"\.dist-info/(.*/)?LICENSE$", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "setup.py",
+        "pyproject.toml",
+        "Makefile",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "scripts/seed.py",
+        "demo_app/data/cdnow_sample.csv.gz",
+        "demo_app/data/README.md",
+        "demo_app/templates/demo/index.html",
+        "demo_app/static/demo.css",
+        "tests/conftest.py",
+        "tests/test_packaging.py",
+    ],
+)
+def test_the_source_distribution_can_run_the_demo_and_the_tests(
+    built: Built, name: str
+) -> None:
+    assert name in built.names_in_sdist()
+
+
+def test_the_metadata_says_what_the_package_says(built: Built) -> None:
+    metadata = built.metadata()
+    assert metadata["Name"] == "Flask-Bitmapist"
+    assert metadata["Version"] == __version__
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert "MIT" in metadata["License"]
+
+
+def test_the_core_needs_five_packages_and_the_rest_is_optional(built: Built) -> None:
+    required = [
+        re.split(r"[<>=!~;\[ ]", requirement)[0]
+        for requirement in built.metadata().get_all("Requires-Dist")
+        if "extra ==" not in requirement
+    ]
+    assert sorted(required, key=str.lower) == [
+        "bitmapist",
+        "Flask",
+        "numpy",
+        "redis",
+        "WTForms",
+    ]
+    extras = set(built.metadata().get_all("Provides-Extra"))
+    assert extras >= {
+        "admin",
+        "memory",
+        "login",
+        "sqlalchemy",
+        "babel",
+        "demo",
+        "test",
+        "docs",
+    }
+
+
+def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
+    built: Built,
+) -> None:
+    oldest = built.metadata()["Requires-Python"].removeprefix(">=")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "project" not in settings, "the metadata has one place: setup.py"
+    assert settings["tool"]["mypy"]["python_version"] == oldest
+    assert settings["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
+    classifiers = built.metadata().get_all("Classifier")
+    assert f"Programming Language :: Python :: {oldest}" in classifiers
+
+
+PAGES = """
+from flask import Flask
+import flask_bitmapist
+from flask_bitmapist import FlaskBitmapist
+
+assert flask_bitmapist.__file__.startswith({place!r}), flask_bitmapist.__file__
+app = Flask("elsewhere")
+FlaskBitmapist(app, {{"BITMAPIST_REDIS_URL": "memory://"}})
+client = app.test_client()
+page = client.get("/bitmapist/cohort").text
+assert "primary_event" in page
+for name in ("bitmapist.css", "bitmapist.js"):
+    assert client.get("/bitmapist/static/" + name).status_code == 200, name
+print("served")
+"""
+
+
+def test_the_wheel_serves_its_pages_from_wherever_it_is_installed(
+    built: Built, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES.format(place=str(tmp_path))],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "served\n"), done.stderr
