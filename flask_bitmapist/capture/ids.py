@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from typing import Any
 
 from werkzeug.local import LocalProxy
@@ -11,6 +12,7 @@ from ..config import LARGEST_ID
 from .errors import BadMarkError
 
 _MOST_DIGITS = 30
+_DIGITS = re.compile(r"-?[0-9]+")
 
 
 def user_key(user: Any) -> Any:
@@ -62,8 +64,7 @@ def check_id(key: Any, largest: int = LARGEST_ID) -> int:
 
 def _whole_number(key: Any) -> int:
     if isinstance(key, str):
-        digits = key.removeprefix("-")
-        if digits.isascii() and digits.isdigit():
+        if _DIGITS.fullmatch(key):
             # Python refuses to read thousands of digits; all of these are too large.
             return int(key[:_MOST_DIGITS])
     elif not isinstance(key, bool):

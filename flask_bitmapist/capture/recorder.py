@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
@@ -265,19 +264,13 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
     """Return a client of its own for marks, which wait less than questions do."""
     if settings.redis_url.startswith("memory://"):
         return client
-    own = open_client(
+    return open_client(
         settings.redis_url,
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
-    pool = getattr(own, "connection_pool", None)
-    if pool is not None:
-        # Apps come and go in tests; their connections go with them.  At the end of
-        # the process they are still needed, for what waits.
-        weakref.finalize(own, pool.disconnect).atexit = False
-    return own
 
 
 def _text(key: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 from ..analysis.periods import to_utc
 from .bits import hour_of
@@ -18,6 +19,8 @@ _ISO = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+_UTC = (None, timezone.utc)
+
 
 def hour_in(when: str | datetime | date) -> int:
     """Return the number of the hour of a timestamp, see :func:`bits.hour_of`.
@@ -30,8 +33,12 @@ def hour_in(when: str | datetime | date) -> int:
         BadMarkError: It is none, or lies outside the calendar.
     """
     try:
-        moment = _parse(when) if isinstance(when, str) else when
-        if isinstance(moment, datetime) and moment.tzinfo is None:
+        try:
+            moment: Any = datetime.fromisoformat(when)  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            moment = _parse(when) if isinstance(when, str) else when
+        if isinstance(moment, datetime) and moment.tzinfo in _UTC:
+            # Most rows of an import: no need to convert anything.
             return moment.toordinal() * 24 + moment.hour
         return hour_of(moment)
     except OverflowError:
@@ -41,10 +48,6 @@ def hour_in(when: str | datetime | date) -> int:
 
 
 def _parse(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        pass
     found = _ISO.fullmatch(text.strip())
     if not found:
         raise _bad(f"{text[:40]!r} is not a timestamp of ISO 8601")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from .urls import Address, check_url, parse_url, redact
@@ -44,7 +45,13 @@ def open_client(
     }
     if not introduce:
         options.update(lib_name=None, lib_version=None)
-    return _OPENERS[address.kind](address, options)
+    client = _OPENERS[address.kind](address, options)
+    pool = getattr(client, "connection_pool", None)
+    if pool is not None:
+        # Apps come and go in tests; their connections go with them.  At the end of
+        # the process they are still needed, for marks that wait.
+        weakref.finalize(client, pool.disconnect).atexit = False
+    return client
 
 
 def _server(_address: Address, options: dict[str, Any]) -> Redis:
