@@ -16,7 +16,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .pipeline import Exchange, PendingReplies, Repeated, cut
+from .pipeline import Exchange, Keep, PendingReplies, Repeated, kept
 
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""
@@ -138,16 +138,16 @@ class _NodesRead:
         for _, exchange in self._exchanges:
             exchange.send()
 
-    def result(self, part: slice | None = None) -> list[Any]:
+    def result(self, keep: Keep | None = None) -> list[Any]:
         replies: list[Any] = [None] * len(self._commands)
         for places, exchange in self._exchanges:
-            for place, reply in zip(places, exchange.result(part)):
+            for place, reply in zip(places, exchange.result(keep)):
                 replies[place] = reply
         self._exchanges = []
         for place, reply in enumerate(replies):
             if isinstance(reply, _ELSEWHERE):
                 value = self._follow(self._commands[place])
-                replies[place] = value if part is None else cut(value, part)
+                replies[place] = value if keep is None else kept(value, keep)
         return replies
 
     def cancel(self) -> None:

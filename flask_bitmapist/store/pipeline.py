@@ -34,15 +34,18 @@ _WANTS_NAME = (
 )
 
 
+Keep = Callable[[bytes], bytes]
+
+
 class PendingReplies(Protocol):
     """Commands that are under way."""
 
-    def result(self, part: slice | None = None) -> list[Any]:
+    def result(self, keep: Keep | None = None) -> list[Any]:
         """Wait for the replies, in the order of the keys; errors are among them.
 
         Args:
-            part: What to keep of each value, so that no more than one whole value is
-                held at a time; b"" where a key has none.
+            keep: Takes each value as it comes in, b"" where a key has none, and
+                returns what is kept of it.
 
         Raises:
             redis.RedisError: The connection failed.
@@ -106,9 +109,9 @@ class _Pipelined:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
 
-    def result(self, part: slice | None = None) -> list[Any]:
+    def result(self, keep: Keep | None = None) -> list[Any]:
         replies: list[Any] = self._pipeline.execute(raise_on_error=False)
-        return replies if part is None else [cut(each, part) for each in replies]
+        return replies if keep is None else [kept(each, keep) for each in replies]
 
     def cancel(self) -> None:
         """Nothing was sent yet."""
@@ -133,21 +136,21 @@ class Exchange:
         """Send the commands."""
         self._connection.send_packed_command([self._request])
 
-    def result(self, part: slice | None = None) -> list[Any]:
+    def result(self, keep: Keep | None = None) -> list[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
-        replies = list(self._read(part))
+        replies = list(self._read(keep))
         self._pool.release(self._connection)
         self._connection = None
         return replies
 
-    def _read(self, part: slice | None) -> Iterator[Any]:
+    def _read(self, keep: Keep | None) -> Iterator[Any]:
         read = self._connection.read_response
         for _ in range(self._replies):
             try:
                 reply = read(disable_decoding=True)
             except redis.ResponseError as error:
                 reply = error
-            yield reply if part is None else cut(reply, part)
+            yield reply if keep is None else kept(reply, keep)
 
     def cancel(self) -> None:
         """Give the replies up, unless they were taken."""
@@ -181,9 +184,9 @@ class Repeated:
         self._repeated = False
         self._attempt(self._send)
 
-    def result(self, part: slice | None = None) -> list[Any]:
+    def result(self, keep: Keep | None = None) -> list[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
-        return self._attempt(lambda: self._receive(part))
+        return self._attempt(lambda: self._receive(keep))
 
     def cancel(self) -> None:
         """Give the replies up, unless they were taken."""
@@ -213,18 +216,18 @@ class Repeated:
         self._pending.send()
         return []
 
-    def _receive(self, part: slice | None) -> list[Any]:
+    def _receive(self, keep: Keep | None) -> list[Any]:
         if self._pending is None:
             self._send()
         assert self._pending is not None
-        replies = self._pending.result(part)
+        replies = self._pending.result(keep)
         self._pending = None
         return replies
 
 
-def cut(reply: Any, part: slice) -> Any:
-    """Return a part of a value, nothing of a missing one, and errors as they are."""
-    return reply if isinstance(reply, Exception) else (reply or b"")[part]
+def kept(reply: Any, keep: Keep) -> Any:
+    """Return what *keep* leaves of a value, and errors as they are."""
+    return reply if isinstance(reply, Exception) else keep(reply or b"")
 
 
 def transport(client: Redis) -> Transport:

@@ -29,9 +29,7 @@ class Bounds(NamedTuple):
 
 _RANGES = Bounds(4 * 1024 * 1024, 1024, 256 * 1024)
 # Where bitmaps come whole, each fetch is another walk over all of them.
-_WHOLE = Bounds(24 * 1024 * 1024, 1024, 24 * 1024 * 1024)
-_WHOLE_AT_ONCE = 16
-"""Bitmaps in one round trip; the server holds so many until they are fetched."""
+_WHOLE = Bounds(16 * 1024 * 1024, 1024, 16 * 1024 * 1024)
 
 _UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
 
@@ -93,10 +91,12 @@ class Reads:
     def cut_out(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
         """Read whole bitmaps, and keep the bytes *start* to *stop* - 1 of each."""
         values: list[bytes] = []
-        for first in range(0, len(keys), _WHOLE_AT_ONCE):
-            some = keys[first : first + _WHOLE_AT_ONCE]
-            replies = self._transport.ask("GET", some).result(slice(start, stop))
-            _raise_first(replies, some)
+        for key in keys:
+            # One by one: nothing tells how long a bitmap is but the bitmap, and
+            # redis-py holds all replies that have come in.
+            pending = self._transport.ask("GET", [key])
+            replies = pending.result(lambda value: value[start:stop])
+            _raise_first(replies, [key])
             values += replies
         return values
 

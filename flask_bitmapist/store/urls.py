@@ -212,7 +212,7 @@ def redact(url: str) -> str:
         return f"{scheme}://***"
     user, colon, _ = credentials.partition(":")
     # Without a colon it may be a password that was put where the user belongs.
-    shown = f"{user}@" if user and colon else "***@" if at else ""
+    shown = (f"{user}@" if user and colon else "***@") if at else ""
     return f"{scheme}://{shown}{place}"
 
 

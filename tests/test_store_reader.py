@@ -1,0 +1,362 @@
+"""Reading bitmaps: nothing is written, nothing surfaces that need not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+
+from flask_bitmapist import mark_event
+from flask_bitmapist.analysis.bitmaps import Source
+from flask_bitmapist.analysis.periods import Period, TimeGroup
+from flask_bitmapist.query import Query
+from flask_bitmapist.store.connect import open_client
+from flask_bitmapist.store.errors import NotABitmapError
+from flask_bitmapist.store.keys import redis_key
+from flask_bitmapist.store.reader import BitmapReader
+
+from .clusters import replica_of, wait_until_in_step
+from .kinds import AS_OF, answers, mark_history
+from .servers import RedisProcess
+
+TODAY = Period.containing(TimeGroup.DAYS, AS_OF)
+WRITES = {"setbit", "bitop", "bitfield", "set", "del", "sadd", "expire", "rename"}
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    client = open_client(redis_url, connect_timeout=5, timeout=5)
+    yield client
+    client.close()
+
+
+def commands_sent(client: redis.Redis) -> dict[str, int]:
+    stats: Any = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stats[name]["calls"] for name in stats}
+
+
+def long_bitmaps(client: redis.Redis, length: int, names: str = "ab") -> list[Source]:
+    """Make bitmaps of so many bytes, with one user each, and return them."""
+    sources = [Source(name, TODAY) for name in names]
+    for source in sources:
+        client.setbit(redis_key(source), length * 8 - 1, 1)  # type: ignore[arg-type]
+    return sources
+
+
+def count(reader: BitmapReader, sources: list[Source]) -> int:
+    return sum(
+        int(stripe.words(source).any())
+        for stripe in reader.stripes(sources)
+        for source in sources
+    )
+
+
+def test_a_question_sends_nothing_but_reads_and_leaves_no_key(app: Flask) -> None:
+    mark_history(app)
+    state = app.extensions["bitmapist"]
+    monitor: redis.Redis = state.read_client
+    size = monitor.dbsize()
+    monitor.config_resetstat()
+    answers(app)
+    sent = set(commands_sent(monitor))
+    assert {"getrange", "getbit", "bitcount"} <= sent
+    assert not sent & WRITES
+    assert monitor.dbsize() == size
+
+
+def test_every_command_is_allowed_to_a_user_with_read_only_rights(
+    redis_process: RedisProcess, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+    mark_history(app)
+    with redis_process.client() as admin:
+        admin.execute_command("ACL SETUSER reader on >pw ~trackist_* +@read")
+    url = f"redis://reader:pw@127.0.0.1:{redis_process.port}"
+    reader = make_app(
+        BITMAPIST_REDIS_URL=redis_process.url, BITMAPIST_REDIS_READ_URL=url
+    )
+    assert answers(reader) == answers(app)
+
+
+def test_marks_go_to_the_primary_and_questions_to_the_replica(
+    redis_process: RedisProcess, make_app: Callable[..., Flask]
+) -> None:
+    with replica_of(redis_process) as replica, replica.client() as observer:
+        app = make_app(
+            BITMAPIST_REDIS_URL=redis_process.url,
+            BITMAPIST_REDIS_READ_URL=replica.url,
+            BITMAPIST_ON_ERROR="raise",
+        )
+        mark_history(app)
+        wait_until_in_step(redis_process, replica)
+        with redis_process.client() as primary:
+            primary.config_resetstat()
+            observer.config_resetstat()
+            answered = answers(app)
+            # Replication goes on; a question does not reach the primary.
+            on_primary = set(commands_sent(primary))
+            assert not on_primary & {"getrange", "getbit", "bitcount", "scan"}
+            assert not set(commands_sent(observer)) & WRITES
+            assert "errorstat_READONLY" not in observer.info("errorstats")
+        alone = make_app(BITMAPIST_REDIS_URL=redis_process.url)
+        assert answers(alone) == answered
+
+
+def test_a_bitmap_that_is_named_twice_is_read_once(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    first, second = long_bitmaps(client, 100)
+    sources = [first, second, first, first]
+    redis_client.config_resetstat()
+    reader = BitmapReader(client)
+    (stripe,) = reader.stripes(sources)
+    assert reader.counts(sources) == [1, 1, 1, 1]
+    assert reader.contains(sources, 799) == [True] * 4
+    assert reader.exist(sources) == [True] * 4
+    sent = commands_sent(redis_client)
+    names = ("getrange", "bitcount", "getbit", "exists")
+    assert [sent[name] for name in names] == [2] * 4
+    assert stripe.matrix.shape[0] == 2
+
+
+def test_keys_that_are_missing_have_nobody(client: redis.Redis) -> None:
+    reader = BitmapReader(client)
+    missing = [Source("missing", TODAY), Source("missing", None)]
+    assert list(reader.stripes(missing)) == []
+    assert list(reader.stripes([])) == []
+    assert reader.counts([*missing, *missing]) == [0] * 4
+    assert reader.contains(missing, 2**32 - 1) == [False, False]
+    assert reader.exist(missing) == [False, False]
+    assert (reader.counts([]), reader.contains([], 1), reader.exist([])) == ([], [], [])
+
+
+def test_a_key_of_another_type_is_named_in_the_error(client: redis.Redis) -> None:
+    sources = long_bitmaps(client, 100)
+    wrong = Source("wrong", TODAY)
+    client.rpush(redis_key(wrong).decode(), "something")
+    reader = BitmapReader(client)
+    asked = [*sources, wrong]
+    for ask in (
+        lambda: list(reader.stripes(asked)),
+        lambda: reader.counts(asked),
+        lambda: reader.contains(asked, 1),
+    ):
+        with pytest.raises(NotABitmapError, match=r"'trackist_wrong_2026-1-5'.*rename"):
+            ask()
+        # The connection is fit for the next question.
+        assert reader.counts(sources) == [1, 1]
+
+
+def test_connections_that_the_server_has_closed_do_not_surface(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    sources = long_bitmaps(client, 1_000_000)
+    for _ in range(3):
+        redis_client.client_kill_filter(_type="normal", skipme=True)
+        assert count(reader, sources) == 2
+        redis_client.client_kill_filter(_type="normal", skipme=True)
+        assert reader.counts(sources) == [1, 1]
+
+
+def test_a_connection_that_closes_between_two_parts_is_opened_again(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    sources = long_bitmaps(client, 3_000_000)
+    stripes = BitmapReader(client).stripes(sources)
+    found = 0
+    for number, stripe in enumerate(stripes):
+        if number % 20 == 0:
+            redis_client.client_kill_filter(_type="normal", skipme=True)
+        found += sum(int(stripe.words(source).any()) for source in sources)
+    assert found == 2
+
+
+def test_a_server_that_does_not_answer_is_not_asked_a_second_time(
+    redis_process: RedisProcess,
+) -> None:
+    client = open_client(redis_process.url, connect_timeout=5, timeout=0.2)
+    reader = BitmapReader(client)
+    sources = long_bitmaps(client, 100)
+    with redis_process.client() as observer:
+        for ask in (
+            lambda: list(reader.stripes(sources)),
+            lambda: reader.counts(sources),
+            lambda: reader.contains(sources, 1),
+        ):
+            assert reader.counts(sources) == [1, 1]
+            connections = observer.info("stats")["total_connections_received"]
+            redis_process.pause()
+            with pytest.raises(redis.TimeoutError):
+                ask()
+            redis_process.resume()
+            received = observer.info("stats")["total_connections_received"]
+            assert received == connections
+        assert reader.counts(sources) == [1, 1]
+
+
+def test_what_is_given_up_half_way_poisons_no_connection(client: redis.Redis) -> None:
+    reader = BitmapReader(client)
+    sources = long_bitmaps(client, 3_000_000)
+    for stop_at in (0, 1, 2, 7, 40):
+        stripes = reader.stripes(sources)
+        for _ in range(stop_at):
+            next(stripes)
+        stripes.close()  # type: ignore[attr-defined]
+        assert reader.counts(sources) == [1, 1]
+        assert client.get("missing") is None
+    assert count(reader, sources) == 2
+    # No connection was lost: one at a time was enough.
+    assert len(client.connection_pool._available_connections) == 1
+
+
+def test_an_error_in_the_midst_of_a_question_poisons_no_connection(
+    client: redis.Redis,
+) -> None:
+    reader = BitmapReader(client)
+    sources = long_bitmaps(client, 3_000_000)
+
+    class OwnError(Exception):
+        pass
+
+    def fail() -> None:
+        for _ in reader.stripes(sources):
+            raise OwnError
+
+    with pytest.raises(OwnError):
+        fail()
+    assert reader.counts(sources) == [1, 1]
+
+
+def test_many_threads_share_one_reader(app: Flask) -> None:
+    mark_history(app)
+    query: Query = app.extensions["bitmapist"].query
+    expected = query.cohort("a", "b", as_of=AS_OF)
+    start = threading.Barrier(16)
+
+    def ask(_: int) -> list[Any]:
+        start.wait()
+        return [query.cohort("a", "b", as_of=AS_OF) for _ in range(5)]
+
+    with ThreadPoolExecutor(16) as threads:
+        for answered in threads.map(ask, range(16)):
+            assert answered == [expected] * 5
+
+
+def test_with_a_limit_of_connections_threads_wait_for_one(redis_url: str) -> None:
+    client = open_client(
+        f"{redis_url}?max_connections=2&client_name=limited",
+        connect_timeout=5,
+        timeout=30,
+    )
+    reader = BitmapReader(client)
+    sources = long_bitmaps(client, 1_000_000)
+    start = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        start.wait()
+        return sum(count(reader, sources) for _ in range(5))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(ask, range(8))) == [10] * 8
+    connections: Any = client.client_list()
+    assert [each["name"] for each in connections].count("limited") == 2
+
+
+def test_text_decoding_in_the_url_does_not_break_bitmaps(redis_url: str) -> None:
+    client = open_client(
+        f"{redis_url}?decode_responses=True", connect_timeout=5, timeout=5
+    )
+    sources = long_bitmaps(client, 100)
+    client.setbit(redis_key(sources[0]), 0, 1)  # type: ignore[arg-type]
+    assert BitmapReader(client).counts(sources) == [2, 1]
+    assert count(BitmapReader(client), sources) == 2
+
+
+def test_a_unix_socket_is_read_from(redis_process: RedisProcess) -> None:
+    path = redis_process.folder / "redis.sock"
+    with RedisProcess("--unixsocket", str(path)):
+        client = open_client(f"unix://{path}", connect_timeout=5, timeout=5)
+        assert count(BitmapReader(client), long_bitmaps(client, 3_000_000)) == 2
+        client.close()
+
+
+MEMORY = """
+    import sys
+    from flask_bitmapist.query import Query
+    from flask_bitmapist.store.connect import open_client
+    from flask_bitmapist.store.reader import BitmapReader
+    from tests.kinds import AS_OF
+
+    def ask(query):
+        query.cohort("a", "b", num_rows=6, num_cols=6, as_of=AS_OF)
+        query.trend(["a", "b"], num_periods=6, rolling=[3], as_of=AS_OF)
+        for stripe in query.bitmaps.stripes(
+            query.users("a", "days", AS_OF).selection.sources
+        ):
+            pass
+
+    def peak():
+        # Not ru_maxrss: that begins with the peak of the process that started this
+        # one, which hides all that stays below it.
+        with open("/proc/self/status") as status:
+            (line,) = [line for line in status if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
+
+    client = open_client(sys.argv[1], connect_timeout=5, timeout=60)
+    query = Query(BitmapReader(client))
+    for day in range(1, 6):
+        for event in "ab":
+            client.setbit(f"trackist_{event}_2026-1-{day}", 70_000, 1)
+    ask(query)
+    before = peak()
+    for day in range(1, 6):
+        for event in "ab":
+            client.setbit(f"trackist_{event}_2026-1-{day}", int(sys.argv[2]), 1)
+    ask(query)
+    print(peak() - before)
+"""
+STRIPE = 512 * 1024
+
+
+def extra_peak(url: str, largest_id: int) -> int:
+    """Return how many bytes more it takes to ask about so many users."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MEMORY), url, str(largest_id)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("users", [10_000_000, 150_000_000])
+def test_memory_is_bounded_however_many_users_there_are(
+    redis_url: str, users: int
+) -> None:
+    assert extra_peak(redis_url, users) < 64 * 1024 * 1024 + 2 * STRIPE
+
+
+def test_memory_is_bounded_by_the_longest_bitmap_where_they_come_whole() -> None:
+    # All ten bitmaps together take 95 MiB.
+    with RedisProcess("--rename-command", "GETRANGE", "") as server:
+        assert extra_peak(server.url, 80_000_000) < 64 * 1024 * 1024 + 2 * STRIPE
+
+
+def test_a_mark_is_seen_by_the_next_question(app: Flask) -> None:
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        for user in range(5):
+            mark_event("a", user, now=AS_OF)
+            assert query.count("a", "days", AS_OF) == user + 1
