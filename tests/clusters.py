@@ -127,7 +127,9 @@ def _port_with_bus() -> int:
 @contextlib.contextmanager
 def replica_of(primary: RedisProcess, *options: str) -> Iterator[RedisProcess]:
     """Give a replica that has caught up with its primary."""
-    with RedisProcess("--replicaof", f"127.0.0.1 {primary.port}", *options) as replica:
+    with RedisProcess(
+        *("--replicaof", "127.0.0.1", str(primary.port)), *options
+    ) as replica:
         wait_until_in_step(primary, replica)
         yield replica
 
