@@ -212,7 +212,8 @@ class SentinelProcess(RedisProcess):
 
     def configure(self, *lines: str) -> None:
         """Write its configuration, which it will rewrite."""
-        start = (f"port {self.port}", "bind 127.0.0.1", "logfile server.log")
+        log = f"logfile {self.folder / 'server.log'}"
+        start = (f"port {self.port}", "bind 127.0.0.1", log)
         text = "\n".join((*start, f"dir {self.folder}", *lines))
         (self.folder / "sentinel.conf").write_text(f"{text}\n")
 

@@ -87,7 +87,7 @@ class RedisProcess:
                 executable,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
-                *("--logfile", "server.log"),
+                *("--logfile", str(self.folder / "server.log")),
                 *self._options,
             ],
             stdout=subprocess.DEVNULL,
