@@ -49,8 +49,8 @@ def test_the_number_of_commands_does_not_depend_on_the_number_of_events(
     catalogue.register([f"event:{number}" for number in range(500)])
     with counting(redis_client) as calls:
         assert len(catalogue.names()) == 500
-    assert calls.pop("config|resetstat", 1) == 1
-    calls.pop("info", None)
+    for own in ("config|resetstat", "config", "info"):  # Redis 6 says "config"
+        calls.pop(own, None)
     assert calls == {"smembers": 2}
 
 

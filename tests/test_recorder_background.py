@@ -208,7 +208,7 @@ def test_forked_processes_write_their_own_marks_and_no_others(
             child = os.fork()
             if not child:
                 mark_users(app, *range(number * 100, number * 100 + 100))
-                print(recorder_of(app).counters.marked, end=" ", flush=True)
+                print(f"{recorder_of(app).counters.marked} ", end="", flush=True)
                 sys.exit()
             children.append(child)
         for child in children:

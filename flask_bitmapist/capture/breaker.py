@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
+from random import SystemRandom
+
+# Not the generator that the app shares: an app that has seeded it relies on its
+# numbers, and forked processes must not wait for the same times.
+_random = SystemRandom()
 
 
 class Breaker:
@@ -34,7 +38,7 @@ class Breaker:
 
         Slightly random, so that many processes do not come back all at once.
         """
-        return self._wait * random.uniform(0.75, 1.0)
+        return self._wait * _random.uniform(0.75, 1.0)
 
     def failed(self, error: Exception) -> bool:
         """Note a failure and return whether it is the first in a row."""

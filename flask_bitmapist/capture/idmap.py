@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
 MOST_AT_ONCE = 1000
+
+_random = SystemRandom()  # not the one that the app shares and may have seeded
 
 
 class IdMap:
@@ -57,7 +59,7 @@ class IdMap:
                 return self._try_to_allot(keys)
             except WatchError:
                 attempt += 1
-                time.sleep(random.uniform(0, min(0.001 * 2**attempt, 0.05)))
+                time.sleep(_random.uniform(0, min(0.001 * 2**attempt, 0.05)))
         return {}
 
     def _try_to_allot(self, keys: list[str]) -> dict[str, int]:
