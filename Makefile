@@ -29,6 +29,7 @@ format: $(VENV)/.installed-lint
 bench: redis-server
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.mark
+	$(BIN)/python -m benchmarks.pages
 
 bench-faults: redis-server
 	$(BIN)/python -m benchmarks.faults
