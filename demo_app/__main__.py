@@ -35,7 +35,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="demo_app", description=__doc__)
     options.add_argument("--port", type=int, default=PORT)
     given = options.parse_args()
-    print("Filling the shop with the purchases of 2,357 real customers …", flush=True)
+    print("Filling the shop with the purchases of 2,357 real customers ...", flush=True)
     try:
         app = create_app()
     except ConfigError as error:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from html import unescape
 from pathlib import Path
 from urllib.request import urlopen
@@ -19,7 +19,11 @@ from flask import Flask
 
 from demo_app import create_app
 from demo_app.__main__ import free_port
-from demo_app.history import REPLAYED_TO, yesterday
+from demo_app.history import FIRST, LAST, REPLAYED_TO, yesterday
+
+from . import cdnow
+from .marks import eventually, recorder_of
+from .servers import RedisProcess
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +45,20 @@ def test_it_is_filled_so_that_the_last_day_is_yesterday_and_says_so(
     page = demo.test_client().get("/").text
     assert f"{yesterday:%-d %B %Y}" in page
     assert "30 June 1998" in page
+
+
+def test_every_purchase_is_replayed_on_its_day(demo: Flask) -> None:
+    buyers: dict[date, set[int]] = {}
+    purchases = [mark for mark in cdnow.marks() if mark.event == "purchase"]
+    for mark in purchases:
+        buyers.setdefault(mark.at.date(), set()).add(mark.user)
+    assert len(purchases) == 6_919
+    days = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+
+    trend = demo.extensions["bitmapist"].query.trend(
+        "purchase", time_group="days", num_periods=len(days), as_of=yesterday()
+    )
+    assert list(trend.series[0].counts) == [len(buyers.get(day, ())) for day in days]
 
 
 def test_filling_a_store_twice_changes_nothing(redis_url: str, demo: Flask) -> None:
@@ -127,6 +145,35 @@ def test_the_pages_show_the_names_of_customers_and_lead_to_them(demo: Flask) -> 
     links = re.findall(r'href="(/admin/customers/details/[^"]*)"', page)
     assert links
     assert "customer-157@example.com" in demo.test_client().get(unescape(links[0])).text
+
+
+@pytest.mark.parametrize("path", ["/", "/login"])
+def test_the_pages_of_the_shop_carry_no_scripts_or_styles_inline(
+    demo: Flask, path: str
+) -> None:
+    page = demo.test_client().get(path).text
+    assert re.findall(r"<script|<style|\sstyle=|\son\w+=|javascript:", page) == []
+    assert re.findall(r'(?:src|href|action)="(?:https?:)?//', page) == []
+
+
+def test_while_redis_is_down_the_shop_goes_on_and_the_purchase_arrives_later(
+    redis_process: RedisProcess,
+) -> None:
+    demo = create_app({"BITMAPIST_REDIS_URL": redis_process.url})
+    client = demo.test_client()
+    assert redis_process.url in client.get("/").text
+    client.post("/login", data={"name": "Ada", "password": "demo"})
+
+    redis_process.kill()
+    assert "is yours" in client.post("/buy/blue", follow_redirects=True).text
+    analytics = client.get("/bitmapist/events")
+    assert analytics.status_code == 503
+    assert "Not available right now" in analytics.text
+
+    redis_process.start()
+    eventually(recorder_of(demo).flush, "the purchase is written")
+    query = demo.extensions["bitmapist"].query
+    assert list(query.users("purchase")) == [2_358]
 
 
 def test_browsers_find_an_icon(demo: Flask) -> None:
