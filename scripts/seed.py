@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
@@ -24,6 +25,10 @@ from flask_bitmapist.capture.bulk import import_rows
 from flask_bitmapist.store.connect import redact
 
 Row = tuple[int, str, datetime]
+
+MOST_USERS = 10_000_000
+MOST_DAYS = 3_650
+MOST_SEED = 2**63 - 1
 
 # Chances on a day on which a user comes.
 OPTIONAL = {"user:logged_out": 0.6, "user:updated": 0.12, "user:invited": 0.04}
@@ -69,22 +74,54 @@ def _moments(day: date, random: np.random.Generator, count: int) -> list[datetim
     return [midnight + timedelta(hours=hour) for hour in hours]
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {least:,} to {most:,}"
+            )
+        return number
+
+    return parse
+
+
+def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
+    for row in rows:
+        counts[row[1]] += 1
+        yield row
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--users", type=_whole(1, MOST_USERS), default=10_000, help="how many sign up"
+    )
+    parser.add_argument(
+        "--days", type=_whole(1, MOST_DAYS), default=90, help="how many, to today"
+    )
+    parser.add_argument(
+        "--url", default="redis://localhost:6379", help="where the events are written"
+    )
+    parser.add_argument(
+        "--seed", type=_whole(0, MOST_SEED), default=1, help="another gives others"
+    )
+    parser.add_argument("--hourly", action="store_true", help="keep hours as well")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Seed the Redis that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=_positive, default=10_000)
-    parser.add_argument("--days", type=_positive, default=90)
-    parser.add_argument("--url", default="redis://localhost:6379")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--hourly", action="store_true", help="keep hours as well")
+    parser = _parser()
     given = parser.parse_args(arguments)
+    if given.url.startswith("memory:"):
+        parser.error("--url: memory:// would be gone when this script ends")
     app = Flask("seed")
     try:
         FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": given.url})
@@ -92,10 +129,13 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     today = datetime.now(tz=timezone.utc).date()
     rows = events(given.users, given.days, today, given.seed)
+    counts: Counter[str] = Counter()
     begun = time.perf_counter()
     try:
         summary = import_rows(
-            app.extensions["bitmapist"], rows, track_hourly=given.hourly
+            app.extensions["bitmapist"],
+            _counted(rows, counts),
+            track_hourly=given.hourly,
         )
     except RedisError as error:
         raise SystemExit(
@@ -105,6 +145,10 @@ def main(arguments: list[str] | None = None) -> None:
         f"{summary.written:,} events of {summary.users:,} users on {given.days:,} days "
         f"in {redact(given.url)}, in {time.perf_counter() - begun:.1f} s"
     )
+    for event, count in counts.most_common():
+        print(f"{count:>12,}  {event}")
+    for reason, count in summary.reasons.items():
+        print(f"{count:>12,}  left out: {reason}")
 
 
 if __name__ == "__main__":

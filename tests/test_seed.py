@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import redis
 from flask_bitmapist.query import Query
 from flask_bitmapist.store.reader import BitmapReader
 
+EVENTS = ("created", "logged_in", "logged_out", "updated", "invited", "deleted")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "seed.py"
 
 
@@ -25,6 +27,10 @@ def seeded(redis_url: str, redis_client: redis.Redis) -> Query:
     done = seed("--users", "2000", "--days", "30", "--url", redis_url)
     assert done.returncode == 0, done.stderr
     assert "events of 2,000 users on 30 days" in done.stdout
+    assert re.search(r"^ +2,000  user:created$", done.stdout, re.MULTILINE)
+    for event in EVENTS:
+        assert f"  user:{event}\n" in done.stdout
+    assert "left out" not in done.stdout
     return Query(BitmapReader(redis_client))
 
 
@@ -67,8 +73,12 @@ def test_the_same_seed_writes_the_same_events(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--users", "0"), "0 is not at least 1"),
-        (("--days", "many"), "invalid"),
+        (("--users", "0"), "--users: '0' is not a whole number from 1 to"),
+        (("--users", "5000000000"), "--users: '5000000000' is not a whole number"),
+        (("--days", "many"), "--days: 'many' is not a whole number"),
+        (("--days", "800000"), "--days: '800000' is not a whole number"),
+        (("--seed", "-1"), "--seed: '-1' is not a whole number from 0"),
+        (("--url", "memory://"), "would be gone"),
         (("--url", "http://x:hunter2@localhost"), "BITMAPIST_REDIS_URL"),
         (("--url", "redis://:hunter2@127.0.0.1:1"), "does not answer"),
     ],
