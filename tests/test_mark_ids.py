@@ -12,7 +12,7 @@ import redis
 from flask import Flask, g
 from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user
 from flask_login import login_user as log_in
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
@@ -287,6 +287,7 @@ def test_the_warning_can_be_turned_off(
     assert caplog.text == ""
 
 
+@settings(deadline=None)
 @given(st.integers())
 def test_whole_numbers_are_ids_within_bounds(number: int) -> None:
     if 0 <= number < 2**32:
@@ -296,6 +297,7 @@ def test_whole_numbers_are_ids_within_bounds(number: int) -> None:
             check_id(number)
 
 
+@settings(deadline=None)
 @given(st.text() | st.floats() | st.booleans() | st.binary() | st.uuids())
 def test_nothing_else_but_digits_is_an_id(value: Any) -> None:
     digits = isinstance(value, str) and value.isascii() and value.isdigit()
