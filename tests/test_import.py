@@ -364,8 +364,9 @@ def test_the_command_writes_hours_on_request(
         ("user_id,timestamp\n1,2026-01-01\n", "lacks event"),
         (b"\x1f\x8b\x00broken", "cannot be read"),
         (b"\x89PNG\x00\x01\xff", "lacks"),
+        ("x" * 200_000, "lacks"),
     ],
-    ids=["empty", "no header", "no event", "broken gzip", "no text"],
+    ids=["empty", "no header", "no event", "broken gzip", "no text", "one word"],
 )
 def test_the_command_fails_on_a_file_that_is_no_list_of_events(
     run: Callable[..., Result], content: str | bytes, told: str

@@ -121,7 +121,10 @@ def _read_header(text: IO[str]) -> tuple[Any, itemgetter[Any]]:
     except (EOFError, OSError, zlib.error) as error:
         raise UnreadableFileError(f"the file cannot be read: {error}") from None
     delimiter = next((each for each in _DELIMITERS if each in line), ",")
-    header = next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        header = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        header = []  # too long a word, or before Python 3.11 a NUL
     names = [name.strip().lower() for name in header]
     missing = [name for name in COLUMNS if name not in names]
     if missing:
