@@ -146,6 +146,36 @@ def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
     )
 
 
+def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True)
+    with app.app_context():
+        for key in ("ada@example.com", "=cmd()"):
+            mark_event("a", key, now=utc("2026-03-04"))  # type: ignore[arg-type]
+
+    def run(*arguments: str) -> Result:
+        return app.test_cli_runner().invoke(args=["bitmapist", *arguments])
+
+    assert run("users", "a", *ON).stdout == "ada@example.com\n=cmd()\n"
+    assert run("users", "a", *ON, "--csv").stdout.split() == [
+        "user_id",
+        "ada@example.com",
+        "'=cmd()",
+    ]
+    page = json.loads(run("users", "a", *ON, "--json").stdout)
+    assert page["ids"] == ["ada@example.com", "=cmd()"]
+    assert run("has", "ada@example.com", "a", "-g", "day", *ON).stdout == "yes\n"
+    assert "2026-03-04      a" in run("user", "ada@example.com", *ON).stdout
+    assert (
+        "ada@example.com,a,2026-03-04T"
+        in run("export", "--since", "2026-03-04", "--until", "2026-03-04").stdout
+    )
+    unknown = run("has", "nobody", "a", *ON)
+    assert unknown.exit_code == 2
+    assert "no user with the key 'nobody'" in unknown.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -156,7 +186,9 @@ def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
         (("trend", "a and"), "expected the name of an event"),
         (("trend", "a", "-g", "weeks", "--rolling", "7"), "need the time group days"),
         (("funnel", "a"), "a funnel needs at least two steps"),
-        (("has", "one", "a"), "is not a valid integer"),
+        (("has", "one", "a"), "'one' is not a user id; use a whole number"),
+        (("user", "-1"), "No such option"),
+        (("user", "--", "-1"), "'-1' is not a user id"),
         (("users", ""), "an event is missing"),
     ],
 )

@@ -15,7 +15,14 @@ from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv
 from ..extension import BitmapistState
 from ..query import moment
-from .common import AS_OF, as_of_option, asks, format_options, show_json
+from .common import (
+    AS_OF,
+    as_of_option,
+    asks,
+    format_options,
+    keys_of_users,
+    show_json,
+)
 
 # Events whose counts are asked for in one go.
 _AT_ONCE = 50
@@ -131,5 +138,6 @@ def _rows(
 ) -> Iterator[list[Any]]:
     at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
     for event in names:
-        for user_id in state.query.users(event, period.group, period.start):
-            yield [user_id, event, at]
+        users = state.query.users(event, period.group, period.start)
+        for key in keys_of_users(state, users):
+            yield [key, event, at]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -15,6 +16,9 @@ from .common import (
     asks,
     current_note,
     format_options,
+    id_of_user,
+    keys_of,
+    keys_of_users,
     show,
     show_json,
     time_group_option,
@@ -32,7 +36,7 @@ NOW = {
 
 
 @click.command("has")
-@click.argument("user_id", type=click.IntRange(min=0))
+@click.argument("user")
 @click.argument("event")
 @time_group_option(None)
 @as_of_option
@@ -40,13 +44,13 @@ NOW = {
 @asks
 def has_command(
     state: BitmapistState,
-    user_id: int,
+    user: str,
     event: str,
     time_group: str | None,
     as_of: Any,
     output: str | None,
 ) -> None:
-    """Tell whether user USER_ID did EVENT, today, this week, this month, this year.
+    """Tell whether USER did EVENT, today, this week, this month, this year.
 
     With --time-group it tells of that period alone, and the exit status is 0 for yes
     and 1 for no.
@@ -54,6 +58,7 @@ def has_command(
     who = state.query.read(event)
     groups = [*NOW][1:] if time_group is None else [TimeGroup.parse(time_group)]
     at = moment(as_of)
+    user_id = id_of_user(state, user)
     answers = {group: state.query.has(user_id, who, group, at) for group in groups}
     _show_by_group(answers, at, output, as_text=lambda answer: YES_NO[answer])
     if time_group is not None and not any(answers.values()):
@@ -129,12 +134,14 @@ def users_command(
     if page is not None or output == "json":
         size = per_page if page is not None else max(1, len(users))
         result = users.page(page or 1, size)
+        named: Any = tuple(keys_of(state, result.ids))
+        result = replace(result, ids=named)
         show(result, output) if output else _show_page(result)
         return
     if output == "csv":
-        click.echo("user_id")
-    for user_id in users:
-        click.echo(user_id)
+        click.echo(to_csv([["user_id"]]), nl=False)
+    for key in keys_of_users(state, users):
+        click.echo(to_csv([[key]]) if output == "csv" else key, nl=output != "csv")
 
 
 def _show_page(result: Any) -> None:
@@ -332,17 +339,20 @@ def funnel_command(
 
 
 @click.command("user")
-@click.argument("user_id", type=click.IntRange(min=0))
+@click.argument("user")
 @click.option("--days", "-n", type=int, default=30, show_default=True)
 @as_of_option
 @format_options
 @asks
 def user_command(
-    state: BitmapistState, user_id: int, days: int, as_of: Any, output: str | None
+    state: BitmapistState, user: str, days: int, as_of: Any, output: str | None
 ) -> None:
-    """Show what user USER_ID did, and on which days."""
+    """Show what USER did, and on which days."""
     result = state.query.membership(
-        user_id, num_days=days, flags=state.catalogue.flags(), as_of=as_of
+        id_of_user(state, user),
+        num_days=days,
+        flags=state.catalogue.flags(),
+        as_of=as_of,
     )
     if output is not None:
         show(result, output)
