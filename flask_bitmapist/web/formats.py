@@ -16,27 +16,54 @@ _MONTHS = (
 )
 
 
-def number(value: int) -> str:
-    """Return a count with its thousands apart: ``1,234``."""
-    code = locale()
-    if code is None or code.startswith("en"):
-        return f"{value:,}"
-    from babel.numbers import format_decimal
+class Numbers:
+    """Writes numbers as one language does; it is looked up once for many numbers.
 
-    return format_decimal(value, locale=code)
+    Args:
+        code: The language's code; None for English.
+    """
+
+    def __init__(self, code: str | None) -> None:
+        self._code = None if code is None or code.startswith("en") else code
+
+    def number(self, value: int) -> str:
+        """Return a count with its thousands apart: ``1,234``."""
+        return f"{value:,}" if self._code is None else self._local(value, "#,##0")
+
+    def percent(self, share: float | None, digits: int = 1) -> str:
+        """Return a share as a percentage: ``15.3 %``; a dash for None.
+
+        Args:
+            share: From 0 to 1.
+            digits: Digits behind the point.
+        """
+        if share is None:
+            return BLANK
+        value = round(share * 100, digits)
+        if self._code is None:
+            return f"{value:,.{digits}f} %"
+        pattern = f"#,##0.{'0' * digits}" if digits else "#,##0"
+        return f"{self._local(value, pattern)} %"
+
+    def _local(self, value: float, pattern: str) -> str:
+        from babel.numbers import format_decimal
+
+        return format_decimal(value, format=pattern, locale=self._code)
+
+
+def numbers() -> Numbers:
+    """Return the way in which the request's language writes numbers."""
+    return Numbers(locale())
+
+
+def number(value: int) -> str:
+    """Return a count with its thousands apart, see :class:`Numbers`."""
+    return numbers().number(value)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share as a percentage: ``15.3 %``; a dash for None.
-
-    Args:
-        share: From 0 to 1.
-        digits: Digits behind the point.
-    """
-    if share is None:
-        return BLANK
-    rounded = round(share * 100, digits)
-    return f"{_decimal(rounded, digits)} %"
+    """Return a share as a percentage, see :class:`Numbers`."""
+    return numbers().percent(share, digits)
 
 
 def change(share: float | None) -> str:
@@ -45,15 +72,6 @@ def change(share: float | None) -> str:
         return BLANK
     sign = "+" if share > 0 else "−" if share < 0 else "±"
     return f"{sign}{percent(abs(share))}"
-
-
-def _decimal(value: float, digits: int) -> str:
-    code = locale()
-    if code is None or code.startswith("en"):
-        return f"{value:,.{digits}f}"
-    from babel.numbers import format_decimal
-
-    return format_decimal(value, format=f"#,##0.{'0' * digits}", locale=code)
 
 
 def period_name(period: Period) -> str:
@@ -101,13 +119,6 @@ def unit(group: TimeGroup) -> str:
 def unit_title(group: TimeGroup) -> str:
     """Return the name of one period of *group*, as a heading."""
     return str(_UNITS[group][1])
-
-
-def of(count: int, size: int) -> str:
-    """Return "12 of 345 users"."""
-    return gettext(
-        "%(count)s of %(size)s users", count=number(count), size=number(size)
-    )
 
 
 def cohort_summary(result: CohortResult) -> str:
