@@ -69,7 +69,7 @@ def parse_url(url: str) -> Address:
     if scheme == "memory":
         return Address("memory")
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
     except ValueError:
         # The reasons of urlsplit quote the URL.
         raise ValueError(f"it is no URL; {_ENCODE}") from None
@@ -80,6 +80,18 @@ def parse_url(url: str) -> Address:
     # With an @ in the query, what looks like an option may be half a password.
     _check_options(address, tell_name="@" not in parts.query)
     return address
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Some versions of Python take an IPv6 address among several hosts amiss.
+        scheme, _, rest = url.partition("://")
+        hosts = re.split("[/?#]", rest, maxsplit=1)[0]
+        if "," not in hosts:
+            raise
+        return urlsplit(f"{scheme}://{rest[len(hosts) :]}")._replace(netloc=hosts)
 
 
 def _server(parts: SplitResult, protocol: str) -> Address:
