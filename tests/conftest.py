@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 from flask import Flask
@@ -16,6 +17,10 @@ from werkzeug.serving import make_server
 from flask_bitmapist import FlaskBitmapist
 
 from .servers import RedisProcess, test_server
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("suite", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("suite")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

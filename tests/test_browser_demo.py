@@ -10,6 +10,8 @@ from flask import Flask
 
 from demo_app import create_app
 
+pytest.importorskip("flask_admin", minversion="2.1")
+
 pytestmark = pytest.mark.browser
 
 

@@ -25,6 +25,8 @@ from . import cdnow
 from .marks import eventually, recorder_of
 from .servers import RedisProcess
 
+pytest.importorskip("flask_admin", minversion="2.1")
+
 ROOT = Path(__file__).parents[1]
 
 

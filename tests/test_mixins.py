@@ -81,8 +81,8 @@ def test_an_id_that_the_database_gives_is_known(
 def test_changes_and_deletions_are_marked(session: Session, marked: Marked) -> None:
     session.add_all([Song(id=1, name="a"), Song(id=2, name="b")])
     session.commit()
-    session.get_one(Song, 1).name = "c"
-    session.delete(session.get_one(Song, 2))
+    session.get(Song, 1).name = "c"
+    session.delete(session.get(Song, 2))
     session.commit()
 
     assert marked("song:updated") == {1}
@@ -94,7 +94,7 @@ def test_a_value_that_stays_the_same_is_no_change(
 ) -> None:
     session.add(Song(id=1, name="a"))
     session.commit()
-    session.get_one(Song, 1).name = "a"
+    session.get(Song, 1).name = "a"
     session.commit()
 
     assert marked("song:updated") == set()

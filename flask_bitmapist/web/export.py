@@ -19,6 +19,7 @@ _BATCH = 4096
 def json_response(content: Mapping[str, Any], status: int = 200) -> Response:
     """Return *content* as a JSON response."""
     text = json.dumps(content, allow_nan=False, ensure_ascii=True)
+    text = text.replace("<", "\\u003c")  # no tag, whatever takes it for HTML
     return Response(text, status, mimetype="application/json")
 
 
