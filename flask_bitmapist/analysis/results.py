@@ -63,10 +63,7 @@ class Result:
         return pandas.DataFrame(rows, columns=list(columns))
 
     def __str__(self) -> str:
-        columns, rows = self.table()
-        lines = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        return "\n".join(_line(line, widths) for line in lines)
+        return to_text(self.table())
 
     def _repr_html_(self) -> str:
         columns, rows = self.table()
@@ -76,6 +73,13 @@ class Result:
 
 
 _FORMULA = frozenset("=+-@＝＋－＠")
+
+
+def to_text(table: Table) -> str:
+    """Return *table* as lines of text, its columns one below the other."""
+    lines = [list(table.columns), *(list(map(_shown, row)) for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join(_line(line, widths) for line in lines)
 
 
 def to_csv(rows: Iterable[Sequence[Cell]]) -> str:

@@ -61,11 +61,8 @@ def show_heatmap(result: CohortResult, percent: bool) -> None:
 
 
 def _row(result: CohortResult, row: int, percent: bool) -> list[str]:
-    return [_cell(result, row, column, percent) for column in range(_columns(result))]
-
-
-def _columns(result: CohortResult) -> int:
-    return result.query.num_cols
+    columns = range(result.query.num_cols)
+    return [_cell(result, row, column, percent) for column in columns]
 
 
 def _cell(result: CohortResult, row: int, column: int, percent: bool) -> str:
@@ -86,7 +83,7 @@ def _style(share: float | None) -> str:
 
 def _plain(result: CohortResult, percent: bool) -> str:
     header = [result.query.time_group.singular, "users"]
-    lines = [[*header, *(f"+{each}" for each in range(_columns(result)))]]
+    lines = [[*header, *(f"+{each}" for each in range(result.query.num_cols))]]
     for row, period in enumerate(result.periods):
         cells = _row(result, row, percent)
         lines.append([period.label, f"{result.sizes[row]:,}", *cells])

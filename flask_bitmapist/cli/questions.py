@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table, to_csv
+from ..analysis.results import to_csv, to_text
 from ..extension import BitmapistState
 from ..query import moment
 from .common import (
@@ -272,7 +272,7 @@ def stickiness_command(
     if output is None:
         average = "–" if result.average is None else f"{result.average:.1%}"
         click.echo(f"average of the complete days: {average}\n")
-        click.echo(_text(result.distribution()))
+        click.echo(to_text(result.distribution()))
     _note_current(result.days[-1], output)
 
 
@@ -368,18 +368,6 @@ def user_command(
 def _note_current(period: Period, output: str | None) -> None:
     if output is None:
         click.echo(current_note(period.label), err=True)
-
-
-def _text(table: Table) -> str:
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*_all(table))]
-    return "\n".join(
-        "  ".join(str(cell).rjust(width) for cell, width in zip(row, widths))
-        for row in _all(table)
-    )
-
-
-def _all(table: Table) -> list[Any]:
-    return [table.columns, *table.rows]
 
 
 QUESTIONS = (
