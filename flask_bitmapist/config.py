@@ -57,6 +57,12 @@ def _url_prefix(value: Any) -> str | None:
     return "it must begin with a slash and not end with one, as in '/analytics'"
 
 
+def _access(value: Any) -> str | None:
+    if callable(value) or value in ("local", "public"):
+        return None
+    return "it must be 'local', 'public', or something to call"
+
+
 def _user_url(value: Any) -> str | None:
     if callable(value) or not value:
         return None
@@ -202,6 +208,13 @@ class Settings:
     )
     url_prefix: str = setting(
         "/bitmapist", "Where the standalone pages are.", _url_prefix
+    )
+    access: str | Callable[..., Any] = setting(
+        "local",
+        "Who may see the standalone pages: 'local' for developers on their own "
+        "machine, 'public' for everybody, or something that is called in the request "
+        "and gives True, False or a response.",
+        _access,
     )
     csp_nonce: Callable[..., Any] | None = setting(
         None,

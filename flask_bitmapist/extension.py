@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import bitmapist
 from flask import Flask
 
 from . import config as configuration
+from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
 from .capture.recorder import Recorder
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
 EXTENSION_NAME = "bitmapist"
+
+R = TypeVar("R", bound=Rule)
 
 
 @dataclass(eq=False)
@@ -41,6 +44,8 @@ class BitmapistState:
     catalogue: Catalogue
     named: dict[str, Expression]
     """Expressions that the app has given names, see :meth:`FlaskBitmapist.define`."""
+    access: Access
+    """Who may see the pages."""
     admins: list[Any] = field(default_factory=list)
     """The Flask-Admin instances that already have the tabs."""
 
@@ -88,6 +93,7 @@ class FlaskBitmapist:
         self.config = _checked_config(config)
         self._last: BitmapistState | None = None
         self._named: dict[str, Expression] = {}
+        self._registered = Registered()
         if app is not None:
             self.init_app(app, admin=admin)
 
@@ -114,7 +120,8 @@ class FlaskBitmapist:
         settings = configuration.load(app.config, overrides)
         state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
         if state is None:
-            state = _create_state(app, settings, self._named)
+            access = Access(app, settings.access, self._registered)
+            state = _create_state(app, settings, self._named, access)
             app.extensions[EXTENSION_NAME] = state
             systems.install(state)
             _register(app, settings)
@@ -143,6 +150,33 @@ class FlaskBitmapist:
         if isinstance(expression, str):
             expression = parse(expression, self._named)
         self._named[name] = expression
+
+    def access(self, rule: R) -> R:
+        """Let *rule* decide who may see the pages, in all apps of this object.
+
+        It comes before ``BITMAPIST_ACCESS``, and is followed by the tabs in
+        Flask-Admin as well, unless a view has an ``is_accessible`` of its own.
+
+        Args:
+            rule: Called without arguments in each request for a page.  True shows
+                the page, False refuses it, a response (a redirect to a login, for
+                example) is sent instead.  It may be ``async``.
+
+        Returns:
+            *rule* as it is, so that this can be used as a decorator.
+
+        Raises:
+            TypeError: *rule* cannot be called.
+
+        Example:
+            >>> @bitmapist.access
+            ... def staff_only():
+            ...     return current_user.is_authenticated and current_user.is_staff
+        """
+        if not callable(rule):
+            raise TypeError(f"access must be given a callable, not {rule!r}")
+        self._registered.rule = rule
+        return rule
 
     @property
     def _state(self) -> BitmapistState | None:
@@ -198,7 +232,10 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _create_state(
-    app: Flask, settings: configuration.Settings, named: dict[str, Expression]
+    app: Flask,
+    settings: configuration.Settings,
+    named: dict[str, Expression],
+    access: Access,
 ) -> BitmapistState:
     marks = _open(settings.redis_url, settings)
     elsewhere = settings.redis_read_url
@@ -214,6 +251,7 @@ def _create_state(
         query=Query(BitmapReader(reads), catalogue.names, named),
         catalogue=catalogue,
         named=named,
+        access=access,
     )
 
 

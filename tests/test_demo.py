@@ -161,7 +161,7 @@ def test_the_pages_of_the_shop_carry_no_scripts_or_styles_inline(
 def test_while_redis_is_down_the_shop_goes_on_and_the_purchase_arrives_later(
     redis_process: RedisProcess,
 ) -> None:
-    demo = create_app({"BITMAPIST_REDIS_URL": redis_process.url})
+    demo = create_app({"TESTING": True, "BITMAPIST_REDIS_URL": redis_process.url})
     client = demo.test_client()
     assert redis_process.url in client.get("/").text
     client.post("/login", data={"name": "Ada", "password": "demo"})

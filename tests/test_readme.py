@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from flask_bitmapist.config import PREFIX, Settings
 
@@ -118,7 +119,10 @@ def test_every_page_that_is_named_is_there(tmp_path: Path) -> None:
     code = blocks(ROOT / "README.md", "python")[0]
     namespace: dict[str, object] = {"__name__": "quickstart"}
     exec(compile(code, "README.md", "exec"), namespace)
-    client = namespace["app"].test_client()  # type: ignore[attr-defined]
+    app = namespace["app"]
+    assert isinstance(app, Flask)
+    app.testing = True
+    client = app.test_client()
     assert len(set(named)) == 8
     for path in named:
         assert client.get(path).status_code == 200, path

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint
+from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
+from werkzeug.wrappers import Response
 
+from ..access import Access
 from ..web import registry
 from ..web.pages import Page, serve
 from .surface import AdminSurface
@@ -24,7 +26,10 @@ class PageView(BaseView):  # type: ignore[misc]
     """A page of Flask-Bitmapist as a tab.
 
     Add an object of a subclass to your Admin, or of a class derived from it:
-    ``is_accessible`` and ``inaccessible_callback`` rule as in any view.
+    ``is_accessible`` and ``inaccessible_callback`` rule as in any view.  Where a class
+    does not override them, they follow the callable that was given to
+    :meth:`FlaskBitmapist.access` or as ``BITMAPIST_ACCESS``; where there is none,
+    the Admin's index view.
 
     Args:
         name: Its name in the menu.
@@ -72,6 +77,40 @@ class PageView(BaseView):  # type: ignore[misc]
             **options,
         )
 
+    def is_accessible(self) -> bool:
+        """Return whether the current request may see the tab."""
+        access = _explicit_access()
+        if access is not None:
+            return access.decide() is True
+        index = self._index_view()
+        return True if index is None else bool(index.is_accessible())
+
+    def inaccessible_callback(self, name: str, **kwargs: Any) -> ResponseReturnValue:
+        """Answer whoever may not see the tab."""
+        access = _explicit_access()
+        verdict = access.decide() if access is not None else False
+        if isinstance(verdict, Response):
+            return verdict
+        index = self._index_view()
+        refused_by_index = access is None and index is not None
+        answer: Any = index if refused_by_index else super()
+        refusal: ResponseReturnValue = answer.inaccessible_callback(name, **kwargs)
+        return refusal
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether anything but Flask-Admin's own "everybody" decides who sees it."""
+        unrestricted = (BaseView.is_accessible, PageView.is_accessible)
+        views = filter(None, (self, self._index_view()))
+        return _explicit_access() is not None or any(
+            type(view).is_accessible not in unrestricted for view in views
+        )
+
+    def _index_view(self) -> BaseView | None:
+        """Return the Admin's index view, unless this is it."""
+        index: BaseView | None = self.admin.index_view
+        return None if index is self else index
+
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
@@ -91,6 +130,13 @@ class PageView(BaseView):  # type: ignore[misc]
     def _run_view(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         # BaseView calls the view a second time after any TypeError, which hides it.
         return fn(self, *args, **kwargs)
+
+
+def _explicit_access() -> Access | None:
+    """Return the app's own rule, if it has one."""
+    # The menu asks on every page of the Admin, also if the extension came to nothing.
+    kept = current_app.extensions.get("bitmapist")
+    return kept.access if kept is not None and kept.access.is_explicit else None
 
 
 class OverviewView(PageView):

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
 
+from .guard import guard
 from .pages import serve
 from .registry import PAGES
 from .surface import Surface, nonce, state
@@ -52,6 +53,7 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
             partial(serve, page, surface),
             methods=["GET", "POST"] if page.fragment else ["GET"],
         )
+    blueprint.before_request(guard)
     blueprint.url_value_preprocessor(_without_host)
     blueprint.url_defaults(_with_host)
     blueprint.after_request(_secured)

@@ -188,7 +188,7 @@ class Answering:
     def html(self, template: str, form: QuestionForm, **context: Any) -> str:
         """Return *template* with what all templates of pages need."""
         return self.surface.render(
-            template, **_context(self.page, self.surface), form=form, **context
+            template, **context_of(self.page, self.surface), form=form, **context
         )
 
     def _html(
@@ -218,7 +218,8 @@ def _is_edit(arguments: MultiDict[str, str] | None) -> bool:
     return arguments is not None and ("add" in arguments or "remove" in arguments)
 
 
-def _context(page: Page, surface: Surface) -> dict[str, Any]:
+def context_of(page: Page, surface: Surface) -> dict[str, Any]:
+    """Return what the template of every page needs."""
     from .registry import PAGES
 
     links = [(each, surface.url(each.name)) for each in PAGES]
@@ -251,5 +252,5 @@ def _unavailable(page: Page, surface: Surface, error: Exception) -> ResponseRetu
         )
     if wants_json():
         return json_response({"error": message}, 503)
-    context = _context(page, surface)
+    context = context_of(page, surface)
     return surface.render("bitmapist/unavailable.html", message=message, **context), 503

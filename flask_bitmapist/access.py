@@ -1,0 +1,129 @@
+"""Who may see the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from flask import Flask, request
+from werkzeug.wrappers import Response
+
+Rule = Callable[[], Any]
+"""Called in the request; gives True, False, or a response to send instead."""
+
+LOCAL = "local"
+PUBLIC = "public"
+
+_FORWARDED = (
+    *("HTTP_FORWARDED", "HTTP_X_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP"),
+    *("HTTP_X_CLIENT_IP", "HTTP_X_CLUSTER_CLIENT_IP", "HTTP_TRUE_CLIENT_IP"),
+    *("HTTP_X_ORIGINAL", "HTTP_X_PROXY", "HTTP_CF_", "HTTP_FLY_", "HTTP_X_ENVOY"),
+)
+"""How the names of headers begin that proxies and tunnels add."""
+
+
+@dataclass
+class Registered:
+    """The rule that an app's code has registered, if any."""
+
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Decides about the current request.
+
+    Args:
+        app: The app.
+        setting: ``BITMAPIST_ACCESS``.
+        registered: What :meth:`FlaskBitmapist.access` was given, which comes before
+            the setting.
+    """
+
+    app: Flask
+    setting: str | Rule
+    registered: Registered
+
+    @property
+    def rule(self) -> Rule | None:
+        """The callable that decides, or None where a word of the setting does."""
+        if self.registered.rule is not None:
+            return self.registered.rule
+        return None if isinstance(self.setting, str) else self.setting
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether a callable of the app decides."""
+        return self.rule is not None
+
+    def decide(self) -> bool | Response:
+        """Return whether the current request may see the pages.
+
+        Returns:
+            True, False, or the response to send instead, such as a redirect to a
+            login.  Nothing but True lets anybody in: None, 1 or a text do not.
+
+        Raises:
+            Exception: Whatever the app's callable raises; nothing is shown then.
+        """
+        rule = self.rule
+        if rule is None:
+            return self.setting == PUBLIC or self.app.testing or is_local()
+        verdict = self.app.ensure_sync(rule)()
+        if isinstance(verdict, (bool, Response)):
+            return verdict
+        if verdict is not None:
+            self.app.logger.error(
+                "the access rule of Flask-Bitmapist must give True, False or a "
+                "response, not %s; nobody is let in",
+                type(verdict).__name__,
+            )
+        return False
+
+
+def is_local() -> bool:
+    """Return whether a developer asks, on the machine where the app is developed.
+
+    That is so when Flask's own development server answers a request that comes from
+    this machine and is addressed to it.  The address it comes from proves nothing by
+    itself: behind a proxy on the same host, everybody comes from there.
+    """
+    environ = request.environ
+    return (
+        _is_development_server(environ)
+        and not _is_forwarded(environ)
+        and _is_loopback(environ.get("REMOTE_ADDR", ""))
+        # Else a page elsewhere, whose name resolves to this machine, could read ours.
+        and _names_this_machine(environ.get("HTTP_HOST", ""))
+    )
+
+
+def _is_development_server(environ: Mapping[str, Any]) -> bool:
+    software = str(environ.get("SERVER_SOFTWARE", ""))
+    # Headers cannot set either: their names begin with HTTP_ here.
+    return software.startswith("Werkzeug/") and "werkzeug.socket" in environ
+
+
+def _is_forwarded(environ: Mapping[str, Any]) -> bool:
+    # No browser speaks HTTP/1.0; proxies that add no header do, by default.
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or any(
+        name.startswith(_FORWARDED) for name in environ
+    )
+
+
+def _names_this_machine(host: str) -> bool:
+    if host.startswith("["):
+        return _is_loopback(host[1:].partition("]")[0])
+    name = host.partition(":")[0].lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)
