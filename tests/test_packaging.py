@@ -217,6 +217,7 @@ from flask_bitmapist import FlaskBitmapist
 
 assert flask_bitmapist.__file__.startswith({place!r}), flask_bitmapist.__file__
 app = Flask("elsewhere")
+app.testing = True  # else the pages are closed
 FlaskBitmapist(app, {{"BITMAPIST_REDIS_URL": "memory://"}})
 client = app.test_client()
 page = client.get("/bitmapist/cohort").text
