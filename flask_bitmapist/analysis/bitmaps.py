@@ -8,6 +8,7 @@ however many users there are.  Counts add up over stripes, and ids come in order
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -32,6 +33,12 @@ class Source(NamedTuple):
         if period is None or period.group is not TimeGroup.YEARS:
             return (self,)
         return tuple(Source(self.event, part) for part in period.parts())
+
+
+@lru_cache(maxsize=256)
+def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
+    """Return the bitmaps of an event in each of *periods*."""
+    return tuple(Source(event, period) for period in periods)
 
 
 class Stripe:
@@ -123,7 +130,9 @@ def count_rows(matrix: Words) -> NDArray[np.int64]:
     """Return the number of users in each row of a matrix of bitmaps."""
     # The narrower the sum's type, the faster: 64 users a word, below 2**16.
     dtype = np.uint16 if matrix.shape[-1] < 1024 else np.int64
-    counts: NDArray[np.int64] = np.bitwise_count(matrix).sum(axis=-1, dtype=dtype)
+    counts: NDArray[np.int64] = np.add.reduce(
+        np.bitwise_count(matrix), axis=-1, dtype=dtype
+    )
     return counts
 
 

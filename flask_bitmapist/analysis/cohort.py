@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from .bitmaps import Bitmaps, Source, Stripe, Words, count_rows
 from .checks import check_count
 from .errors import QueryError
-from .expressions import And, Expression, evaluate_each, require_bounded
+from .expressions import (
+    And,
+    Expression,
+    evaluate_each,
+    require_bounded,
+    sources_over,
+)
 from .history import History
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
@@ -255,8 +261,7 @@ class _Grid:
 
     def _sources(self) -> Iterator[Source]:
         for expression in (self._entry, self._query.secondary):
-            for period in self._query.periods:
-                yield from expression.sources(period)
+            yield from sources_over(expression, self._query.periods)
         if self._past is not None:
             yield from self._past.sources()
 

@@ -15,7 +15,7 @@ from operator import and_, or_
 
 import numpy as np
 
-from .bitmaps import Source, Stripe, Words
+from .bitmaps import Source, Stripe, Words, sources_of
 from .errors import QueryError
 from .periods import Period, shorten
 
@@ -312,6 +312,15 @@ def as_expression(value: str | Expression) -> Expression:
     raise QueryError(f"{value!r} is neither the name of an event nor an expression")
 
 
+def sources_over(
+    expression: Expression, periods: tuple[Period, ...]
+) -> Iterable[Source]:
+    """Return the bitmaps that :func:`evaluate_each` needs, repeated ones too."""
+    if isinstance(expression, Event):
+        return sources_of(expression.name, periods)
+    return (each for period in periods for each in expression.sources(period))
+
+
 def evaluate_each(
     expression: Expression, periods: Sequence[Period], stripe: Stripe
 ) -> Words:
@@ -321,7 +330,7 @@ def evaluate_each(
     """
     if isinstance(expression, Event):
         # The common case: rows that lie side by side are taken without a copy.
-        return stripe.stack([Source(expression.name, period) for period in periods])
+        return stripe.stack(sources_of(expression.name, tuple(periods)))
     return np.stack([expression.evaluate(stripe, period) for period in periods])
 
 

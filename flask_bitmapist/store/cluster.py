@@ -16,7 +16,8 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .pipeline import Exchange, Keep, PendingReplies, Repeated, kept
+from .pipeline import Exchange, PendingReplies, Repeated, largest_reply
+from .replies import Part, part_of
 
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""
@@ -128,7 +129,9 @@ class _NodesRead:
         try:
             for pool, places in _places(cluster, commands, replicas):
                 request = b"".join(_packed(commands[place]) for place in places)
-                exchange = Exchange(pool, request, len(places))
+                command, _, *arguments = commands[places[0]]
+                largest = largest_reply(command, arguments)
+                exchange = Exchange(pool, request, len(places), largest)
                 self._exchanges.append((places, exchange))
         except BaseException:
             self.cancel()
@@ -138,16 +141,16 @@ class _NodesRead:
         for _, exchange in self._exchanges:
             exchange.send()
 
-    def result(self, keep: Keep | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> list[Any]:
         replies: list[Any] = [None] * len(self._commands)
         for places, exchange in self._exchanges:
-            for place, reply in zip(places, exchange.result(keep)):
+            for place, reply in zip(places, exchange.result(part)):
                 replies[place] = reply
         self._exchanges = []
         for place, reply in enumerate(replies):
             if isinstance(reply, _ELSEWHERE):
                 value = self._follow(self._commands[place])
-                replies[place] = value if keep is None else kept(value, keep)
+                replies[place] = part_of(value, part)
         return replies
 
     def cancel(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
@@ -15,6 +16,8 @@ from redis.connection import (
 )
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
+from .replies import Part, part_of, read_replies
+
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -25,7 +28,6 @@ _DIRECT = (
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
-
 # Before version 5.3 redis-py wants the name of a command here, from then on it warns.
 _parameters = inspect.signature(ConnectionPool.get_connection).parameters
 _WANTS_NAME = (
@@ -34,18 +36,14 @@ _WANTS_NAME = (
 )
 
 
-Keep = Callable[[bytes], bytes]
-
-
 class PendingReplies(Protocol):
     """Commands that are under way."""
 
-    def result(self, keep: Keep | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> list[Any]:
         """Wait for the replies, in the order of the keys; errors are among them.
 
         Args:
-            keep: Takes each value as it comes in, b"" where a key has none, and
-                returns what is kept of it.
+            part: Keep only these bytes of each value, b"" where a key has none.
 
         Raises:
             redis.RedisError: The connection failed.
@@ -87,7 +85,10 @@ class DirectTransport:
         self, command: str, keys: Sequence[bytes], *arguments: int
     ) -> PendingReplies:
         request = packed(command, keys, arguments)
-        return Repeated(lambda: Exchange(self._client.connection_pool, *request))
+        largest = largest_reply(command, arguments)
+        return Repeated(
+            lambda: Exchange(self._client.connection_pool, *request, largest)
+        )
 
 
 class PipelinedTransport:
@@ -109,9 +110,9 @@ class _Pipelined:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
 
-    def result(self, keep: Keep | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> list[Any]:
         replies: list[Any] = self._pipeline.execute(raise_on_error=False)
-        return replies if keep is None else [kept(each, keep) for each in replies]
+        return [part_of(reply, part) for reply in replies]
 
     def cancel(self) -> None:
         """Nothing was sent yet."""
@@ -124,33 +125,28 @@ class Exchange:
         pool: Where the connection is borrowed.
         request: The commands, in the Redis serialization protocol.
         replies: How many commands there are.
+        largest: How many bytes a reply has at most, as far as is known.
     """
 
-    def __init__(self, pool: Any, request: bytes, replies: int) -> None:
+    def __init__(
+        self, pool: Any, request: bytes, replies: int, largest: int = 0
+    ) -> None:
         self._pool = pool
         self._request = request
         self._replies = replies
+        self._largest = largest
         self._connection: Any = take_connection(pool)
 
     def send(self) -> None:
         """Send the commands."""
         self._connection.send_packed_command([self._request])
 
-    def result(self, keep: Keep | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> list[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
-        replies = list(self._read(keep))
+        replies = read_replies(self._connection, self._replies, self._largest, part)
         self._pool.release(self._connection)
         self._connection = None
         return replies
-
-    def _read(self, keep: Keep | None) -> Iterator[Any]:
-        read = self._connection.read_response
-        for _ in range(self._replies):
-            try:
-                reply = read(disable_decoding=True)
-            except redis.ResponseError as error:
-                reply = error
-            yield reply if keep is None else kept(reply, keep)
 
     def cancel(self) -> None:
         """Give the replies up, unless they were taken."""
@@ -184,9 +180,9 @@ class Repeated:
         self._repeated = False
         self._attempt(self._send)
 
-    def result(self, keep: Keep | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> list[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
-        return self._attempt(lambda: self._receive(keep))
+        return self._attempt(lambda: self._receive(part))
 
     def cancel(self) -> None:
         """Give the replies up, unless they were taken."""
@@ -216,18 +212,21 @@ class Repeated:
         self._pending.send()
         return []
 
-    def _receive(self, keep: Keep | None) -> list[Any]:
+    def _receive(self, part: Part | None) -> list[Any]:
         if self._pending is None:
             self._send()
         assert self._pending is not None
-        replies = self._pending.result(keep)
+        replies = self._pending.result(part)
         self._pending = None
         return replies
 
 
-def kept(reply: Any, keep: Keep) -> Any:
-    """Return what *keep* leaves of a value, and errors as they are."""
-    return reply if isinstance(reply, Exception) else keep(reply or b"")
+def largest_reply(command: str, arguments: Sequence[Any]) -> int:
+    """Return how many bytes the reply to a command has at most, 0 if unknown."""
+    if command != "GETRANGE":
+        return 0
+    start, last = arguments
+    return int(last) - int(start) + 1
 
 
 def transport(client: Redis) -> Transport:
@@ -260,12 +259,16 @@ def packed(
     Returns:
         The commands, and how many there are.
     """
-    head = b"*%d\r\n$%d\r\n%b\r\n$" % (
-        len(arguments) + 2,
-        len(command),
-        command.encode(),
-    )
     tail = b"".join(b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in arguments)
-    return b"".join(
-        b"%b%d\r\n%b%b\r\n" % (head, len(key), key, tail) for key in keys
-    ), len(keys)
+    end = tail + b"\r\n"
+    return end.join(_beginnings(command, len(arguments), tuple(keys))) + end, len(keys)
+
+
+@lru_cache(maxsize=256)
+def _beginnings(
+    command: str, arguments: int, keys: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    """Return the commands up to their keys; of a long bitmap they are needed often."""
+    name = command.encode()
+    head = b"*%d\r\n$%d\r\n%b\r\n$" % (arguments + 2, len(name), name)
+    return tuple(b"%b%d\r\n%b" % (head, len(key), key) for key in keys)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import compress, islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..analysis.bitmaps import Source, Stripe, count_bits
 from .keys import redis_key
-from .reads import Fetch, Reads
+from .reads import Reads
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -45,32 +46,29 @@ class BitmapReader:
         Args:
             sources: What is needed; repeated sources are read once.
         """
-        parts = (part for source in sources for part in source.parts())
-        stored = list(dict.fromkeys(parts))
-        return self._fetch(stored) if stored else iter(())
+        plan = _plan(tuple(sources))
+        return self._fetch(plan) if plan.stored else iter(())
 
-    def _fetch(self, stored: list[Source]) -> Iterator[Stripe]:
+    def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
         start = 0
-        asked = self._ask(stored, start)
+        asked = self._reads.fetch(plan.keys, start)
         try:
-            while stored:
+            while plan.stored:
                 width = asked.width
                 values = asked.result()
-                found = [(each, value) for each, value in zip(stored, values) if value]
-                cut = _cut(start, found)
+                found = plan.only(values)
+                values = list(filter(None, values))
+                cut = _cut(start, found.rows, values)
                 start += width
-                stored = [each for each, value in found if len(value) == width]
-                if stored:
+                plan = found.only([len(value) == width for value in values])
+                if plan.stored:
                     # Redis sends the next part while this one is worked on.
-                    asked = self._ask(stored, start)
+                    asked = self._reads.fetch(plan.keys, start)
                 yield from cut
                 # This part goes before the next one is taken.
-                del values, found, cut
+                del values, cut
         finally:
             asked.cancel()
-
-    def _ask(self, stored: list[Source], start: int) -> Fetch:
-        return self._reads.fetch([redis_key(source) for source in stored], start)
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
@@ -104,34 +102,67 @@ class BitmapReader:
         return [reply_to[source] for source in stored]
 
 
+class _Plan(NamedTuple):
+    """What is to be read."""
+
+    stored: tuple[Source, ...]
+    keys: tuple[bytes, ...]
+    rows: dict[Source, int]
+    """The place of each of *stored*."""
+
+    def only(self, chosen: Sequence[object]) -> _Plan:
+        """Return the plan of those of *stored* for which *chosen* is true."""
+        return self if all(chosen) else _plan(tuple(compress(self.stored, chosen)))
+
+
+@lru_cache(maxsize=64)
+def _plan(sources: tuple[Source, ...]) -> _Plan:
+    """Find the stored bitmaps of which *sources* are made.
+
+    That takes longer than small bitmaps take to read, and who looks at a page asks
+    for the same again and again.
+    """
+    stored = dict.fromkeys(part for source in sources for part in source.parts())
+    rows = {source: row for row, source in enumerate(stored)}
+    return _Plan(tuple(stored), tuple(map(redis_key, stored)), rows)
+
+
 def _bounded(width: int, least: int, most: int) -> int:
     width = min(max(width, least), most)
     return width - width % 8
 
 
-def _cut(offset: int, found: Sequence[tuple[Source, bytes]]) -> Iterator[Stripe]:
+def _cut(
+    offset: int, rows: Mapping[Source, int], values: Sequence[bytes]
+) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
-    if not found:
+    if not values:
         return
-    rows = {source: row for row, (source, _) in enumerate(found)}
     # Views, since a slice of bytes is a copy, and there is one for each stripe.
-    views = [memoryview(value) for _, value in found]
+    views = [memoryview(value) for value in values]
     longest = max(map(len, views))
-    width = _bounded(STRIPE_BYTES // len(found), NARROWEST_STRIPE, WIDEST_STRIPE)
+    most = _bounded(STRIPE_BYTES // len(views), NARROWEST_STRIPE, WIDEST_STRIPE)
+    # All of about the same width: a narrow one is as many steps as a wide one.
+    width = -(-longest // -(-longest // most) // 8) * 8
     for start in range(0, longest, width):
         # A whole number of words, also where the longest bitmap ends within one.
         size = min(width, -(-(longest - start) // 8) * 8)
-        joined = b"".join(_padded_parts(views, start, size))
-        matrix = np.frombuffer(joined, dtype=np.uint64).reshape(len(found), -1)
+        joined = _joined([view[start : start + size] for view in views], size)
+        matrix = np.frombuffer(joined, dtype=np.uint64).reshape(len(views), -1)
         yield Stripe((offset + start) * 8, matrix, rows)
 
 
-def _padded_parts(
-    views: Sequence[memoryview], start: int, size: int
-) -> Iterator[memoryview | bytes]:
-    """Yield *size* bytes from *start* on of each view, zeros after its end."""
-    for view in views:
-        part = view[start : start + size]
+def _joined(parts: Sequence[memoryview], size: int) -> bytes:
+    """Return *parts* one after the other, each filled up to *size* bytes with zeros."""
+    lengths = set(map(len, parts))
+    if len(lengths) == 1:
+        filling = bytes(size - lengths.pop())
+        return filling.join(parts) + filling if filling else b"".join(parts)
+    return b"".join(_filled_up(parts, size))
+
+
+def _filled_up(parts: Iterable[memoryview], size: int) -> Iterator[memoryview | bytes]:
+    for part in parts:
         yield part
         if len(part) < size:
             yield bytes(size - len(part))

@@ -27,9 +27,11 @@ class Bounds(NamedTuple):
     """Of one bitmap, at most."""
 
 
-_RANGES = Bounds(4 * 1024 * 1024, 1024, 256 * 1024)
+# The less at a time, the more of the work goes on while the server sends the next;
+# the more, the fewer commands.
+_RANGES = Bounds(960 * 1024, 1024, 256 * 1024)
 # Where bitmaps come whole, each fetch is another walk over all of them.
-_WHOLE = Bounds(16 * 1024 * 1024, 1024, 16 * 1024 * 1024)
+_WHOLE = Bounds(32 * 1024 * 1024, 1024, 32 * 1024 * 1024)
 
 _UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
 
@@ -80,8 +82,10 @@ class Reads:
         self, replies: list[Any], keys: Sequence[bytes], start: int, stop: int
     ) -> list[bytes]:
         """Return the values in *replies*, read in another way if they were refused."""
-        if not any(map(_is_refused, replies)):
-            _raise_first(replies, keys)
+        errors = [reply for reply in replies if isinstance(reply, ResponseError)]
+        if not any(map(_is_refused, errors)):
+            if errors:
+                _raise_first(replies, keys)
             return replies
         values = self.cut_out(keys, start, stop)
         _logger.info("the store has no GETRANGE; bitmaps are read whole")
@@ -92,10 +96,8 @@ class Reads:
         """Read whole bitmaps, and keep the bytes *start* to *stop* - 1 of each."""
         values: list[bytes] = []
         for key in keys:
-            # One by one: nothing tells how long a bitmap is but the bitmap, and
-            # redis-py holds all replies that have come in.
-            pending = self._transport.ask("GET", [key])
-            replies = pending.result(lambda value: value[start:stop])
+            # One by one: where redis-py reads, it holds all replies that came in.
+            replies = self._transport.ask("GET", [key]).result((start, stop))
             _raise_first(replies, [key])
             values += replies
         return values

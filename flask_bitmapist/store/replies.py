@@ -1,0 +1,237 @@
+"""Replies of Redis, taken from the socket as they are.
+
+redis-py reads each reply with a dozen calls and copies its bytes twice, which for the
+bitmaps of a usual question takes several times as long as the server and the network
+together.  What comes here is always the same few kinds of reply, many in a row: they
+are received into one piece of memory, and values are views of it.
+
+Everything else about a connection stays redis-py's: opening, logging in, encryption,
+timeouts, its pool.  Where a connection does not look as expected, redis-py reads.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import redis
+from redis.connection import DefaultParser
+
+ErrorOf = Callable[[str], Exception]
+"""Makes of the text of an error what redis-py would."""
+
+Part = tuple[int, int]
+"""Which bytes of a value are kept: from the first number up to the second."""
+
+HEAD = 32
+"""More bytes than the longest line that comes before a value, or tells a number."""
+
+SKIPPED_AT_ONCE = 256 * 1024
+
+_VALUE = re.compile(rb"\$(\d+)\r\n").match
+_BULK, _INTEGER, _ERROR, _STATUS = b"$", b":", b"-", b"+"
+
+
+def read_replies(
+    connection: Any, count: int, largest: int, part: Part | None
+) -> list[Any]:
+    """Read the replies to commands that were sent over *connection*.
+
+    Args:
+        connection: A connection of redis-py.
+        count: How many replies there will be.
+        largest: How many bytes a reply has at most, as far as is known; longer ones
+            are read as well.
+        part: Keep only this part of each value, and hold no more than that.
+
+    Returns:
+        The replies in order: values as bytes or views of bytes, None for a missing
+        one, integers, errors.
+
+    Raises:
+        redis.ConnectionError: The connection broke.
+        redis.TimeoutError: The server did not answer in time.
+    """
+    receiving = _socket_of(connection)
+    # The one of a cluster knows more errors.
+    error_of = getattr(connection, "_parser", DefaultParser).parse_error
+    try:
+        if receiving is None:
+            return list(_through_redis_py(connection, count, part))
+        if part is not None:
+            return list(_parts(receiving, count, *part, error_of))
+        return _Arriving(receiving, count, largest, error_of).values()
+    except redis.RedisError:
+        connection.disconnect()
+        raise
+    except TimeoutError:
+        connection.disconnect()
+        raise redis.TimeoutError("Timeout while reading from Redis") from None
+    except OSError as error:
+        connection.disconnect()
+        raise redis.ConnectionError(
+            f"Error while reading from Redis: {error}"
+        ) from error
+    except BaseException:
+        # The replies that were not read must not meet the next question.
+        connection.disconnect()
+        raise
+
+
+def _socket_of(connection: Any) -> socket.socket | None:
+    """Return the socket from which replies can be taken, if they can."""
+    found = getattr(connection, "_sock", None)
+    is_plain = str(getattr(connection, "protocol", 2)) == "2"
+    return found if isinstance(found, socket.socket) and is_plain else None
+
+
+def _through_redis_py(connection: Any, count: int, part: Part | None) -> Iterator[Any]:
+    for _ in range(count):
+        try:
+            reply = connection.read_response(disable_decoding=True)
+        except redis.ResponseError as error:
+            reply = error
+        yield part_of(reply, part)
+
+
+def part_of(reply: Any, part: Part | None) -> Any:
+    """Return the part of a value; b"" for a missing one, errors as they are."""
+    if part is None or isinstance(reply, Exception):
+        return reply
+    return (reply or b"")[part[0] : part[1]]
+
+
+class _Arriving:
+    """Replies on their way into one piece of memory.
+
+    Args:
+        source: Where they come from.
+        count: How many.
+        largest: How many bytes one has at most, as far as is known.
+        error_of: Makes errors.
+    """
+
+    def __init__(
+        self, source: socket.socket, count: int, largest: int, error_of: ErrorOf
+    ) -> None:
+        self._source = source
+        self._error_of = error_of
+        self._count = count
+        # Not zeroed: what is never written to takes no memory of the system.
+        self._memory = _uninitialised(count * (largest + HEAD))
+        self._end = 0
+        self._read_to = 0
+        self._values: list[Any] = []
+
+    def values(self) -> list[Any]:
+        """Wait for all replies and return them."""
+        wanted = HEAD
+        while True:
+            self._receive(wanted)
+            wanted = self._take_complete()
+            if len(self._values) == self._count:
+                return self._values
+
+    def _receive(self, wanted: int) -> None:
+        """Receive something; there is space for *wanted* bytes from the next reply."""
+        if self._read_to + wanted > len(self._memory):
+            rest = self._memory[self._read_to : self._end]
+            # The values so far are views of what they came in.
+            larger = _uninitialised(2 * wanted + HEAD)
+            larger[: len(rest)] = rest
+            self._memory, self._read_to, self._end = larger, 0, len(rest)
+        received = self._source.recv_into(self._memory[self._end :])
+        if not received:
+            raise redis.ConnectionError("Connection closed by server.")
+        self._end += received
+
+    def _take_complete(self) -> int:
+        """Take all replies that are there; return how many bytes the next one needs."""
+        memory, end, at = self._memory, self._end, self._read_to
+        values, count = self._values, self._count
+        needed = HEAD
+        while len(values) < count:
+            head = _VALUE(memory, at, end)
+            if head:
+                after = head.end()
+                stop = after + int(head[1])
+                if stop + 2 > end:
+                    needed = stop + 2 - at
+                    break
+                values.append(memory[after:stop])
+                at = stop + 2
+                continue
+            line, complete, _ = memory[at:end].tobytes().partition(b"\r\n")
+            if not complete:
+                needed = end - at + HEAD
+                break
+            values.append(_simple(line, self._error_of))
+            at += len(line) + 2
+        self._read_to = at
+        return needed
+
+
+def _uninitialised(size: int) -> memoryview:
+    return np.empty(size, dtype=np.uint8).data
+
+
+def _parts(
+    source: socket.socket, count: int, start: int, stop: int, error_of: ErrorOf
+) -> Iterator[Any]:
+    """Yield the same part of each value; the rest of it is passed over."""
+    with cast("BinaryIO", source.makefile("rb", SKIPPED_AT_ONCE)) as stream:
+        for _ in range(count):
+            line = _line(stream)
+            if line[:1] != _BULK or line == b"$-1":
+                reply = _simple(line, error_of)
+                yield b"" if reply is None else reply
+                continue
+            size = int(line[1:])
+            first, last = min(start, size), min(stop, size)
+            _skip(stream, first)
+            value = _exactly(stream, last - first)
+            _skip(stream, size - last + 2)
+            yield value
+
+
+def _line(stream: BinaryIO) -> bytes:
+    line = stream.readline()
+    if not line.endswith(b"\r\n"):
+        raise redis.ConnectionError("Connection closed by server.")
+    return line[:-2]
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    value = stream.read(size)
+    if len(value) < size:
+        raise redis.ConnectionError("Connection closed by server.")
+    return value
+
+
+def _skip(stream: BinaryIO, size: int) -> None:
+    while size:
+        size -= len(_exactly(stream, min(size, SKIPPED_AT_ONCE)))
+
+
+def _simple(line: bytes, error_of: ErrorOf) -> Any:
+    """Return what a reply of one line says.
+
+    Raises:
+        redis.ConnectionError: The server takes no questions, or it is none of Redis.
+    """
+    kind, rest = line[:1], line[1:]
+    if kind == _INTEGER:
+        return int(rest)
+    if kind == _BULK:
+        return None
+    if kind == _STATUS:
+        return rest
+    if kind != _ERROR:
+        raise redis.ConnectionError(f"Protocol Error: {line[:60]!r}")
+    error = error_of(rest.decode("utf-8", "replace"))
+    if isinstance(error, redis.ConnectionError):
+        raise error
+    return error
