@@ -206,6 +206,15 @@ class Settings:
     max_columns: int = setting(
         400, "Most columns that a page may ask for.", _between(1, 10_000)
     )
+    max_query_bytes: int = setting(
+        # Reading takes about 10 ns a byte, so that this is some ten seconds of work:
+        # 800 bitmaps of 10 million users each.  What people look at daily is far
+        # below: 31 x 13 days of 10 million users are some 80 MB.
+        1024 * 1024 * 1024,
+        "Most bytes of bitmaps that are read for one page; a question that needs more "
+        "is refused.  0 for any number.  Python and the command line are not limited.",
+        _at_least(0),
+    )
     url_prefix: str = setting(
         "/bitmapist", "Where the standalone pages are.", _url_prefix
     )

@@ -59,6 +59,23 @@ class Query:
         self._event_names = event_names
         self._named = {} if named is None else named
 
+    def within(self, most_bytes: int) -> Query:
+        """Return a query for one page, which refuses what would read too much.
+
+        The pages ask through this; Python and the command line read as much as they
+        are asked to.
+
+        Args:
+            most_bytes: How many bytes of bitmaps all of its answers together may
+                read, 0 for any number.  About a megabyte more is read before a
+                question is refused.
+
+        Example:
+            >>> bitmapist.query.within(10_000_000).count("song:played", "month")
+            2
+        """
+        return Query(self.bitmaps.within(most_bytes), self._event_names, self._named)
+
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
 

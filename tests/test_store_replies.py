@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.connection import DefaultParser
 
-from flask_bitmapist.store.replies import read_replies
+from flask_bitmapist.store.replies import Part, read_replies
 
 
 class Connection:
@@ -107,15 +107,16 @@ def test_replies_are_what_was_sent_in_whatever_pieces_they_come(
 def test_a_part_of_each_value_is_what_a_slice_of_it_would_be(
     values: list[bytes | None], start: int, length: int
 ) -> None:
-    part = (start, start + length)
+    part = Part(start, start + length)
     with sent(b"".join(map(encoded, values))) as connection:
         found = read_replies(connection, len(values), 0, part)
-    assert found == [(value or b"")[slice(*part)] for value in values]
+    assert found == [(value or b"")[start : start + length] for value in values]
+    assert part.came == sum(len(value or b"") for value in values)
 
 
-@pytest.mark.parametrize("part", [None, (0, 3)])
+@pytest.mark.parametrize("part", [None, Part(0, 3)])
 def test_errors_are_those_of_redis_py_and_stand_in_their_place(
-    part: tuple[int, int] | None,
+    part: Part | None,
 ) -> None:
     data = b"$3\r\nabc\r\n-NOPERM you may not\r\n-WRONGTYPE not that\r\n$1\r\nz\r\n"
     with sent(data) as connection:
@@ -125,10 +126,10 @@ def test_errors_are_those_of_redis_py_and_stand_in_their_place(
     assert isinstance(wrong, redis.ResponseError)
 
 
-@pytest.mark.parametrize("part", [None, (1, 3)])
+@pytest.mark.parametrize("part", [None, Part(1, 3)])
 @pytest.mark.parametrize("data", [b"", b"$3", b"$3\r\na", b"$3\r\nabc", b":12", b"-ER"])
 def test_a_connection_that_ends_half_way_is_an_error_and_is_not_used_again(
-    data: bytes, part: tuple[int, int] | None
+    data: bytes, part: Part | None
 ) -> None:
     with sent(data) as connection:
         with pytest.raises(redis.ConnectionError, match="closed"):
@@ -136,8 +137,8 @@ def test_a_connection_that_ends_half_way_is_an_error_and_is_not_used_again(
         assert connection.disconnected
 
 
-@pytest.mark.parametrize("part", [None, (0, 3)])
-def test_what_is_not_redis_is_an_error(part: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize("part", [None, Part(0, 3)])
+def test_what_is_not_redis_is_an_error(part: Part | None) -> None:
     with sent(b"HTTP/1.1 400 Bad Request\r\n\r\n") as connection:
         with pytest.raises(redis.ConnectionError, match="Protocol Error"):
             read_replies(connection, 1, 3, part)
@@ -152,8 +153,8 @@ def test_a_server_that_is_still_loading_takes_no_questions() -> None:
         read_replies(connection, 1, 3, None)
 
 
-@pytest.mark.parametrize("part", [None, (0, 3)])
-def test_a_server_that_does_not_go_on_is_given_up(part: tuple[int, int] | None) -> None:
+@pytest.mark.parametrize("part", [None, Part(0, 3)])
+def test_a_server_that_does_not_go_on_is_given_up(part: Part | None) -> None:
     with sent(b"$3\r\na", close=False) as connection:
         assert connection._sock is not None
         connection._sock.settimeout(0.01)
@@ -173,5 +174,5 @@ def test_redis_py_reads_where_its_connection_is_not_as_expected() -> None:
                 raise reply
             return reply
 
-    first, missing, error = read_replies(Other(None), 3, 0, (1, 3))
+    first, missing, error = read_replies(Other(None), 3, 0, Part(1, 3))
     assert (first, missing, str(error)) == (b"bc", b"", "no")

@@ -120,6 +120,9 @@ class Bitmaps(Protocol):
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
 
+    def within(self, most_bytes: int) -> Bitmaps:
+        """Return the same bitmaps, of which no more than so many bytes are read."""
+
 
 def count_bits(words: Words) -> int:
     """Return the number of users in a bitmap."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..analysis.bitmaps import Source, Stripe, count_bits
+from .budget import Budget
 from .keys import redis_key
 from .reads import Reads
 
@@ -36,6 +38,19 @@ class BitmapReader:
 
     def __init__(self, client: Redis) -> None:
         self._reads = Reads(client)
+        self._budget: Budget | None = None
+
+    def within(self, most_bytes: int) -> BitmapReader:
+        """Return a reader for one page, which refuses to read more than a limit.
+
+        Args:
+            most_bytes: How many bytes it reads in all, 0 for any number.  The first
+                piece of each question, of about a megabyte or a kilobyte of each
+                bitmap, is read whatever the limit.
+        """
+        reader = copy(self)
+        reader._budget = Budget(most_bytes) if most_bytes else None
+        return reader
 
     def stripes(self, sources: Sequence[Source]) -> Iterator[Stripe]:
         """Yield the bitmaps of *sources* stripe by stripe, by ascending user id.
@@ -45,13 +60,18 @@ class BitmapReader:
 
         Args:
             sources: What is needed; repeated sources are read once.
+
+        Raises:
+            QueryError: They are more than this reader may read.
         """
+        self._planned(len(sources))
         plan = _plan(tuple(sources))
         return self._fetch(plan) if plan.stored else iter(())
 
     def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
         start = 0
-        asked = self._reads.fetch(plan.keys, start)
+        budget = self._budget
+        asked = self._reads.fetch(plan.keys, start, budget)
         try:
             while plan.stored:
                 width = asked.width
@@ -59,11 +79,13 @@ class BitmapReader:
                 found = plan.only(values)
                 values = list(filter(None, values))
                 cut = _cut(start, found.rows, values)
-                start += width
                 plan = found.only([len(value) == width for value in values])
+                if plan.stored and start == 0:
+                    self._foresee(plan.keys, width)
+                start += width
                 if plan.stored:
                     # Redis sends the next part while this one is worked on.
-                    asked = self._reads.fetch(plan.keys, start)
+                    asked = self._reads.fetch(plan.keys, start, budget)
                 yield from cut
                 # This part goes before the next one is taken.
                 del values, cut
@@ -73,7 +95,14 @@ class BitmapReader:
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
         single = [each for each in dict.fromkeys(sources) if each.parts() == (each,)]
-        replies = self._reads.each("BITCOUNT", list(map(redis_key, single)))
+        keys = list(map(redis_key, single))
+        self._planned(len(keys))
+        if self._budget is not None:
+            # The server reads them itself, and then nobody can stop it any more.
+            size = sum(self._reads.lengths(keys) or ())
+            self._budget.expect(size)
+            self._budget.take(size)
+        replies = self._reads.each("BITCOUNT", keys)
         totals: dict[Source, int] = dict(zip(single, replies))
         united = [each for each in dict.fromkeys(sources) if each not in totals]
         totals.update(dict.fromkeys(united, 0))
@@ -97,9 +126,26 @@ class BitmapReader:
     ) -> list[Any]:
         """Send *command* for each of *stored*, for repeated ones once."""
         single = list(dict.fromkeys(stored))
+        self._planned(len(single))
         replies = self._reads.each(command, list(map(redis_key, single)), *arguments)
         reply_to = dict(zip(single, replies))
         return [reply_to[source] for source in stored]
+
+    def _planned(self, bitmaps: int) -> None:
+        if self._budget is not None:
+            self._budget.plan(bitmaps)
+
+    def _foresee(self, keys: Sequence[bytes], done: int) -> None:
+        """Refuse what will be too much, where the server tells how long bitmaps are.
+
+        Args:
+            keys: The bitmaps that are not read to their end.
+            done: How many bytes of each were read.
+        """
+        if self._budget is not None:
+            lengths = self._reads.lengths(keys)
+            if lengths is not None:
+                self._budget.expect(sum(lengths) - done * len(keys))
 
 
 class _Plan(NamedTuple):

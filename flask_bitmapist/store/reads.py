@@ -11,9 +11,12 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from .errors import of_key
 from .pipeline import PendingReplies, transport
+from .replies import Part
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from .budget import Budget
 
 
 class Bounds(NamedTuple):
@@ -51,6 +54,7 @@ class Reads:
     def __init__(self, client: Redis) -> None:
         self._transport = transport(client)
         self._has_ranges = True
+        self._has_lengths = True
 
     def each(self, command: str, keys: Sequence[bytes], *arguments: int) -> list[Any]:
         """Send *command* once for each key and return the replies.
@@ -64,11 +68,35 @@ class Reads:
         _raise_first(replies, keys)
         return replies
 
-    def fetch(self, keys: Sequence[bytes], start: int) -> Fetch:
-        """Begin to read the bytes from *start* on of each key."""
+    def lengths(self, keys: Sequence[bytes]) -> list[int] | None:
+        """Return how many bytes each bitmap has, or None if the server does not tell.
+
+        Raises:
+            redis.RedisError: A key cannot be read; the message names it.
+        """
+        if not (keys and self._has_lengths):
+            return None
+        replies = self._transport.ask("STRLEN", keys).result()
+        if any(map(_is_refused, replies)):
+            _logger.info("the store has no STRLEN; bytes are counted as they are read")
+            self._has_lengths = False
+            return None
+        _raise_first(replies, keys)
+        return replies
+
+    def fetch(
+        self, keys: Sequence[bytes], start: int, budget: Budget | None = None
+    ) -> Fetch:
+        """Begin to read the bytes from *start* on of each key.
+
+        Args:
+            keys: Which bitmaps.
+            start: Offset of the first byte.
+            budget: How much may be read.
+        """
         bounds = _RANGES if self._has_ranges else _WHOLE
         width = min(max(bounds.together // len(keys), bounds.narrowest), bounds.widest)
-        return Fetch(self, keys, start, width - width % 8)
+        return Fetch(self, keys, start, width - width % 8, budget)
 
     def ask_ranges(
         self, keys: Sequence[bytes], start: int, stop: int
@@ -79,26 +107,38 @@ class Reads:
         return self._transport.ask("GETRANGE", keys, start, stop - 1)
 
     def accept(
-        self, replies: list[Any], keys: Sequence[bytes], start: int, stop: int
+        self,
+        replies: list[Any],
+        keys: Sequence[bytes],
+        start: int,
+        stop: int,
+        budget: Budget | None,
     ) -> list[bytes]:
         """Return the values in *replies*, read in another way if they were refused."""
         errors = [reply for reply in replies if isinstance(reply, ResponseError)]
         if not any(map(_is_refused, errors)):
             if errors:
                 _raise_first(replies, keys)
+            if budget is not None:
+                budget.take(sum(map(len, replies)))
             return replies
-        values = self.cut_out(keys, start, stop)
+        values = self.cut_out(keys, start, stop, budget)
         _logger.info("the store has no GETRANGE; bitmaps are read whole")
         self._has_ranges = False
         return values
 
-    def cut_out(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
+    def cut_out(
+        self, keys: Sequence[bytes], start: int, stop: int, budget: Budget | None
+    ) -> list[bytes]:
         """Read whole bitmaps, and keep the bytes *start* to *stop* - 1 of each."""
         values: list[bytes] = []
         for key in keys:
             # One by one: where redis-py reads, it holds all replies that came in.
-            replies = self._transport.ask("GET", [key]).result((start, stop))
+            part = Part(start, stop)
+            replies = self._transport.ask("GET", [key]).result(part)
             _raise_first(replies, [key])
+            if budget is not None:
+                budget.take(part.came)
             values += replies
         return values
 
@@ -111,13 +151,20 @@ class Fetch:
         keys: The bitmaps.
         start: Offset of the first byte.
         width: How many bytes.
+        budget: How much may be read.
     """
 
     def __init__(
-        self, reads: Reads, keys: Sequence[bytes], start: int, width: int
+        self,
+        reads: Reads,
+        keys: Sequence[bytes],
+        start: int,
+        width: int,
+        budget: Budget | None = None,
     ) -> None:
         self.width = width
         self._reads = reads
+        self._budget = budget
         self._range = keys, start, start + width
         self._pending = reads.ask_ranges(*self._range)
 
@@ -126,10 +173,11 @@ class Fetch:
 
         Raises:
             redis.RedisError: A key cannot be read; the message names it.
+            QueryError: It is more than may be read.
         """
         if self._pending is None:
-            return self._reads.cut_out(*self._range)
-        return self._reads.accept(self._pending.result(), *self._range)
+            return self._reads.cut_out(*self._range, self._budget)
+        return self._reads.accept(self._pending.result(), *self._range, self._budget)
 
     def cancel(self) -> None:
         """Give the bytes up, unless they were taken."""

@@ -23,9 +23,6 @@ from redis.connection import DefaultParser
 ErrorOf = Callable[[str], Exception]
 """Makes of the text of an error what redis-py would."""
 
-Part = tuple[int, int]
-"""Which bytes of a value are kept: from the first number up to the second."""
-
 HEAD = 32
 """More bytes than the longest line that comes before a value, or tells a number."""
 
@@ -33,6 +30,28 @@ SKIPPED_AT_ONCE = 256 * 1024
 
 _VALUE = re.compile(rb"\$(\d+)\r\n").match
 _BULK, _INTEGER, _ERROR, _STATUS = b"$", b":", b"-", b"+"
+
+
+class Part:
+    """Which bytes of values are kept, and how many there were.
+
+    Args:
+        start: The first byte of each value that is kept.
+        stop: The first one after it that is not.
+    """
+
+    __slots__ = ("came", "start", "stop")
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start = start
+        self.stop = stop
+        self.came = 0
+        """Bytes of the values that came in, also of what is not kept of them."""
+
+    def of(self, value: bytes) -> bytes:
+        """Return what is kept of *value*."""
+        self.came += len(value)
+        return value[self.start : self.stop]
 
 
 def read_replies(
@@ -62,7 +81,7 @@ def read_replies(
         if receiving is None:
             return list(_through_redis_py(connection, count, part))
         if part is not None:
-            return list(_parts(receiving, count, *part, error_of))
+            return list(_parts(receiving, count, part, error_of))
         return _Arriving(receiving, count, largest, error_of).values()
     except redis.RedisError:
         connection.disconnect()
@@ -101,7 +120,7 @@ def part_of(reply: Any, part: Part | None) -> Any:
     """Return the part of a value; b"" for a missing one, errors as they are."""
     if part is None or isinstance(reply, Exception):
         return reply
-    return (reply or b"")[part[0] : part[1]]
+    return part.of(reply or b"")
 
 
 class _Arriving:
@@ -179,7 +198,7 @@ def _uninitialised(size: int) -> memoryview:
 
 
 def _parts(
-    source: socket.socket, count: int, start: int, stop: int, error_of: ErrorOf
+    source: socket.socket, count: int, part: Part, error_of: ErrorOf
 ) -> Iterator[Any]:
     """Yield the same part of each value; the rest of it is passed over."""
     with cast("BinaryIO", source.makefile("rb", SKIPPED_AT_ONCE)) as stream:
@@ -190,7 +209,8 @@ def _parts(
                 yield b"" if reply is None else reply
                 continue
             size = int(line[1:])
-            first, last = min(start, size), min(stop, size)
+            first, last = min(part.start, size), min(part.stop, size)
+            part.came += size
             _skip(stream, first)
             value = _exactly(stream, last - first)
             _skip(stream, size - last + 2)

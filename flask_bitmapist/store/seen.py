@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import redis
 from redis.exceptions import RedisClusterException
 
-from ..analysis.bitmaps import Source
+from ..analysis.bitmaps import Bitmaps, Source
 from ..analysis.history import EPOCH
 from ..analysis.periods import Period, TimeGroup
 from .keys import redis_key
@@ -26,12 +26,13 @@ _Year = tuple[str, Period]
 
 
 def first_and_last_days(
-    client: Redis, events: Sequence[str], until: datetime
+    client: Redis, bitmaps: Bitmaps, events: Sequence[str], until: datetime
 ) -> dict[str, Days]:
     """Return for each of *events* the first and the last day on which it was seen.
 
     Args:
-        client: What to read through.
+        client: What to look for bitmaps through.
+        bitmaps: Where users are counted.
         events: Names of events.
         until: Nothing later is looked for.
     """
@@ -40,8 +41,8 @@ def first_and_last_days(
     found = _existing(client, asked)
     edges = {event: _edges(y for y in years if (event, y) in found) for event in events}
     # Months may be left without anybody, so from here on users are counted.
-    edges = _narrowed(client, edges, months_of)
-    days = _narrowed(client, edges, days_of)
+    edges = _narrowed(bitmaps, edges, months_of)
+    days = _narrowed(bitmaps, edges, days_of)
     return {
         event: (found[0], found[-1]) if found else (None, None)
         for event, found in days.items()
@@ -71,7 +72,7 @@ def _edges(periods: Iterable[Period]) -> tuple[Period, ...]:
 
 
 def _narrowed(
-    client: Redis,
+    bitmaps: Bitmaps,
     edges: Mapping[str, tuple[Period, ...]],
     split: Callable[[Period], Iterable[Period]],
 ) -> dict[str, tuple[Period, ...]]:
@@ -80,11 +81,8 @@ def _narrowed(
         event: [part for edge in found for part in split(edge)]
         for event, found in edges.items()
     }
-    pipeline = client.pipeline(transaction=False)
-    for event, periods in parts.items():
-        for period in periods:
-            pipeline.bitcount(redis_key(Source(event, period)))
-    counts = iter(pipeline.execute())
+    sources = [Source(event, each) for event, found in parts.items() for each in found]
+    counts = iter(bitmaps.counts(sources))
     return {
         event: _edges([period for period in periods if next(counts)])
         for event, periods in parts.items()

@@ -17,10 +17,14 @@ from .fields import (
     EventName,
     Flag,
 )
+from .formats import number
 from .texts import gettext, lazy
 
 FORMATS = ("html", "json", "csv")
 MOST_ENTRIES = 20
+MOST_CELLS = 40_000
+"""Most numbers in the tables of one page: some two megabytes of HTML.  Files may have
+more."""
 
 PRESETS = {
     "30-days": (lazy("Last 30 days"), "days", 30),
@@ -70,6 +74,27 @@ class QuestionForm(Form):
         """Return the answer in the shape of the JSON."""
         shape: dict[str, Any] = result.to_dict()
         return shape
+
+    def cells(self) -> int:
+        """Return how many numbers the tables of the page will have, about."""
+        return 0
+
+    def check_size(self) -> None:
+        """Refuse an answer that is too large to be shown as a page.
+
+        Raises:
+            QueryError: It is.
+        """
+        if self.cells() > MOST_CELLS:
+            raise QueryError(
+                gettext(
+                    "A page shows at most %(most)s numbers, and this would be "
+                    "%(number)s: ask for fewer rows, columns or periods, or for all "
+                    "of them as CSV or JSON.",
+                    most=number(MOST_CELLS),
+                    number=number(self.cells()),
+                )
+            )
 
     def event_names(self) -> Iterator[str]:
         """Yield the names of the events that the question is about."""

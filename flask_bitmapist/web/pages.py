@@ -136,15 +136,17 @@ class Answering:
         return form
 
     def _answered(self, form: QuestionForm) -> ResponseReturnValue:
-        kept = state()
-        selection = form.selection(kept.query)
+        query = state().query.within(state().settings.max_query_bytes)
+        selection = form.selection(query)
         wanted = self._wanted(form)
         if selection is not None:
-            users = kept.query.select(selection)
+            users = query.select(selection)
             if wanted == "csv":
                 return _private(users_csv(users, f"{self.page.name}-users", keys_of))
             return _private(users_page(self, form, users, wanted))
-        result = form.ask(kept.query)
+        if wanted == "html":
+            form.check_size()
+        result = form.ask(query)
         if wanted == "csv":
             return csv_response(form.table(result), self._file_name(form))
         if wanted == "json":

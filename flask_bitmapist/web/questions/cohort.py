@@ -87,6 +87,10 @@ class CohortForm(QuestionForm):
             within=FlagExpression(self.flag.data) if self.flag.data else None,
         )
 
+    def cells(self) -> int:
+        cells: int = self.num_rows.data * self.num_cols.data
+        return cells
+
     def ask(self, query: Query) -> CohortResult:
         return cohort(self.question(query), query.bitmaps)
 

@@ -161,8 +161,10 @@ class EventsForm(EventListForm):
     def ask(self, query: Query) -> EventsResult:
         found = self.listed(query, self.refresh.data)
         names = [event.name for event in found.events]
-        client = state().read_client
-        return EventsResult(found, first_and_last_days(client, names, found.as_of))
+        days = first_and_last_days(
+            state().read_client, query.bitmaps, names, found.as_of
+        )
+        return EventsResult(found, days)
 
     def arguments(self) -> dict[str, str]:
         # A link to the next page need not look anew again.

@@ -44,6 +44,10 @@ class FunnelForm(QuestionForm):
             window=self.window.data,
         )
 
+    def cells(self) -> int:
+        cells: int = self.num_periods.data * len(self.steps.filled())
+        return cells
+
     def ask(self, query: Query) -> FunnelResult:
         return funnel(self.question(query), query.bitmaps)
 

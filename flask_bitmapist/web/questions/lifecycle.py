@@ -55,6 +55,10 @@ class LifecycleForm(QuestionForm):
             num_periods=self.num_periods.data,
         )
 
+    def cells(self) -> int:
+        cells: int = self.num_periods.data * (1 + len(STAGES))
+        return cells
+
     def ask(self, query: Query) -> LifecycleResult:
         return lifecycle(self.question(query), query.bitmaps)
 

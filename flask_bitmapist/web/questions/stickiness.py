@@ -46,6 +46,10 @@ class StickinessForm(QuestionForm):
             window=self.window.data,
         )
 
+    def cells(self) -> int:
+        cells: int = self.num_days.data * 2
+        return cells
+
     def ask(self, query: Query) -> StickinessResult:
         return stickiness(self.question(query), query.bitmaps)
 

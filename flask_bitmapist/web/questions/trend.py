@@ -45,6 +45,12 @@ class TrendForm(QuestionForm):
             rolling=tuple(days for days, wanted in lengths if wanted),
         )
 
+    def cells(self) -> int:
+        series = len(self.events.filled())
+        lines = 1 + self.rolling_7.data + self.rolling_30.data
+        cells: int = self.num_periods.data * series * lines
+        return cells
+
     def ask(self, query: Query) -> TrendResult:
         return trend(self.question(query), query.bitmaps)
 
