@@ -17,10 +17,12 @@ VERSION = re.search(
 ADMIN = ["Flask-Admin>=2.0"]
 MEMORY = ["fakeredis>=2.26"]
 LOGIN = ["Flask-Login>=0.6.3"]
-SQLALCHEMY = ["SQLAlchemy>=2.0", "Flask-SQLAlchemy>=3.1"]
+SQLALCHEMY = ["SQLAlchemy>=2.0.16", "Flask-SQLAlchemy>=3.1"]
 BABEL = ["Flask-Babel>=4.0"]
 CLI = ["rich>=13.0"]
-# Its table of customers is given a way that older ones do not take.
+DATAFRAME = ["pandas>=2.2.2"]
+ASYNC = ["Flask[async]"]
+# Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 
 
@@ -80,19 +82,25 @@ setup(
         "sqlalchemy": SQLALCHEMY,
         "babel": BABEL,
         "cli": CLI,
-        "dataframe": ["pandas>=2.2"],
-        "async": ["Flask[async]"],
+        "dataframe": DATAFRAME,
+        "async": ASYNC,
         "demo": DEMO,
         "test": [
-            *DEMO,
-            "Flask[async]",
-            "pandas>=2.2",
+            *ADMIN,
+            *MEMORY,
+            *LOGIN,
+            *SQLALCHEMY,
+            *BABEL,
+            *CLI,
+            *DATAFRAME,
+            *ASYNC,
             "hypothesis>=6.100",
             "playwright>=1.45",
             "pytest>=8.2",
             "pytest-randomly>=3.15",
             "pytest-xdist>=3.6",
-            "coverage>=7.5",
+            "pytest-cov>=7.0",
+            "coverage>=7.10",  # the first that follows into processes by itself
             "setuptools>=70.1",  # builds wheels by itself from then on
         ],
         "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo"],

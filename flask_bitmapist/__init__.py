@@ -14,6 +14,7 @@ from bitmapist import (
     get_event_names,
 )
 
+from ._version import __version__
 from .analysis.errors import QueryError
 from .analysis.expressions import Event, Expression, Flag
 from .analysis.periods import Period, TimeGroup
@@ -43,6 +44,7 @@ __all__ = [
     "UniqueEvents",
     "WeekEvents",
     "YearEvents",
+    "__version__",
     "chain_events",
     "event_dropped",
     "event_marked",

@@ -5,10 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from sqlalchemy import event, inspect
-from sqlalchemy.orm import Mapper, Session, SessionTransaction, object_session
-
 from .capture.events import recorder_for
+
+try:
+    from sqlalchemy import event, inspect
+    from sqlalchemy.orm import Mapper, Session, SessionTransaction, object_session
+except ImportError as error:
+    raise ImportError(
+        "flask_bitmapist.mixins needs SQLAlchemy: "
+        "pip install 'flask-bitmapist[sqlalchemy]'"
+    ) from error
 
 logger = logging.getLogger("flask_bitmapist")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import hypothesis
@@ -22,7 +23,26 @@ from .servers import RedisProcess, test_server
 hypothesis.settings.register_profile("suite", hypothesis.settings(deadline=None))
 hypothesis.settings.load_profile("suite")
 
+# What the extras bring.  A test of one skips where it is missing, and where it may be
+# missing is decided here: nowhere, or everywhere (BITMAPIST_TEST_BARE=1).
+OPTIONAL = (
+    *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel", "flask_login"),
+    *("flask_sqlalchemy", "pandas", "playwright", "rich", "sqlalchemy"),
+)
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def pytest_configure() -> None:
+    """Run with all of the optional packages or with none: nothing skips unnoticed."""
+    bare = os.environ.get("BITMAPIST_TEST_BARE") == "1"
+    wrong = [name for name in OPTIONAL if (find_spec(name) is None) != bare]
+    if wrong:
+        raise pytest.UsageError(
+            f"{'installed' if bare else 'not installed'}: {', '.join(wrong)}. All "
+            "optional packages come with 'pip install -e .[test]', and "
+            "BITMAPIST_TEST_BARE=1 is for an environment without any."
+        )
 
 
 @pytest.fixture(scope="session")

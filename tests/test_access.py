@@ -376,6 +376,7 @@ def make_admin(app: Flask, **options: Any) -> Any:
 
 
 def admin_app(index_view: Any = None, **settings: Any) -> tuple[Flask, FlaskBitmapist]:
+    pytest.importorskip("fakeredis")
     app = Flask("with-admin")
     app.config.update(
         {"BITMAPIST_REDIS_URL": "memory://", "SECRET_KEY": "for the tests", **settings}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from demo_app import create_app
-
 pytest.importorskip("flask_admin", minversion="2.1")
+
+from demo_app import create_app
 
 pytestmark = pytest.mark.browser
 

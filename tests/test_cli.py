@@ -97,6 +97,7 @@ def test_a_cohort_is_a_heatmap_with_the_current_period_marked(run: Run) -> None:
 def test_a_cohort_is_coloured_on_a_terminal(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("rich")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     told = run("cohort", "a", "-g", "day", "-r", "3", "-c", "2", *ON).stdout
@@ -112,6 +113,7 @@ def test_a_wide_cohort_is_never_cut(run: Run) -> None:
 def test_without_rich_the_same_numbers_are_printed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("rich")
     asked = ("cohort", "a", "-g", "day", "-r", "3", "-c", "2", *ON)
     with_rich = run(*asked).stdout.split()
     for name in ("rich", "rich.console", "rich.measure", "rich.table", "rich.text"):

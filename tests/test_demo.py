@@ -17,15 +17,15 @@ import pytest
 import redis
 from flask import Flask
 
-from demo_app import create_app
-from demo_app.__main__ import free_port
-from demo_app.history import FIRST, LAST, REPLAYED_TO, yesterday
-
 from . import cdnow
 from .marks import eventually, recorder_of
 from .servers import RedisProcess
 
 pytest.importorskip("flask_admin", minversion="2.1")
+
+from demo_app import create_app
+from demo_app.__main__ import free_port
+from demo_app.history import FIRST, LAST, REPLAYED_TO, yesterday
 
 ROOT = Path(__file__).parents[1]
 

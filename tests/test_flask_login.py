@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
-from flask_login import LoginManager, UserMixin, login_user, logout_user
-
-from flask_bitmapist.extensions.flask_login import mark_login, mark_logout
 
 from .marks import keys, today, users
 from .servers import RedisProcess
+
+pytest.importorskip("flask_login")
+
+from flask_login import LoginManager, UserMixin, login_user, logout_user
+
+from flask_bitmapist.extensions.flask_login import mark_login, mark_logout
 
 MakeApp = Callable[..., Flask]
 
@@ -95,18 +96,3 @@ def test_an_id_that_is_no_number_does_not_stop_a_login(
 
     assert keys(redis_client) == set()
     assert len(caplog.records) == 1
-
-
-def test_the_core_works_without_flask_login() -> None:
-    script = """
-import sys
-sys.modules["flask_login"] = None  # as if it were not installed
-from importlib.util import find_spec
-from flask import Flask
-from flask_bitmapist import FlaskBitmapist, mark_event
-app = Flask("bare")
-FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": "memory://"})
-with app.app_context():
-    mark_event("x", 5)
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

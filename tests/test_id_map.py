@@ -138,6 +138,7 @@ def test_keys_that_are_too_long_are_refused(
 
 
 def test_the_map_works_in_the_embedded_store(make_app: MakeApp) -> None:
+    pytest.importorskip("fakeredis")
     app = make_app(BITMAPIST_REDIS_URL="memory://", BITMAPIST_ID_MAP=True)
     with app.app_context():
         mark_event("x", "ada", now=NOON)

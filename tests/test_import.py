@@ -412,6 +412,7 @@ def test_the_command_says_that_redis_is_gone(make_app: MakeApp, tmp_path: Path) 
 
 
 def test_an_import_into_the_embedded_store(make_app: MakeApp) -> None:
+    pytest.importorskip("fakeredis")
     app = make_app(BITMAPIST_REDIS_URL="memory://")
     summary = import_rows(state_of(app), [(5, "x", "2026-01-01")])
 

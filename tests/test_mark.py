@@ -81,6 +81,8 @@ def test_a_view_keeps_its_name_documentation_and_result(app: Flask) -> None:
 def test_async_views_are_marked_before_they_run(
     app: Flask, redis_client: redis.Redis
 ) -> None:
+    pytest.importorskip("asgiref")
+
     @app.get("/")
     @mark("seen", 7)
     async def view() -> str:
@@ -283,6 +285,8 @@ def test_on_success_marks_nothing_when_the_view_raises(
 
 
 def test_on_success_works_on_async_views(app: Flask, redis_client: redis.Redis) -> None:
+    pytest.importorskip("asgiref")
+
     @app.get("/<int:status>")
     @mark("done", lambda status: status, now=NOON, on_success=True)
     async def view(status: int) -> tuple[str, int]:

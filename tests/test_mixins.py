@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 import redis
 from flask import Flask
+
+from .marks import keys, today, users
+from .servers import RedisProcess
+
+pytest.importorskip("flask_sqlalchemy")
+
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from flask_bitmapist.mixins import Bitmapistable
-
-from .marks import keys, today, users
-from .servers import RedisProcess
 
 
 class Base(DeclarativeBase):

@@ -15,6 +15,10 @@ from flask import Flask
 
 from flask_bitmapist.config import PREFIX, Settings
 
+# The pages show what all of the extras are for.
+pytest.importorskip("fakeredis")
+pytest.importorskip("flask_admin")
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)

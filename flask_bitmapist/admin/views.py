@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
-from flask_admin import BaseView, expose
 from werkzeug.wrappers import Response
 
 from ..access import Access
 from ..web import registry
 from ..web.pages import Page, serve
 from .surface import AdminSurface
+
+try:
+    from flask_admin import BaseView, expose
+except ImportError as error:
+    raise ImportError(
+        "flask_bitmapist.admin needs Flask-Admin: pip install 'flask-bitmapist[admin]'"
+    ) from error
 
 if TYPE_CHECKING:
     from flask_admin import Admin

@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask
-from flask_login import user_logged_in, user_logged_out
+
+try:
+    from flask_login import user_logged_in, user_logged_out
+except ImportError as error:
+    raise ImportError(
+        "flask_bitmapist.extensions.flask_login needs Flask-Login: "
+        "pip install 'flask-bitmapist[login]'"
+    ) from error
 
 LOGGED_IN = "user:logged_in"
 LOGGED_OUT = "user:logged_out"

@@ -1,0 +1,104 @@
+"""Without the optional packages: all else works, and what needs one says which."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+# None makes an import fail as it does where the package is not installed.
+WITHOUT = """
+import sys
+for name in ("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel",
+             "flask_login", "flask_sqlalchemy", "pandas", "rich", "sqlalchemy"):
+    sys.modules[name] = None
+
+from flask import Flask
+from flask_bitmapist import FlaskBitmapist, mark, mark_event
+"""
+
+
+def run_without_them(code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT + textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_marks_questions_pages_and_commands_work_without_any(redis_url: str) -> None:
+    told = run_without_them(
+        """
+        from flask_bitmapist.web.registry import PAGES
+
+        app = Flask("bare")
+        app.testing = True  # else the pages are closed
+        bitmapist = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": sys.argv[1]})
+
+        @app.get("/")
+        @mark("came", 5)
+        def index():
+            return "hello"
+
+        client = app.test_client()
+        assert client.get("/").text == "hello"
+        with app.app_context():
+            result = bitmapist.query.cohort("came", "came", num_rows=1, num_cols=1)
+        print(result.counts)
+        for page in PAGES:
+            answer = client.get("/bitmapist" + page.path)
+            assert answer.status_code == 200, page
+            assert "bm-form" in answer.text, page
+        asked = "primary_event=came&secondary_event=came&format=json"
+        assert client.get("/bitmapist/cohort?" + asked).json["cohort"][-1][0] == 1
+        asked = ["bitmapist", "cohort", "came", "-g", "day", "-r", "1", "-c", "1"]
+        print(app.test_cli_runner().invoke(args=asked).stdout)
+        """,
+        redis_url,
+    )
+    counts, *heatmap = told.splitlines()
+    assert counts == "((1,),)"
+    assert heatmap[0].split() == ["day", "users", "+0"]
+    assert heatmap[1].split()[1:] == ["1", "100.0%*"]
+
+
+@pytest.mark.parametrize(
+    ("module", "needed", "extra"),
+    [
+        ("admin", "Flask-Admin", "admin"),
+        ("mixins", "SQLAlchemy", "sqlalchemy"),
+        ("extensions.flask_login", "Flask-Login", "login"),
+    ],
+)
+def test_a_module_that_needs_one_says_which_extra_brings_it(
+    module: str, needed: str, extra: str
+) -> None:
+    told = run_without_them(
+        f"""
+        try:
+            import flask_bitmapist.{module}
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert told == (
+        f"flask_bitmapist.{module} needs {needed}: "
+        f"pip install 'flask-bitmapist[{extra}]'\n"
+    )
+
+
+def test_the_embedded_store_says_which_extra_brings_it() -> None:
+    told = run_without_them(
+        """
+        try:
+            FlaskBitmapist(Flask("x"), {"BITMAPIST_REDIS_URL": "memory://"})
+        except RuntimeError as error:
+            print(error)
+        """
+    )
+    assert told.endswith("needs fakeredis: pip install 'flask-bitmapist[memory]'\n")
