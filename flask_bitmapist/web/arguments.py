@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from flask import request
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import BadRequest
 
+from . import formats
 from .texts import gettext
+
+MOST_BYTES = 256 * 1024
+"""Most bytes of a body: more than the longest names need."""
 
 
 class BadBodyError(ValueError):
@@ -42,9 +46,10 @@ def body_arguments(lists: Collection[str]) -> MultiDict[str, str]:
     Raises:
         BadBodyError: The body is not a JSON object, or has a value of a wrong type.
     """
+    data = _body()
     try:
-        body = request.get_json(force=True)
-    except (BadRequest, RecursionError):
+        body = json.loads(data)
+    except (ValueError, RecursionError):
         raise BadBodyError({"form": [gettext("The body is not JSON.")]}) from None
     if not isinstance(body, dict):
         raise BadBodyError({"form": [gettext("The body must be a JSON object.")]})
@@ -59,6 +64,22 @@ def body_arguments(lists: Collection[str]) -> MultiDict[str, str]:
     if messages:
         raise BadBodyError(messages)
     return arguments
+
+
+def _body() -> bytes:
+    """Return the body, of which no more is read than it may be long."""
+    length = request.content_length
+    if length is None:
+        # It comes in chunks, and might never end.
+        data = request.stream.read(MOST_BYTES + 1)
+    else:
+        data = request.get_data() if length <= MOST_BYTES else b""
+    if (length or len(data)) > MOST_BYTES:
+        most = formats.number(MOST_BYTES)
+        raise BadBodyError(
+            {"form": [gettext("The body has more than %(most)s bytes.", most=most)]}
+        )
+    return data
 
 
 def _single(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,8 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
     blueprint.before_request(guard)
     blueprint.url_value_preprocessor(_without_host)
     blueprint.url_defaults(_with_host)
-    blueprint.after_request(_secured)
+    # Not of the blueprint alone: a page that is not found belongs to none.
+    blueprint.after_app_request(partial(_secured, url_prefix))
     return blueprint
 
 
@@ -71,8 +72,10 @@ def _with_host(endpoint: str, values: dict[str, Any]) -> None:
         values.setdefault(HOST, request.host)
 
 
-def _secured(response: Response) -> Response:
+def _secured(url_prefix: str, response: Response) -> Response:
     """Add the headers that keep a page to its own origin, unless the app sets them."""
+    if not _is_ours(url_prefix):
+        return response
     given = nonce()
     source = f"'self' 'nonce-{given}'" if given else "'self'"
     response.headers.setdefault(
@@ -84,3 +87,10 @@ def _secured(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     return response
+
+
+def _is_ours(url_prefix: str) -> bool:
+    """Return whether the request is for a page, or for one that there might be."""
+    if request.url_rule is not None:
+        return request.blueprint == "bitmapist"
+    return f"{request.path}/".startswith(f"{url_prefix}/")

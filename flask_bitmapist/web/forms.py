@@ -164,6 +164,8 @@ class Entries(FieldList):  # type: ignore[type-arg]
     def __init__(
         self, field: Any, label: str | None = None, least: int = 0, **options: Any
     ) -> None:
+        # One too many is read, so that it is told; more would only take time.
+        options.setdefault("max_entries", MOST_ENTRIES + 1)
         super().__init__(field, label, min_entries=least, **options)
         self.least = least
 

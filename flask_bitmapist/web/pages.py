@@ -44,6 +44,7 @@ class Page:
         fragment: The part of the HTML that shows an answer, for POST.
         present: Makes of an answer what the template needs beside it.
         rule: The end of its URL; its name by default.
+        is_private: Whether it tells of single users, so that nothing may keep it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Page:
     fragment: str | None = None
     present: Present = lambda result: {}
     rule: str | None = None
+    is_private: bool = False
 
     @property
     def path(self) -> str:
@@ -69,7 +71,8 @@ def serve(page: Page, surface: Surface) -> ResponseReturnValue:
         surface: Where it is shown.
     """
     try:
-        return Answering(page, surface).respond()
+        response = Answering(page, surface).respond()
+        return _private(response) if page.is_private else response
     except (RedisError, RedisClusterException) as error:
         return _unavailable(page, surface, error)
 

@@ -72,6 +72,7 @@ USERS = Page(
     template="bitmapist/users.html",
     icon="fa-user",
     present=user.present,
+    is_private=True,
 )
 EVENTS = Page(
     name="events",

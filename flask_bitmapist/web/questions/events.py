@@ -156,6 +156,8 @@ class EventListForm(QuestionForm):
 class EventsForm(EventListForm):
     """Which events are there, and since when?"""
 
+    # Fewer than on the overview: each has its first day looked for in all years.
+    per_page = Count(lazy("Events on a page"), most=250, default=25)
     refresh = Flag(lazy("Look for events anew"))
 
     def ask(self, query: Query) -> EventsResult:
