@@ -7,7 +7,7 @@ BIN     := $(VENV)/bin
 # Twice quiet: errors are told, the remarks of build tools on editable installs not.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench bench-faults clean
+.PHONY: demo test coverage lint format dist oldest newest bare bench bench-faults clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
@@ -15,6 +15,12 @@ demo: $(VENV)/.installed
 # More options for pytest: make test ARGS="-k cohort"
 test: redis-server
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+# The same, and fails where the tests run too little of the package.
+coverage: redis-server
+	$(BIN)/python -m pytest -n auto --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage json --quiet -o $(VENV)/coverage.json
+	@$(BIN)/python scripts/check_coverage.py $(VENV)/coverage.json
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -24,6 +30,18 @@ lint: $(VENV)/.installed-lint
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Builds what is published, and tries it in environments of its own.
+dist: $(VENV)/.installed-dist redis-server
+	rm -rf dist
+	$(BIN)/check-manifest --no-build-isolation
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m scripts.check_dist dist/*
+
+# The tests with the oldest and the newest of everything, and with nothing optional.
+oldest newest bare: $(VENV)/.installed-tox
+	$(BIN)/tox run -e $@ $(if $(ARGS),-- $(ARGS))
 
 # Each prints its figures; benchmarks/README.md records them.
 bench: redis-server
@@ -35,7 +53,8 @@ bench-faults: redis-server
 	$(BIN)/python -m benchmarks.faults
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .tox build dist *.egg-info .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Debian ships Python without ensurepip; virtualenv serves where venv cannot.  It goes
 # into a folder of this checkout, so that nothing of the user's own is changed.
@@ -60,8 +79,8 @@ $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
 	@$(INSTALL) --editable '.[test]'
 	@touch $@
 
-$(VENV)/.installed-lint: $(VENV)/.installed
-	@$(INSTALL) --editable '.[test,lint]'
+$(VENV)/.installed-%: $(VENV)/.installed
+	@$(INSTALL) --editable '.[test,$*]'
 	@touch $@
 
 # The tests want a real redis-server: the machine's own, or the one in a wheel.

@@ -105,6 +105,8 @@ setup(
         ],
         "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo"],
         "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
+        "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
+        "tox": ["tox>=4.22"],
     },
     cmdclass={"test": RunTests},
     classifiers=[

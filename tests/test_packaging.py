@@ -140,12 +140,15 @@ def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:
         "README.md",
         "LICENSE",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "tox.ini",
         "scripts/seed.py",
         "demo_app/data/cdnow_sample.csv.gz",
         "demo_app/data/README.md",
         "demo_app/templates/demo/index.html",
         "demo_app/static/demo.css",
         "tests/conftest.py",
+        "tests/oldest.txt",
         "tests/test_packaging.py",
     ],
 )
@@ -200,6 +203,38 @@ def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
     assert settings["tool"]["ruff"]["target-version"] == "py" + oldest.replace(".", "")
     classifiers = built.metadata().get_all("Classifier")
     assert f"Programming Language :: Python :: {oldest}" in classifiers
+
+
+# What developers use is not pinned, and the demo may want newer ones than the package.
+FOR_DEVELOPERS = {"demo", "test", "docs", "lint", "dist", "tox"}
+
+
+def test_the_oldest_versions_that_are_tested_are_those_that_are_promised(
+    built: Built,
+) -> None:
+    promised = {}
+    for requirement in built.metadata().get_all("Requires-Dist"):
+        extra = re.search(r"extra == [\"']([\w-]+)", requirement)
+        if extra is None or extra[1] not in FOR_DEVELOPERS:
+            name = re.split(r"[ <>=!~;\[]", requirement)[0]
+            bound = re.search(r">=([\d.]+)", requirement)
+            assert bound or name == "Flask", f"{requirement} has no lower bound"
+            if bound:
+                promised[name] = bound[1]
+    pins = (ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    tested = dict(pin.split("==") for pin in pins if not pin.startswith("#"))
+    assert tested == promised
+
+
+def test_the_changelog_has_the_form_that_it_says() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert text.startswith("# Changelog\n")
+    versions = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert versions[0] == "[Unreleased]" or versions[0].startswith(f"[{__version__}]")
+    for version in versions[1:]:
+        assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version)
+    kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
 
 
 PAGES = """
