@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 100_000
 MOST_EXAMPLES = 1000
+LONGEST_EXAMPLE = 200
 
 # Bits in one round trip: enough to make the trip cheap, few enough that their
 # replies fit the buffers of the connection while all of them are being sent.
@@ -57,7 +58,7 @@ class ImportSummary:
     reasons: Counter[str] = field(default_factory=Counter)
     """How many rows were rejected, by kind of reason."""
     examples: list[RejectedRow] = field(default_factory=list)
-    """The first rows rejected, at most 1000."""
+    """The first rows rejected, at most 1000, with long texts in them cut short."""
 
     @property
     def rejected(self) -> int:
@@ -201,9 +202,17 @@ class Importer:
         rejected = RejectedRow(line, reason, row)
         self.summary.reasons[kind] += 1
         if len(self.summary.examples) < MOST_EXAMPLES:
-            self.summary.examples.append(rejected)
+            short = tuple(map(_shortened, row))
+            self.summary.examples.append(RejectedRow(line, reason, short))
         if self._on_reject:
             self._on_reject(rejected)
+
+
+def _shortened(value: Any) -> Any:
+    # A thousand examples are kept, of what may be any text.
+    if isinstance(value, str) and len(value) > LONGEST_EXAMPLE:
+        return value[: LONGEST_EXAMPLE - 1] + "…"
+    return value
 
 
 def _packets(numbers_of: dict[bytes, set[int]]) -> Iterator[list[wire.Group]]:

@@ -16,6 +16,9 @@ from typing import IO, Any, BinaryIO
 COLUMNS = ("user_id", "event", "timestamp")
 STDIN = "-"
 
+LONGEST_LINE = 1024 * 1024
+"""Most characters of a line; a gzipped file may hold one that no memory can."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _DELIMITERS = ",;\t|"
 
@@ -50,7 +53,8 @@ class CsvFile:
         try:
             self.size = None if self._is_stdin else Path(path).stat().st_size
             self._text = self._open_text()
-            self._reader, self._pick = _read_header(self._text)
+            self._lines = _Lines(self._text)
+            self._reader, self._pick = _read_header(self._lines)
         except BaseException:
             self.close()
             raise
@@ -85,22 +89,21 @@ class CsvFile:
 
         A row that lacks one of them is yielded as it is.
         """
-        reader, pick = self._reader, self._pick
-        header = 1
+        reader, pick, lines = self._reader, self._pick, self._lines
         while True:
             try:
                 for row in reader:
                     try:
-                        yield reader.line_num + header, pick(row)
+                        yield lines.number, pick(row)
                     except IndexError:
                         if row:
-                            yield reader.line_num + header, row[:2]
+                            yield lines.number, row[:2]
                 return
             except csv.Error as error:
                 # Only this line is lost; the reader goes on after it.
-                yield reader.line_num + header, (f"({error})",)
+                yield lines.number, (f"({error})",)
             except (EOFError, OSError, zlib.error) as error:
-                self.damage = f"after line {reader.line_num + header}: {error}"
+                self.damage = f"after line {lines.number}: {error}"
                 return
 
     def _open_text(self) -> io.TextIOWrapper:
@@ -115,11 +118,45 @@ class CsvFile:
         )
 
 
-def _read_header(text: IO[str]) -> tuple[Any, itemgetter[Any]]:
+class _Lines:
+    """The lines of a text, of which no more than one is held at a time.
+
+    Args:
+        text: Where they are read.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self.number = 0
+        """How many lines were read."""
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_LINE)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        if len(line) == LONGEST_LINE and line[-1] not in "\r\n":
+            self._pass_over_the_rest()
+            raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
+        return line
+
+    def _pass_over_the_rest(self) -> None:
+        while True:
+            more = self._text.readline(LONGEST_LINE)
+            if len(more) < LONGEST_LINE or more[-1] in "\r\n":
+                return
+
+
+def _read_header(lines: _Lines) -> tuple[Any, itemgetter[Any]]:
     try:
-        line = text.readline()
+        line = next(lines, "")
     except (EOFError, OSError, zlib.error) as error:
         raise UnreadableFileError(f"the file cannot be read: {error}") from None
+    except csv.Error as error:
+        raise UnreadableFileError(f"the first line is no header: {error}") from None
     delimiter = next((each for each in _DELIMITERS if each in line), ",")
     try:
         header = next(csv.reader([line], delimiter=delimiter), [])
@@ -133,5 +170,5 @@ def _read_header(text: IO[str]) -> tuple[Any, itemgetter[Any]]:
             f"the first line lacks {', '.join(missing)}: a header is needed with "
             f"{', '.join(COLUMNS)}; found: {found or 'nothing'}"
         )
-    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     return reader, itemgetter(*(names.index(name) for name in COLUMNS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ import click
 from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
+from ..analysis.results import to_csv
 from ..capture.bulk import BATCH_SIZE, Importer, ImportSummary, RejectedRow
 from ..capture.csvfile import COLUMNS, CsvFile, UnreadableFileError
 from ..store.systems import current_state
@@ -87,11 +87,11 @@ def _progress(source: CsvFile) -> Iterator[Any]:
 def _reject_writer(rejects: IO[str] | None) -> Any:
     if rejects is None:
         return None
-    writer = csv.writer(rejects)
-    writer.writerow(["line", "reason", *COLUMNS])
+    rejects.write(to_csv([["line", "reason", *COLUMNS]]))
 
     def write(rejected: RejectedRow) -> None:
-        writer.writerow([rejected.line, rejected.reason, *rejected.row])
+        # Whoever opens this in a spreadsheet wants to see why, not run what is in it.
+        rejects.write(to_csv([[rejected.line, rejected.reason, *rejected.row]]))
 
     return write
 
