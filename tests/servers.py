@@ -87,6 +87,8 @@ class RedisProcess:
                 executable,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+                # A replica need not wait for others to come.
+                *("--repl-diskless-sync-delay", "0"),
                 *("--logfile", str(self.folder / "server.log")),
                 *self._options,
             ],
