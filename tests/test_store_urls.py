@@ -44,6 +44,8 @@ def test_urls_of_every_kind_can_be_used(url: str) -> None:
         (f"redis://:{SECRET}@[::1", "percent-encoded"),
         (f"redis://:{SECRET}@host:port", "port is not a number"),
         (f"redis://:{SECRET}@host:99999", "port is not a number"),
+        (f"redis://:{SECRET}@bad..name", "cannot be the name of one"),
+        (f"redis+cluster://:{SECRET}@one,.{SECRET}..", "cannot be the name of one"),
         (f"redis://:{SECRET}@host/zero", "number of a database"),
         (f"redis://:{SECRET}@host?db=zero", "Invalid value for"),
         (f"redis://:{SECRET}@host?speed=high", "option 'speed' that is not known"),

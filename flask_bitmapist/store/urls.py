@@ -159,11 +159,19 @@ def _hosts(parts: SplitResult, default_port: int) -> tuple[tuple[str, int], ...]
 def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{text}")
-        return unquote(parts.hostname or "localhost"), parts.port or default_port
+        host, port = unquote(parts.hostname or "localhost"), parts.port or default_port
     except ValueError:
         raise ValueError(
             f"its port is not a number from 1 to 65535; if that is no port, {_ENCODE}"
         ) from None
+    try:
+        # As Python does when it looks the host up, where nobody expects this to fail.
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(
+            f"its host cannot be the name of one; if it is part of a password, {_ENCODE}"
+        ) from None
+    return host, port
 
 
 def _options(parts: SplitResult, protocol: str, path: str) -> dict[str, Any]:
