@@ -7,7 +7,7 @@ BIN     := $(VENV)/bin
 # Twice quiet: errors are told, the remarks of build tools on editable installs not.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage lint format dist oldest newest bare bench bench-faults clean
+.PHONY: demo test coverage lint format docs dist oldest newest bare bench bench-faults clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
@@ -30,6 +30,11 @@ lint: $(VENV)/.installed-lint
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The site of docs/, in docs/_build/html; a warning is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html"
 
 # Builds what is published, and tries it in environments of its own.
 dist: $(VENV)/.installed-dist redis-server

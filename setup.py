@@ -103,7 +103,7 @@ setup(
             "coverage>=7.10",  # the first that follows into processes by itself
             "setuptools>=70.1",  # builds wheels by itself from then on
         ],
-        "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo"],
+        "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo", "sphinx-click>=5.0"],
         "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
         "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
         "tox": ["tox>=4.22"],
