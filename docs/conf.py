@@ -35,5 +35,4 @@ napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = "Flask-Bitmapist"
-html_logo = "../flask_bitmapist/static/icon.svg"
 html_favicon = "../flask_bitmapist/static/icon.svg"
