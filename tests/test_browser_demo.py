@@ -45,7 +45,8 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def rows_of(page: Any) -> list[list[str]]:
-    """Return the text of the cells of the heatmap, without the averages."""
+    """Return the text of the cells of the heatmap, once it is there; no averages."""
+    page.locator("table.bm-heat").wait_for()
     rows = page.locator("table.bm-heat tbody tr").all()
     return [row.locator("th, td").all_inner_texts() for row in rows[1:]]
 
@@ -73,7 +74,7 @@ def test_the_form_is_filled_in_and_answered(
     page.get_by_label("Rows").fill("6")
     page.get_by_label("Columns").fill("4")
     page.get_by_role("button", name="Show", exact=True).click()
-    assert "primary_event=purchase" in page.url
+    page.wait_for_url("**primary_event=purchase**")
     assert [len(cells) for cells in rows_of(page)] == [6] * 6
 
 

@@ -108,6 +108,12 @@ def watch(browser: Any, address: str) -> Iterator[Callable[..., Watched]]:
         assert each.problems == []
 
 
+def follow(link: Any) -> None:
+    """Click a link or a button and wait until the page behind it is there."""
+    with link.page.expect_navigation():
+        link.click()
+
+
 @pytest.mark.parametrize("surface", SURFACES)
 def test_from_the_form_to_the_heatmap_to_the_users(
     watch: Callable[..., Watched], surface: str
@@ -116,15 +122,15 @@ def test_from_the_form_to_the_heatmap_to_the_users(
     page.get_by_label("Of the users who did").fill("came")
     page.get_by_label("see how many also did").fill("paid")
     page.get_by_label("Rows").fill("5")
-    page.get_by_role("button", name="Show", exact=True).click()
+    follow(page.get_by_role("button", name="Show", exact=True))
     assert page.locator("table.bm-heat tbody tr").count() == 6  # and the averages
     cell = page.locator("table.bm-heat tbody tr").nth(2).locator("td a").nth(1)
     shown = cell.get_attribute("title").split(" of ")[0]
-    cell.click()
+    follow(cell)
     assert page.locator("h2").first.inner_text().split()[0] == shown
     first = page.locator("tbody th a").first
     user = first.inner_text()
-    first.click()
+    follow(first)
     assert page.locator("h2").first.inner_text() == f"User {user}"
 
 
@@ -140,7 +146,7 @@ def test_conditions_come_and_go_without_losing_what_was_typed(
         page.get_by_label("Condition", exact=True).last.fill(name)
     page.get_by_role("button", name="Remove this condition").first.click()
     assert page.get_by_label("Condition", exact=True).count() == 1
-    page.get_by_role("button", name="Show", exact=True).click()
+    follow(page.get_by_role("button", name="Show", exact=True))
     assert "additional_events-0-name=two" in page.url
     assert "additional_events-1" not in page.url
     assert page.get_by_label("Of the users who did").input_value() == "came"
@@ -151,15 +157,15 @@ def test_conditions_come_and_go_without_losing_what_was_typed(
 def test_conditions_come_and_go_without_scripts(watch: Callable[..., Watched]) -> None:
     page = watch(java_script_enabled=False).open("standalone", "cohort", "")
     page.get_by_label("Of the users who did").fill("came")
-    page.get_by_role("button", name="Add a condition").click()
+    follow(page.get_by_role("button", name="Add a condition"))
     assert page.get_by_label("Of the users who did").input_value() == "came"
     page.get_by_label("Condition", exact=True).fill("paid")
-    page.get_by_role("button", name="Add a condition").click()
+    follow(page.get_by_role("button", name="Add a condition"))
     assert page.get_by_label("Condition", exact=True).count() == 2
     assert page.get_by_label("Condition", exact=True).first.input_value() == "paid"
-    page.get_by_role("button", name="Remove this condition").last.click()
+    follow(page.get_by_role("button", name="Remove this condition").last)
     page.get_by_label("see how many also did").fill("came")
-    page.get_by_role("button", name="Show", exact=True).click()
+    follow(page.get_by_role("button", name="Show", exact=True))
     assert page.locator("table.bm-heat").count() == 1
 
 
@@ -170,7 +176,7 @@ def test_steps_are_added_to_a_funnel(watch: Callable[..., Watched]) -> None:
     page.get_by_role("button", name="Add a step").click()
     for place, name in enumerate(("came", "paid", "came")):
         steps.nth(place).fill(name)
-    page.get_by_role("button", name="Show", exact=True).click()
+    follow(page.get_by_role("button", name="Show", exact=True))
     assert page.locator("#bm-funnel tbody tr").count() == 3
     page.get_by_role("button", name="Remove this entry").first.click()
     assert page.get_by_role("button", name="Remove this entry").count() == 0
@@ -179,15 +185,15 @@ def test_steps_are_added_to_a_funnel(watch: Callable[..., Watched]) -> None:
 def test_percent_and_users_are_one_click_apart(watch: Callable[..., Watched]) -> None:
     page = watch().open("standalone", "cohort")
     assert "%" in page.locator("table.bm-heat td a").nth(1).inner_text()
-    page.get_by_role("link", name="Users", exact=True).last.click()
+    follow(page.get_by_role("link", name="Users", exact=True).last)
     assert "%" not in page.locator("table.bm-heat td a").nth(1).inner_text()
-    page.get_by_role("link", name="Percent").click()
+    follow(page.get_by_role("link", name="Percent"))
     assert "%" in page.locator("table.bm-heat td a").nth(1).inner_text()
 
 
 def test_a_preset_keeps_the_events(watch: Callable[..., Watched]) -> None:
     page = watch().open("standalone", "cohort")
-    page.get_by_role("button", name="12 weeks").click()
+    follow(page.get_by_role("button", name="12 weeks"))
     assert "time_group=weeks" in page.url
     assert "primary_event=came" in page.url
     assert page.locator("table.bm-heat").count() == 1
