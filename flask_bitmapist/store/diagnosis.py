@@ -116,6 +116,7 @@ def _write_rights(client: Redis) -> Finding:
 def _read_rights(client: Redis) -> Finding:
     trials: tuple[tuple[str, Callable[[], Any]], ...] = (
         ("GETRANGE", lambda: client.getrange(TRIAL_KEY, 0, 7)),
+        ("STRLEN", lambda: client.strlen(TRIAL_KEY)),
         ("GETBIT", lambda: client.getbit(TRIAL_KEY, 0)),
         ("BITCOUNT", lambda: client.bitcount(TRIAL_KEY)),
         ("EXISTS", lambda: client.exists(TRIAL_KEY)),
@@ -129,7 +130,8 @@ def _read_rights(client: Redis) -> Finding:
         "reading",
         f"refused: {', '.join(refused)}",
         "Give the user that reads +@read on the keys trackist_* and flask-bitmapist:*. "
-        "A store without GETRANGE is read with GET, which takes more memory.",
+        "A store without GETRANGE is read with GET, which takes more memory; without "
+        "STRLEN, BITMAPIST_MAX_QUERY_BYTES is noticed when so much was read.",
     )
 
 

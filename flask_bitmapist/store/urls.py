@@ -169,7 +169,7 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
         host.encode("idna")
     except UnicodeError:
         raise ValueError(
-            f"its host cannot be the name of one; if it is part of a password, {_ENCODE}"
+            f"its host cannot be the name of one; if that is no host, {_ENCODE}"
         ) from None
     return host, port
 
