@@ -20,7 +20,7 @@ from .analysis.expressions import Event, Expression, Flag
 from .analysis.periods import Period, TimeGroup
 from .capture.events import mark_event, mark_unique, unmark_event, unmark_unique
 from .capture.mark import mark
-from .capture.signals import event_dropped, event_marked, events_flushed
+from .capture.signals import event_deleted, event_dropped, event_marked, events_flushed
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .utils import chain_events, get_cohort, get_event_data
@@ -46,6 +46,7 @@ __all__ = [
     "YearEvents",
     "__version__",
     "chain_events",
+    "event_deleted",
     "event_dropped",
     "event_marked",
     "events_flushed",

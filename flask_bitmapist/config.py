@@ -225,6 +225,11 @@ class Settings:
         "and gives True, False or a response.",
         _access,
     )
+    allow_delete: bool = setting(
+        False,
+        "Let the Events page delete events, where a callable in BITMAPIST_ACCESS or a "
+        "restricted Flask-Admin decides who sees it.",
+    )
     csp_nonce: Callable[..., Any] | None = setting(
         None,
         "Called without arguments for the nonce that script and style tags of the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from . import config as configuration
 from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
+from .capture.deletion import Deletion, plan_deletion
 from .capture.recorder import Recorder
 from .query import Query
 from .store import systems
@@ -214,6 +216,38 @@ class FlaskBitmapist:
         if state is None:
             raise RuntimeError("no app is initialised; call init_app(app) first")
         return state.query
+
+    def deletion(
+        self, event: str | None, *, flag: bool = False, before: date | None = None
+    ) -> Deletion:
+        """Plan to delete what :attr:`app` keeps of an event.
+
+        Nothing is deleted before the plan's ``carry_out()`` is called.
+
+        Args:
+            event: The event's name, or the flag's; None for all events and flags.
+            flag: Mean the flag of that name, not the event.
+            before: Only hours, days, weeks and months that end on this day or earlier,
+                in UTC; the event itself stays known.
+
+        Returns:
+            The plan: its ``keys``, ``users`` and ``periods`` tell what would go.
+
+        Raises:
+            RuntimeError: No app has been initialised.
+            redis.RedisError: The store does not answer.
+
+        Example:
+            >>> plan = bitmapist.deletion("song:played", before=date(2020, 1, 1))
+            >>> len(plan.keys)
+            0
+            >>> plan.carry_out()
+            0
+        """
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        return plan_deletion(state, event, flag, before)
 
     def flush(self) -> bool:
         """Write all marks of :attr:`app` that wait, now.

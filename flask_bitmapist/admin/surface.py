@@ -53,6 +53,16 @@ class AdminSurface(Surface):
         address: str = view.get_url(f"{view.endpoint}.index", **arguments)
         return address
 
+    @property
+    def may_delete(self) -> bool:
+        return state().settings.allow_delete and self._view.is_restricted
+
+    def deletion_url(self, **arguments: Any) -> str | None:
+        if not self.may_delete or not hasattr(self._view, "delete"):
+            return None
+        address: str = self._view.get_url(f"{self._view.endpoint}.delete", **arguments)
+        return address
+
     def asset(self, filename: str) -> str:
         # All tabs take them from one address, so that a browser keeps one copy.
         first = next(iter(_views[self._view.admin].values()), self._view)

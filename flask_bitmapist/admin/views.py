@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from ..access import Access
 from ..web import registry
+from ..web.deletion import serve_deletion
 from ..web.pages import Page, serve
 from .surface import AdminSurface
 
@@ -188,9 +189,14 @@ class UsersView(PageView):
 
 
 class EventsView(PageView):
-    """The events page as a tab."""
+    """The events page as a tab, with the page on which events are deleted."""
 
     page = registry.EVENTS
+
+    @expose("/delete", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
+    def delete(self) -> ResponseReturnValue:
+        """Answer a request to delete an event."""
+        return serve_deletion(AdminSurface(self))
 
 
 VIEWS: tuple[type[PageView], ...] = (

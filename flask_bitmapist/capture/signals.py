@@ -47,6 +47,18 @@ events_flushed = _signals.signal(
     """,
 )
 
+event_deleted = _signals.signal(
+    "event-deleted",
+    """Sent when the bitmaps of an event were deleted.
+
+    Args:
+        event_name: The event or flag; None for all of them.
+        flag: Whether it was a flag.
+        before: The day before which periods were deleted; None for all.
+        keys: How many keys are gone.
+    """,
+)
+
 _logger = logging.getLogger(__name__)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask.cli import AppGroup
 
+from .deleting import delete_command
 from .doctor import doctor_command
 from .importing import import_command
 from .listing import events_command, export_command
@@ -15,6 +16,7 @@ for command in (
     *QUESTIONS,
     import_command,
     export_command,
+    delete_command,
     doctor_command,
 ):
     bitmapist_cli.add_command(command)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 import redis
+
+from .eventkeys import EventKey, event_keys
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -22,16 +23,6 @@ with ``trackist_``, never sees them."""
 
 # A name is told to Redis again after so many seconds, in case the set was lost.
 _REGISTERED_FOR = 3600.0
-
-_KEY = re.compile(
-    rb"trackist_(?P<name>.+)_(?:(?P<flag>u)|W\d+-\d+|\d+-\d+(?:-\d+(?:-\d+)?)?)\Z",
-    re.DOTALL,
-)
-# What bitmapist's own bit operations leave behind for a while.
-_TEMPORARY = re.compile(rb"trackist_bitop_(?:AND|OR|XOR|NOT)_trackist_")
-
-# bitmapist-server's patterns do not match a slash.
-_PATTERNS = ("trackist_*", "trackist_*/*", "trackist_*/*/*", "trackist_*/*/*/*")
 
 _logger = logging.getLogger(__name__)
 
@@ -137,21 +128,39 @@ class Catalogue:
             return Names(frozenset(), frozenset())
         return Names(frozenset(_decoded(events)), frozenset(_decoded(flags)))
 
+    def forget(self, events: Iterable[str] = (), flags: Iterable[str] = ()) -> None:
+        """Take names out that have been deleted.
+
+        Other processes go on to list them until they look through all keys again.
+        """
+        gone = Names(frozenset(events), frozenset(flags))
+        for key, names in ((EVENTS_KEY, gone.events), (FLAGS_KEY, gone.flags)):
+            for name in names:
+                self._registered.pop((key, name), None)
+            if names and self._has_sets:
+                self._write.srem(key, *names)
+        if self._scan is not None:
+            known = self._scan.names
+            left = Names(known.events - gone.events, known.flags - gone.flags)
+            self._scan = replace(self._scan, names=left)
+
+    def keys(self, event: str | None = None) -> Iterator[EventKey]:
+        """Yield the keys of bitmaps, found by a walk over all keys of Redis.
+
+        Args:
+            event: Only those of this event and of the flag of this name.
+        """
+        self._registered_names()  # tells whether this is a store without sets
+        return event_keys(self._read, event, slashes=not self._has_sets)
+
     def _walk(self) -> Scan:
         events: set[bytes] = set()
         flags: set[bytes] = set()
-        for key in self._keys():
-            match = _KEY.match(key)
-            if match and not _TEMPORARY.match(key):
-                (flags if match["flag"] else events).add(match["name"])
+        for key in self.keys():
+            (flags if key.is_flag else events).add(key.name)
         found = Names(frozenset(_decoded(events)), frozenset(_decoded(flags)))
         left_out = len(events) + len(flags) - len(found.events) - len(found.flags)
         return Scan(datetime.now(tz=timezone.utc), found, left_out)
-
-    def _keys(self) -> Iterator[bytes]:
-        self._registered_names()  # tells whether this is a store without sets
-        for pattern in _PATTERNS[: 1 if self._has_sets else None]:
-            yield from self._read.scan_iter(match=pattern, count=10_000)
 
 
 def _decoded(names: Iterable[bytes]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
 
+from .deletion import serve_deletion
 from .guard import guard
 from .pages import serve
 from .registry import PAGES
@@ -53,6 +54,12 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
             partial(serve, page, surface),
             methods=["GET", "POST"] if page.fragment else ["GET"],
         )
+    blueprint.add_url_rule(
+        "/events/delete",
+        "delete",
+        partial(serve_deletion, surface),
+        methods=["GET", "POST"],
+    )
     blueprint.before_request(guard)
     blueprint.url_value_preprocessor(_without_host)
     blueprint.url_defaults(_with_host)

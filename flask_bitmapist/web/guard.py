@@ -51,10 +51,22 @@ def _refused() -> ResponseReturnValue:
         )
     else:
         message = gettext("You may not see this page.")
+    code = OPENED_BY if is_local else None
+    return refuse(Surface(), message, code)
+
+
+def refuse(
+    surface: Surface, message: str, code: str | None = None
+) -> ResponseReturnValue:
+    """Return an answer with status 403.
+
+    Args:
+        surface: Where it is shown.
+        message: Why.
+        code: How an app allows it.
+    """
     if wants_json():
         return json_response({"error": message}, 403)
-    surface = Surface()
     context = {**context_of(FORBIDDEN, surface), "pages": []}
-    code = OPENED_BY if is_local else None
     page = surface.render(FORBIDDEN.template, message=message, code=code, **context)
     return page, 403

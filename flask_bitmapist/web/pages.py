@@ -72,9 +72,9 @@ def serve(page: Page, surface: Surface) -> ResponseReturnValue:
     """
     try:
         response = Answering(page, surface).respond()
-        return _private(response) if page.is_private else response
+        return private(response) if page.is_private else response
     except (RedisError, RedisClusterException) as error:
-        return _unavailable(page, surface, error)
+        return unavailable(page, surface, error)
 
 
 class Answering:
@@ -145,8 +145,8 @@ class Answering:
         if selection is not None:
             users = query.select(selection)
             if wanted == "csv":
-                return _private(users_csv(users, f"{self.page.name}-users", keys_of))
-            return _private(users_page(self, form, users, wanted))
+                return private(users_csv(users, f"{self.page.name}-users", keys_of))
+            return private(users_page(self, form, users, wanted))
         if wanted == "html":
             form.check_size()
         result = form.ask(query)
@@ -239,13 +239,15 @@ def context_of(page: Page, surface: Surface) -> dict[str, Any]:
     }
 
 
-def _private(response: ResponseReturnValue) -> Response:
+def private(response: ResponseReturnValue) -> Response:
+    """Return *response* marked as not to be kept by any cache."""
     private = make_response(response)
     private.headers["Cache-Control"] = "no-store"
     return private
 
 
-def _unavailable(page: Page, surface: Surface, error: Exception) -> ResponseReturnValue:
+def unavailable(page: Page, surface: Surface, error: Exception) -> ResponseReturnValue:
+    """Return what to show where Redis does not answer as it should."""
     state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
     if isinstance(error, NotABitmapError):
         message = str(error)

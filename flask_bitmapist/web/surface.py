@@ -37,6 +37,15 @@ class Surface:
             return None
         return url_for(f".{page}", **arguments)
 
+    @property
+    def may_delete(self) -> bool:
+        """Whether events may be deleted here by whoever sees the page."""
+        return state().settings.allow_delete and state().access.is_explicit
+
+    def deletion_url(self, **arguments: Any) -> str | None:
+        """Return where an event is deleted, or None where that is not allowed."""
+        return url_for(".delete", **arguments) if self.may_delete else None
+
     def asset(self, filename: str) -> str:
         """Return the URL of a file in ``static/``."""
         return url_for(".static", filename=filename)

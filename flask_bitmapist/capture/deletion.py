@@ -1,0 +1,231 @@
+"""Deleting what is kept of events: first a plan to look at, then the deed."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import redis
+
+from ..analysis.bitmaps import Bitmaps, Source, count_bits
+from ..analysis.errors import QueryError
+from ..analysis.periods import shorten, to_utc
+from ..store.eventkeys import EventKey
+from . import signals
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from redis import Redis
+
+    from ..store.catalogue import Catalogue
+
+BATCH = 500
+"""Keys that are deleted in one round trip."""
+
+FLAG = "flag"
+
+logger = logging.getLogger("flask_bitmapist")
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What would be deleted; nothing is until :meth:`carry_out`.
+
+    Args:
+        event: The event's or the flag's name; None for all of both.
+        flag: Whether the flag of that name is meant, not the event.
+        before: Only periods that end on this day or earlier, in UTC; None for all.
+    """
+
+    event: str | None
+    flag: bool
+    before: date | None
+    keys: tuple[EventKey, ...] = field(repr=False)
+    """The keys of the bitmaps."""
+    _app: Flask = field(repr=False)
+    _client: Redis = field(repr=False)
+    _bitmaps: Bitmaps = field(repr=False)
+    _catalogue: Catalogue = field(repr=False)
+
+    @cached_property
+    def periods(self) -> dict[str, int]:
+        """How many bitmaps of each kind there are: months, weeks, days, hours, flag."""
+        kinds = Counter(map(_kind, self.keys))
+        order = ("months", "weeks", "days", "hours", FLAG, "other")
+        return {kind: kinds[kind] for kind in order if kinds[kind]}
+
+    @cached_property
+    def users(self) -> int | None:
+        """How many users are in any of the bitmaps; None if that is too much to read.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        keys = self.keys
+        if self.before is None and self.periods.get("months"):
+            # Whoever is in a day, a week or an hour is in its month.
+            keys = tuple(key for key in keys if _kind(key) in ("months", FLAG))
+        sources = [source for key in keys if (source := _source(key)) is not None]
+        try:
+            return sum(
+                count_bits(np.bitwise_or.reduce(stripe.stack(sources), axis=0))
+                for stripe in self._bitmaps.stripes(sources)
+            )
+        except QueryError:
+            return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as it stands in JSON."""
+        return {
+            "event": self.event,
+            "flag": self.flag,
+            "before": None if self.before is None else self.before.isoformat(),
+            "keys": len(self.keys),
+            "users": self.users,
+            "periods": self.periods,
+        }
+
+    def carry_out(self) -> int:
+        """Delete the keys that were found, in batches.
+
+        What is marked meanwhile, or still waits to be written, may bring an event back.
+        Deleting again what is gone already does no harm.
+
+        Returns:
+            How many of the keys there still were.
+
+        Raises:
+            redis.RedisError: The store refuses, or stopped to answer; the message says
+                how many keys were gone by then.
+        """
+        gone = 0
+        keys = iter([each.key for each in self.keys])
+        try:
+            while batch := list(islice(keys, BATCH)):
+                gone += _unlink(self._client, batch)
+            if self.before is None:
+                self._forget_names()
+        except redis.RedisError as error:
+            raise _stopped(error, gone, len(self.keys)) from error
+        self._tell(gone)
+        return gone
+
+    def _forget_names(self) -> None:
+        names: dict[bool, set[str]] = {False: set(), True: set()}
+        for key in self.keys:
+            names[key.is_flag].add(key.name.decode("utf-8", "replace"))
+        if self.event is None:
+            known = self._catalogue.all_names()
+            names = {
+                False: names[False] | known.events,
+                True: names[True] | known.flags,
+            }
+        else:
+            names[self.flag].add(self.event)
+        self._catalogue.forget(events=names[False], flags=names[True])
+
+    def _tell(self, gone: int) -> None:
+        logger.info(
+            "deleted %s%s: %d keys",
+            "all events" if self.event is None else repr(shorten(self.event)),
+            "" if self.before is None else f" before {self.before.isoformat()}",
+            gone,
+        )
+        signals.tell(
+            signals.event_deleted,
+            self._app,
+            event_name=self.event,
+            flag=self.flag,
+            before=self.before,
+            keys=gone,
+        )
+
+
+def plan_deletion(
+    state: Any,
+    event: str | None,
+    flag: bool = False,
+    before: date | None = None,
+    bitmaps: Bitmaps | None = None,
+) -> Deletion:
+    """Find what belongs to an event; see :meth:`FlaskBitmapist.deletion`.
+
+    Args:
+        state: What the extension keeps for the app.
+        event: The event; None for all events and flags.
+        flag: Mean the flag of that name.
+        before: Only periods that end on this day or earlier.
+        bitmaps: Where users are counted, if not in the app's own way.
+    """
+    return Deletion(
+        event=event,
+        flag=flag,
+        before=before,
+        keys=tuple(_chosen(state.catalogue.keys(event), event, flag, before)),
+        _app=state.app,
+        _client=state.systems["default"],
+        _bitmaps=bitmaps or state.query.bitmaps,
+        _catalogue=state.catalogue,
+    )
+
+
+def _chosen(
+    keys: Iterator[EventKey], event: str | None, flag: bool, before: date | None
+) -> Iterator[EventKey]:
+    limit: datetime | None = None if before is None else to_utc(before)
+    for key in keys:
+        if event is not None and key.is_flag != flag:
+            continue
+        if limit is not None and (key.period is None or key.period.end > limit):
+            continue
+        yield key
+
+
+def _kind(key: EventKey) -> str:
+    if key.is_flag:
+        return FLAG
+    return "other" if key.period is None else key.period.group.value
+
+
+def _source(key: EventKey) -> Source | None:
+    """Return the bitmap of a key that can be asked about."""
+    try:
+        name = key.name.decode()
+    except UnicodeDecodeError:
+        return None
+    if key.is_flag:
+        return Source(name, None)
+    return None if key.period is None else Source(name, key.period)
+
+
+def _unlink(client: Redis, keys: Sequence[bytes]) -> int:
+    # One command for each key: a cluster takes no others, nor does bitmapist-server.
+    for command in ("UNLINK", "DEL"):
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.execute_command(command, key)  # type: ignore[no-untyped-call]
+        replies = pipeline.execute(raise_on_error=False)
+        errors = [each for each in replies if isinstance(each, Exception)]
+        if not errors:
+            return sum(replies)
+        if command == "DEL" or "unknown command" not in str(errors[0]).lower():
+            raise errors[0]
+    raise AssertionError("either command has returned or raised")
+
+
+def _stopped(error: redis.RedisError, gone: int, all_keys: int) -> redis.RedisError:
+    kind = (
+        redis.ConnectionError
+        if isinstance(error, redis.ConnectionError)
+        else redis.TimeoutError
+        if isinstance(error, redis.TimeoutError)
+        else redis.ResponseError
+    )
+    return kind(f"{gone:,} of {all_keys:,} keys are deleted, then: {error}")
