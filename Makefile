@@ -40,7 +40,7 @@ docs: $(VENV)/.installed-docs
 dist: $(VENV)/.installed-dist redis-server
 	rm -rf dist
 	$(BIN)/check-manifest --no-build-isolation
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --quiet --outdir dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m scripts.check_dist dist/*
 

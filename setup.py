@@ -106,7 +106,7 @@ setup(
         "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo", "sphinx-click>=5.0"],
         "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
         "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
-        "tox": ["tox>=4.22"],
+        "tox": ["tox>=4.28"],
     },
     cmdclass={"test": RunTests},
     classifiers=[

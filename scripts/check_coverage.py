@@ -21,7 +21,8 @@ def main(report: str) -> None:
     for name, each in sorted(found["files"].items()):
         if below(each["summary"]):
             print(f"{name}: {told(each['summary'])}")
-    print(f"all: {told(found['totals'])}; at least {LEAST} are wanted")
+    wanted = " and ".join(f"{least:.0f} % of {what}" for what, least in LEAST.items())
+    print(f"all: {told(found['totals'])}; {wanted} are wanted")
     if below(found["totals"]):
         raise SystemExit("The tests run too little of the package.")
 
