@@ -70,6 +70,7 @@ def test_every_command_says_what_it_is_for() -> None:
         *(asked[0] for asked in ASKED),
         "import",
         "export",
+        "delete",
         "doctor",
     }
     for command in bitmapist_cli.commands.values():
