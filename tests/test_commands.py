@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+NAMED = set(
+    re.findall(r"(?:`|\$ )make ([\w-]+)", (ROOT / "CONTRIBUTING.md").read_text())
+)
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make on PATH")
 
@@ -67,3 +71,31 @@ def test_a_python_that_is_too_old_is_told_so(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "Python 3.10 or newer is needed" in done.stderr
     assert not (tmp_path / "venv").exists()
+
+
+@needs_make
+@pytest.mark.parametrize("target", sorted(NAMED))
+def test_a_command_that_contributors_are_told_of_is_there(target: str) -> None:
+    done = run("make", "--dry-run", target)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "branches", "enough"),
+    [(95, 90, True), (94, 100, False), (100, 89, False)],
+)
+def test_lines_and_branches_are_each_covered_well_enough(
+    tmp_path: Path, lines: int, branches: int, enough: bool
+) -> None:
+    summary = {
+        **{"covered_lines": lines, "num_statements": 100},
+        **{"covered_branches": branches, "num_branches": 100},
+    }
+    report = tmp_path / "coverage.json"
+    report.write_text(
+        json.dumps({"totals": summary, "files": {"weak.py": {"summary": summary}}})
+    )
+    done = run(sys.executable, "scripts/check_coverage.py", str(report))
+    assert (done.returncode == 0) is enough
+    assert f"{lines:.1f} % of lines, {branches:.1f} % of branches" in done.stdout
+    assert ("weak.py" in done.stdout) is not enough
