@@ -62,17 +62,22 @@ def urls() -> list[str]:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    if Admin is not None:
-        try:
-            from flask_babel import Babel
-        except ImportError:
-            pass
-        else:
-            Babel(app)
-        FlaskBitmapist(app, admin=Admin(app))
+    add_tabs(app)
     with app.app_context():
         mark_event("purchase", 1)
     return app.test_client()
+
+
+def add_tabs(app: Flask) -> None:
+    if Admin is None:
+        return
+    try:
+        from flask_babel import Babel
+    except ImportError:
+        pass
+    else:
+        Babel(app)
+    FlaskBitmapist(app, admin=Admin(app))
 
 
 @pytest.mark.parametrize("url", urls())
@@ -97,6 +102,50 @@ def test_no_url_breaks_a_page(
 
 def quoted(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
+
+
+DELETIONS = ["/bitmapist/events/delete"]
+if Admin is not None:
+    DELETIONS.append("/admin/bitmapist/events/delete")
+
+
+def test_these_tests_ask_every_route(client: FlaskClient) -> None:
+    ours = {
+        rule.rule
+        for rule in client.application.url_map.iter_rules()
+        if rule.endpoint.startswith("bitmapist")
+        and not rule.endpoint.endswith("static")
+    }
+    assert ours == {*urls(), *DELETIONS}
+
+
+@pytest.mark.parametrize("url", DELETIONS)
+@BOUNDED
+@example(asked={"event": "purchase", "confirm": "purchase"})
+@given(
+    asked=st.dictionaries(
+        st.sampled_from(
+            ["event", "before", "confirm", "bitmapist_csrf", "format", "flag"]
+        ),
+        st.one_of(st.just("purchase"), TEXT),
+    )
+)
+def test_no_forged_or_broken_request_deletes_anything(
+    make_app: Callable[..., Flask], url: str, asked: dict[str, str]
+) -> None:
+    app = make_app(BITMAPIST_ALLOW_DELETE=True, BITMAPIST_ACCESS=lambda: True)
+    add_tabs(app)
+    with app.app_context():
+        mark_event("purchase", 1)
+    client = app.test_client()
+    for valid in ({}, {"event": "purchase"}):
+        fields = {**valid, **asked}
+        for answer in (
+            client.get(url, query_string=fields),
+            client.post(url, data=fields),
+        ):
+            check_response(answer, {200, 400}, has_session=True)
+    assert app.extensions["bitmapist"].query.count("purchase") == 1
 
 
 JSON = st.recursive(
