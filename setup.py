@@ -40,7 +40,7 @@ class RunTests(Command):
 
     def run(self):
         """Run the suite in a process of its own, and end as it ends."""
-        if all(map(find_spec, ("pytest", "xdist", "flask", "bitmapist"))):
+        if all(map(find_spec, ("bitmapist", "flask_admin", "playwright", "xdist"))):
             command = [sys.executable, "-m", "pytest", "-n", "auto"]
         else:
             command = ["make", "test", f"PYTHON={sys.executable}"]
