@@ -28,7 +28,7 @@ from .hostile import FORMULAS, check_csv
 
 HEADER = b"user_id,event,timestamp\n"
 FUZZED = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -47,7 +47,7 @@ VALID = {
 }
 # Each example asks twice: as it is, and with what it takes to get to the answer.
 BOUNDED = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
