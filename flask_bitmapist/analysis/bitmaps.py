@@ -132,7 +132,7 @@ def count_bits(words: Words) -> int:
 def count_rows(matrix: Words) -> NDArray[np.int64]:
     """Return the number of users in each row of a matrix of bitmaps."""
     # The narrower the sum's type, the faster: 64 users a word, below 2**16.
-    dtype = np.uint16 if matrix.shape[-1] < 1024 else np.int64
+    dtype = np.uint16 if matrix.shape[-1] < 1024 else np.uint32
     counts: NDArray[np.int64] = np.add.reduce(
         np.bitwise_count(matrix), axis=-1, dtype=dtype
     )

@@ -18,10 +18,10 @@ from .reads import Reads
 if TYPE_CHECKING:
     from redis import Redis
 
-# Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part:
-# a stripe stays in the processor's cache, and its counts fit 16 bits.
-STRIPE_BYTES = 512 * 1024
-WIDEST_STRIPE = 8 * 1000
+# Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part: a
+# stripe stays in the processor's cache, and is worth the calls that it takes.
+STRIPE_BYTES = 1024 * 1024
+WIDEST_STRIPE = 8 * 2000
 NARROWEST_STRIPE = 1024
 
 
