@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from blinker import NamedSignal
+from sphinx.ext.napoleon import GoogleDocstring
+
 _VERSION = Path(__file__).parents[1] / "flask_bitmapist" / "_version.py"
 
 project = "Flask-Bitmapist"
@@ -36,3 +39,40 @@ napoleon_numpy_docstring = False
 html_theme = "furo"
 html_title = "Flask-Bitmapist"
 html_favicon = "../flask_bitmapist/static/icon.svg"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    # The blue of the icon and of the heatmaps.
+    "light_css_variables": {
+        "color-brand-primary": "#04407f",
+        "color-brand-content": "#0a58a8",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8fbcec",
+        "color-brand-content": "#8fbcec",
+    },
+    "top_of_page_buttons": [],
+}
+
+# Every reference has to lead somewhere, but for those to other projects, whose pages
+# would have to be fetched to know where.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(blinker|collections|datetime|flask|flask_admin|numpy|redis)\..+"),
+    (r"py:.*", r"Admin|Flask|date|datetime"),
+    # Type variables of decorators.
+    (r"py:.*", r"~P|.*\.[PR]"),
+    # Not for others to use: app.extensions["bitmapist"], and how pages are made.
+    (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),
+]
+
+
+def _read_signal(app, what, name, obj, options, lines):
+    """Let the docstring of a signal tell its arguments, as a function's does."""
+    if isinstance(obj, NamedSignal):
+        lines[:] = GoogleDocstring(lines, app.config, app, "function", name).lines()
+
+
+def setup(app):
+    """Come before napoleon, which takes a signal for data."""
+    app.connect("autodoc-process-docstring", _read_signal, priority=100)

@@ -231,7 +231,7 @@ class FlaskBitmapist:
                 in UTC; the event itself stays known.
 
         Returns:
-            The plan: its ``keys``, ``users`` and ``periods`` tell what would go.
+            The plan, whose ``keys``, ``users`` and ``periods`` tell what would go.
 
         Raises:
             RuntimeError: No app has been initialised.

@@ -38,10 +38,11 @@ class Query:
 
     This is ``bitmapist.query`` on the extension.  Whom to count is given as the name
     of an event, as the name of an expression that the app has defined, or as an
-    :class:`Expression`; time groups by name, in the singular or plural; and ``as_of``
-    as a moment, a day, or None for now.
+    :class:`~flask_bitmapist.Expression`; time groups by name, in the singular or
+    plural; and ``as_of`` as a moment, a day, or None for now.
 
-    Every method raises :class:`QueryError` for something that is not allowed.
+    Every method raises :class:`~flask_bitmapist.QueryError` for something that is not
+    allowed.
 
     Args:
         bitmaps: Where the bitmaps come from.
@@ -135,7 +136,9 @@ class Query:
         return self.select(expression_users(Flag(flag), period))
 
     def select(self, selection: Selection) -> UserSet:
-        """Return the users behind a number, see for example :func:`cohort_users`."""
+        """Return the users behind a number, see for example
+        :func:`~flask_bitmapist.analysis.cohort.cohort_users`.
+        """
         return UserSet(self.bitmaps, selection)
 
     def count(
@@ -184,7 +187,7 @@ class Query:
         Args:
             primary: Who enters a row.
             secondary: What is looked for in the periods from the row's own on.
-            additional: More conditions beside *secondary*, see :func:`chain`.
+            additional: More conditions beside *secondary*, see :meth:`chain`.
             time_group: How time is cut into periods.
             num_rows: The last so many periods.
             num_cols: The row's own period and those after it.
@@ -214,7 +217,20 @@ class Query:
     def chain(
         self, base: Who, additional: Iterable[Mapping[str, str]] = ()
     ) -> Expression:
-        """Chain additional events to *base*, see :func:`chain`."""
+        """Chain additional events to *base*.
+
+        An OR binds to its immediate predecessor alone: A and B or C and D is
+        A and (B or C) and D.
+
+        Args:
+            base: The first event.
+            additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
+                ``"or"``.
+
+        Example:
+            >>> print(bitmapist.query.chain("a", [{"name": "b", "op": "or"}]))
+            a or b
+        """
         return chain(base, additional, self.expression)
 
     def trend(

@@ -29,7 +29,7 @@ def get_event_data(
         system: Name of a Redis system, or a redis-py client.
 
     Returns:
-        The users' ids: ask it for ``len``, for ``in``, or iterate.
+        The users' ids, as a set to ask for ``len`` and ``in``, or to iterate over.
 
     Raises:
         QueryError: There is no such time group.
@@ -57,7 +57,7 @@ def chain_events(
         system: Name of a Redis system, or a redis-py client.
 
     Returns:
-        The users' ids: ask it for ``len``, for ``in``, or iterate.
+        The users' ids, as a set to ask for ``len`` and ``in``, or to iterate over.
 
     Raises:
         QueryError: A time group or an operator that does not exist.

@@ -7,16 +7,19 @@ import importlib
 import importlib.util
 import pkgutil
 import re
+from dataclasses import fields
 from datetime import date, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
 
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark_event
+from flask_bitmapist.config import PREFIX, Settings
 
 # Some examples are of what is optional.
 flask_admin = pytest.importorskip("flask_admin")
@@ -35,6 +38,30 @@ def text_of(name: str) -> str:
 @pytest.mark.parametrize("name", flask_bitmapist.__all__)
 def test_every_public_name_is_in_the_reference(name: str) -> None:
     assert re.search(rf"\b{name}\b", text_of("reference/python.rst"))
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    directive = text_of("reference/settings.md")
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    start, end = re.findall(r':(?:start-after|end-before): "(.+)"', directive)
+    included = readme.partition(start)[2].partition(end)[0]
+    for each in fields(Settings):
+        assert f"`{PREFIX}{each.name.upper()}`" in included
+
+
+def test_every_command_is_in_the_reference() -> None:
+    # sphinx-click lists what the group knows, apart from what is hidden.
+    directive = text_of("reference/cli.md")
+    module, _, name = re.findall(r"\{click\} ([\w.]+)(:)(\w+)", directive)[0]
+    group = getattr(importlib.import_module(module), name)
+    assert ":nested: full" in directive
+    assert len(group.commands) >= 14
+    for command in group.commands.values():
+        assert not command.hidden
+        assert command.help
+        options = [each for each in command.params if hasattr(each, "is_flag")]
+        for option in options:
+            assert option.help, (command.name, option.name)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
@@ -76,9 +103,15 @@ def bitmaps_in_a_year() -> int:
     return len(days) + len(weeks) + len(months)
 
 
-def test_the_table_of_memory_follows_from_its_formula() -> None:
+def table_rows() -> list[tuple[str, str]]:
+    """The rows of the two tables that begin with a number of users."""
     rows = re.findall(r"^\| ([\d,]+) \| (.*) \|$", text_of("explanation/cost.md"), re.M)
-    assert len(rows) == 5
+    assert len(rows) == 5 + 4
+    return rows
+
+
+def test_the_table_of_memory_follows_from_its_formula() -> None:
+    rows = table_rows()[:5]
     year = bitmaps_in_a_year()
     assert year == 430
     for users, cells in rows:
@@ -88,7 +121,27 @@ def test_the_table_of_memory_follows_from_its_formula() -> None:
         assert cells.split(" | ") == list(map(shown, wanted))
 
 
-# -- the examples in docstrings
+def test_a_bitmap_takes_as_much_of_redis_as_the_table_says(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    allocator = client.info("memory")["mem_allocator"]
+    if not allocator.startswith("jemalloc"):
+        pytest.skip(f"The table is of jemalloc, this is {allocator}")
+    for users, cells in table_rows()[5:8]:
+        count = int(users.replace(",", ""))
+        formula, loaded, grown = (int(x.replace(",", "")) for x in cells.split(" | "))
+        assert formula == count / 8 + 100
+        client.set("loaded", bytes(count // 8))
+        pipeline = client.pipeline(transaction=False)
+        for user_id in range(count):
+            pipeline.setbit("grown", user_id, 1)
+        pipeline.execute()
+        # Versions differ in what a key takes beside its bitmap.
+        assert client.memory_usage("loaded") == pytest.approx(loaded, rel=0.25)
+        assert client.memory_usage("grown") == pytest.approx(grown, rel=0.25)
+        client.delete("loaded", "grown")
+
+
+# -- the examples in docstrings and in the reference
 
 
 def modules() -> list[str]:
@@ -145,6 +198,16 @@ def test_the_examples_of_a_module_run(name: str, names: dict[str, Any]) -> None:
         example.globs.pop("annotations", None)
         with names["app"].app_context():
             runner.run(example, out=told.append)
+    assert not told, "".join(told)
+
+
+def test_the_examples_of_the_reference_run(names: dict[str, Any]) -> None:
+    text = text_of("reference/python.rst")
+    page = doctest.DocTestParser().get_doctest(text, names, "python.rst", None, 0)
+    assert page.examples
+    told: list[str] = []
+    with names["app"].app_context():
+        doctest.DocTestRunner().run(page, out=told.append)
     assert not told, "".join(told)
 
 

@@ -21,6 +21,7 @@ pytest.importorskip("flask_admin")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+SAMPLE = ROOT / "demo_app" / "data" / "cdnow_sample.csv.gz"
 BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -57,16 +58,42 @@ def test_every_command_of_a_page_works(
     page: Path, redis_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "demo_app").symlink_to(ROOT / "demo_app")
-    (tmp_path / "app.py").write_text(blocks(ROOT / "README.md", "python")[0])
+    (tmp_path / SAMPLE.name).symlink_to(SAMPLE)
+    makes_its_own = "a file `app.py`" in page.read_text(encoding="utf-8")
+    app = blocks(page if makes_its_own else ROOT / "README.md", "python")[0]
+    (tmp_path / "app.py").write_text(app, encoding="utf-8")
     for block in blocks(page, "console"):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                check_command(shlex.split(line[2:]), redis_url, tmp_path)
+        assert block.startswith("$ ")
+        for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, told = command.partition("\n")
+            output = check_command(shlex.split(line), redis_url, tmp_path)
+            check_output(told.splitlines(), output.splitlines())
 
 
-def check_command(words: list[str], redis_url: str, folder: Path) -> None:
-    """Run a command; those that install or serve are checked without doing it."""
-    if words[0] == "make":
+def check_output(told: list[str], output: list[str]) -> None:
+    """Check that lines come one after the other; ``...`` is for any there may be."""
+    if not told:
+        return
+    output = [line.rstrip() for line in output]
+    at, elided = 0, False
+    for line in told:
+        if line == "...":
+            elided = True
+            continue
+        at = output.index(line, at) if elided else at
+        assert output[at : at + 1] == [line]
+        at, elided = at + 1, False
+
+
+def check_command(words: list[str], redis_url: str, folder: Path) -> str:
+    """Run a command and return what it prints.
+
+    Those that install or serve are checked without doing it.
+    """
+    if words[0] == "export":
+        name = words[1].partition("=")[0].removeprefix("FLASK_" + PREFIX)
+        assert name.lower() in {each.name for each in fields(Settings)}
+    elif words[0] == "make":
         done = subprocess.run(
             ["make", "--dry-run", *words[1:]], cwd=ROOT, capture_output=True, text=True
         )
@@ -78,6 +105,8 @@ def check_command(words: list[str], redis_url: str, folder: Path) -> None:
         known = {"flask": [sys.executable, "-m", "flask"], "python": [sys.executable]}
         done = run([*known[words[0]], *words[1:]], redis_url, folder)
         assert done.returncode == 0, (words, done.stderr)
+        return done.stdout
+    return ""
 
 
 def check_extras(requirement: str) -> None:

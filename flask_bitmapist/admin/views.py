@@ -35,8 +35,8 @@ class PageView(BaseView):  # type: ignore[misc]
     Add an object of a subclass to your Admin, or of a class derived from it:
     ``is_accessible`` and ``inaccessible_callback`` rule as in any view.  Where a class
     does not override them, they follow the callable that was given to
-    :meth:`FlaskBitmapist.access` or as ``BITMAPIST_ACCESS``; where there is none,
-    the Admin's index view.
+    :meth:`~flask_bitmapist.FlaskBitmapist.access` or as ``BITMAPIST_ACCESS``; where
+    there is none, the Admin's index view.
 
     Args:
         name: Its name in the menu.

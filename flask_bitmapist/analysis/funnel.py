@@ -64,9 +64,9 @@ class FunnelResult(Result):
     periods: tuple[Period, ...] = field(repr=False)
     """The periods of entering, oldest first."""
     counts: tuple[tuple[int, ...], ...]
-    """By period of entering and step: users who got at least so far."""
+    """Users who got at least so far, by period of entering and step."""
     totals: tuple[int, ...]
-    """By step: unique users who got at least so far, whenever they entered."""
+    """Unique users who got at least so far, by step, whenever they entered."""
 
     def is_incomplete(self, period: int) -> bool:
         """Return whether the window of those who entered then is still open."""
@@ -74,7 +74,7 @@ class FunnelResult(Result):
 
     @cached_property
     def step_conversions(self) -> tuple[float | None, ...]:
-        """By step: share of those who reached the step before; the first is 1."""
+        """Share of those who reached the step before, by step; the first is 1."""
         before = (self.totals[0], *self.totals)
         return tuple(
             count / base if base else None for count, base in zip(self.totals, before)
@@ -82,7 +82,7 @@ class FunnelResult(Result):
 
     @cached_property
     def overall_conversions(self) -> tuple[float | None, ...]:
-        """By step: share of those who took the first step."""
+        """Share of those who took the first step, by step."""
         first = self.totals[0]
         return tuple(count / first if first else None for count in self.totals)
 

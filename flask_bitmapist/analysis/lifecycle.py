@@ -71,7 +71,7 @@ class LifecycleResult(Result):
 
     @cached_property
     def active(self) -> tuple[int, ...]:
-        """Users active in each period: new, returning and resurrecting."""
+        """Users active in each period, which are the first three together."""
         return tuple(map(sum, zip(self.new, self.returning, self.resurrecting)))
 
     def to_dict(self) -> dict[str, Any]:

@@ -53,11 +53,10 @@ class MembershipResult(Result):
     days: tuple[Period, ...] = field(repr=False)
     """Oldest first."""
     active_days: dict[str, tuple[Period, ...]]
-    """By event: the days on which the user did it, oldest first.  Events that the
-    user never did on these days are left out."""
+    """The days on which the user did it, by event, oldest first.  Events that the user
+    never did on these days are left out."""
     current: dict[str, tuple[TimeGroup, ...]]
-    """By event: whether it was done today, this week, this month, this year (those
-    for which it was)."""
+    """In which of today, this week, this month and this year it was done, by event."""
     flags: tuple[str, ...]
     """The flags that the user carries."""
 

@@ -137,7 +137,7 @@ class Period(NamedTuple):
 
     @property
     def label(self) -> str:
-        """ISO 8601 name: ``2026-11-23T14``, ``2026-11-23``, ``2026-W48``, …"""
+        """Its name by ISO 8601, as ``2026-11-23T14``, ``2026-11-23``, ``2026-W48``"""
         return _label(self.group, self.start)
 
     def parts(self) -> tuple[Period, ...]:

@@ -71,7 +71,7 @@ class StickinessResult(Result):
     window: tuple[int, ...]
     """For each day the unique users of its month, or of the 30 days up to it."""
     exactly: tuple[int, ...]
-    """Item n: users active on exactly n of the days; item 0 is not counted and 0."""
+    """Users active on exactly n of the days, as item n; item 0 is not counted and 0."""
 
     @cached_property
     def ratios(self) -> tuple[float | None, ...]:
@@ -89,7 +89,7 @@ class StickinessResult(Result):
 
     @cached_property
     def at_least(self) -> tuple[int, ...]:
-        """Item n: users active on at least n of the days."""
+        """Users active on at least n of the days, as item n."""
         return tuple(sum(self.exactly[n:]) for n in range(len(self.exactly)))
 
     def to_dict(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Series:
     changes: tuple[float | None, ...]
     """Change against the period before, 0.1 being 10 % more; None after nobody."""
     rolling: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """By length in days: unique users of each day's window."""
+    """Unique users of each day's window, by its length in days."""
 
 
 @dataclass(frozen=True)

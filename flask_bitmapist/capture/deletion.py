@@ -56,7 +56,7 @@ class Deletion:
 
     @cached_property
     def periods(self) -> dict[str, int]:
-        """How many bitmaps of each kind there are: months, weeks, days, hours, flag."""
+        """How many bitmaps there are of months, weeks, days, hours, and of a flag."""
         kinds = Counter(map(_kind, self.keys))
         order = ("months", "weeks", "days", "hours", FLAG, "other")
         return {kind: kinds[kind] for kind in order if kinds[kind]}

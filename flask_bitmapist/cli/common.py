@@ -72,6 +72,15 @@ def time_group_option(default: str | None) -> Callable[[Command], Command]:
     )
 
 
+def count_option(
+    name: str, short: str, default: int, about: str
+) -> Callable[[Command], Command]:
+    """Return an option for how many of something there are to be."""
+    return click.option(
+        f"--{name}", short, type=int, default=default, show_default=True, help=about
+    )
+
+
 def format_options(command: Command) -> Command:
     """Add --json and --csv, which end up in the parameter ``output``."""
     for name, about in (("csv", "CSV"), ("json", "JSON")):

@@ -14,6 +14,7 @@ from ..query import moment
 from .common import (
     as_of_option,
     asks,
+    count_option,
     current_note,
     format_options,
     id_of_user,
@@ -156,8 +157,8 @@ def _show_page(result: Any) -> None:
 @click.argument("primary")
 @click.argument("secondary", required=False)
 @time_group_option("weeks")
-@click.option("--rows", "-r", type=int, default=10, show_default=True)
-@click.option("--cols", "-c", type=int, default=10, show_default=True)
+@count_option("rows", "-r", 10, "Cohorts, of which the last is the current period.")
+@count_option("cols", "-c", 10, "Periods, from a cohort's own on.")
 @click.option("--percent/--counts", default=True, help="What the cells show.")
 @click.option(
     "--repeat/--once",
@@ -217,7 +218,7 @@ def cohort_command(
 @click.command("trend")
 @click.argument("events", nargs=-1, required=True)
 @time_group_option("days")
-@click.option("--periods", "-n", type=int, default=14, show_default=True)
+@count_option("periods", "-n", 14, "The last so many periods.")
 @click.option("--rolling", type=int, multiple=True, help="Also the last so many days.")
 @as_of_option
 @format_options
@@ -245,7 +246,7 @@ def trend_command(
 
 @click.command("stickiness")
 @click.argument("event")
-@click.option("--days", "-n", type=int, default=30, show_default=True)
+@count_option("days", "-n", 30, "The last so many days.")
 @click.option(
     "--window",
     type=click.Choice(["month", "rolling"]),
@@ -279,7 +280,7 @@ def stickiness_command(
 @click.command("lifecycle")
 @click.argument("event")
 @time_group_option("weeks")
-@click.option("--periods", "-n", type=int, default=12, show_default=True)
+@count_option("periods", "-n", 12, "The last so many periods.")
 @as_of_option
 @format_options
 @asks
@@ -305,7 +306,7 @@ def lifecycle_command(
 @click.command("funnel")
 @click.argument("steps", nargs=-1, required=True)
 @time_group_option("days")
-@click.option("--periods", "-n", type=int, default=30, show_default=True)
+@count_option("periods", "-n", 30, "The last so many periods.")
 @click.option(
     "--window",
     "-w",
@@ -340,7 +341,7 @@ def funnel_command(
 
 @click.command("user")
 @click.argument("user")
-@click.option("--days", "-n", type=int, default=30, show_default=True)
+@count_option("days", "-n", 30, "The last so many days.")
 @as_of_option
 @format_options
 @asks

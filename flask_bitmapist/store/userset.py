@@ -48,7 +48,15 @@ class UserSet(Set[int]):
         return redis_key(self.selection.bitmap).decode()
 
     def page(self, page: int = 1, per_page: int = 100) -> UsersPage:
-        """Return one page of the ids, see :func:`page_of_users`."""
+        """Return one page of the ids.
+
+        Args:
+            page: Number of the page, from 1; a page after the last one is empty.
+            per_page: Ids on a page.
+
+        Raises:
+            QueryError: *page* or *per_page* is less than 1.
+        """
         return page_of_users(self.selection, self._bitmaps, page, per_page)
 
     def __len__(self) -> int:
