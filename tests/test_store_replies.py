@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import redis
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from redis.connection import DefaultParser
 
 from flask_bitmapist.store.replies import Part, read_replies
+from flask_bitmapist.store.values import EqualValues, lengths_of, side_by_side
 
 
 class Connection:
@@ -97,6 +99,73 @@ def test_replies_are_what_was_sent_in_whatever_pieces_they_come(
         found = read_replies(connection, len(replies), largest, None)
         assert [plain(reply) for reply in found] == replies
         assert not connection.disconnected
+
+
+def test_values_of_one_length_are_taken_together() -> None:
+    values = [bytes([number]) * 70_000 for number in range(20)]
+    with sent(b"".join(map(encoded, values))) as connection:
+        found = read_replies(connection, 20, 70_000, None)
+    assert isinstance(found, EqualValues)
+    assert (len(found), found.length) == (20, 70_000)
+    assert list(map(bytes, found)) == values
+    assert list(map(bytes, found[3:5])) == values[3:5]
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 200])
+@pytest.mark.parametrize("other", [None, 7, "ERR no", b"", b"x", b"x" * 199])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_one_that_differs_does_not_keep_the_others_waiting(
+    length: int, other: object, at: int
+) -> None:
+    replies: list[object] = [b"v" * length] * 4
+    replies[at] = other
+    # Nothing comes after the last byte: to wait for one more would take forever.
+    with sent(b"".join(map(encoded, replies)), close=False) as connection:
+        found = read_replies(connection, 4, 200, None)
+        assert [plain(reply) for reply in found] == replies
+
+
+@given(
+    st.integers(0, 40),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 30), max_size=20),
+    st.lists(st.integers(0, 40), max_size=5),
+)
+def test_values_of_one_length_are_what_was_sent_in_whatever_pieces_they_come(
+    length: int, count: int, sizes: list[int], others: list[int]
+) -> None:
+    lengths = [length] * count + others
+    values = [bytes([65 + number]) * size for number, size in enumerate(lengths)]
+    data = b"".join(map(encoded, values))
+    chunks, at = [], 0
+    for size in sizes:
+        chunks.append(data[at : at + size])
+        at += size
+    with sent(*chunks, data[at:], close=False) as connection:
+        found = read_replies(connection, len(values), 40, None)
+        assert list(map(bytes, found)) == values
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=90), min_size=1, max_size=5),
+    st.integers(0, 10),
+    st.integers(1, 14),
+    st.integers(1, 90),
+)
+def test_the_same_part_of_each_value_becomes_a_row(
+    values: list[bytes], first_word: int, words: int, length: int
+) -> None:
+    start, size = 8 * first_word, 8 * words
+    equal = [value.ljust(length, b"z")[:length] for value in values]
+    block = EqualValues(np.array([list(value) for value in equal], dtype=np.uint8))
+    assert lengths_of(values) == list(map(len, values))
+    assert lengths_of(block) == [length] * len(values)
+    for given_, wanted in ((values, values), (equal, equal), (block, equal)):
+        matrix = side_by_side(given_, start, size)
+        rows = [row.tobytes() for row in matrix]
+        assert rows == [
+            value[start : start + size].ljust(size, b"\0") for value in wanted
+        ]
 
 
 @given(

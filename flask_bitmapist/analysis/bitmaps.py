@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .memory import uninitialised
 from .periods import Period, TimeGroup
 
 Words = NDArray[np.uint64]
@@ -133,9 +134,9 @@ def count_rows(matrix: Words) -> NDArray[np.int64]:
     """Return the number of users in each row of a matrix of bitmaps."""
     # The narrower the sum's type, the faster: 64 users a word, below 2**16.
     dtype = np.uint16 if matrix.shape[-1] < 1024 else np.uint32
-    counts: NDArray[np.int64] = np.add.reduce(
-        np.bitwise_count(matrix), axis=-1, dtype=dtype
-    )
+    of_words = uninitialised(matrix.size).reshape(matrix.shape)
+    np.bitwise_count(matrix, out=of_words)
+    counts: NDArray[np.int64] = np.add.reduce(of_words, axis=-1, dtype=dtype)
     return counts
 
 

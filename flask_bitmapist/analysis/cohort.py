@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Stripe, Words, count_rows
+from .bitmaps import Bitmaps, Stripe, Words, count_rows
 from .checks import check_count
 from .errors import QueryError
 from .expressions import (
@@ -22,9 +23,13 @@ from .expressions import (
     sources_over,
 )
 from .history import History
+from .memory import words
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
 from .users import Selection
+
+# Words of all cells that are counted at once.
+_TOGETHER = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -189,17 +194,17 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
     """
     grid = _Grid(query, bitmaps)
     sizes = np.zeros(query.num_rows, dtype=np.int64)
-    counts = np.zeros((query.num_rows, query.num_cols), dtype=np.int64)
+    cells = np.zeros(grid.num_cells, dtype=np.int64)
     for stripe in bitmaps.stripes(grid.sources):
         rows = grid.rows(stripe)
         sizes += count_rows(rows)
-        for column, matched in enumerate(grid.columns(stripe, rows)):
-            counts[: len(matched), column] += count_rows(matched)
+        for start, users in grid.cells(stripe, rows):
+            cells[start : start + len(users)] += count_rows(users)
     return CohortResult(
         query=query,
         periods=query.periods,
         sizes=tuple(sizes.tolist()),
-        counts=tuple(_visible(query, sizes, counts)),
+        counts=tuple(_visible(query, sizes, cells)),
     )
 
 
@@ -230,9 +235,10 @@ def cohort_users(
         rows = grid.rows(stripe)
         if column is None:
             return np.array(rows[row])
-        for number, matched in enumerate(grid.columns(stripe, rows)):
-            if number == column:
-                return np.array(matched[row])
+        wanted = grid.place(row, column)
+        for start, users in grid.cells(stripe, rows):
+            if wanted < start + len(users):
+                return np.array(users[wanted - start])
         raise AssertionError("the column was checked above")
 
     return Selection(
@@ -257,13 +263,23 @@ class _Grid:
             if query.first_time
             else None
         )
-        self.sources = list(self._sources())
+        self.sources = [
+            *sources_over(self._entry, query.periods),
+            *sources_over(query.secondary, query.periods),
+            *(() if self._past is None else self._past.sources()),
+        ]
 
-    def _sources(self) -> Iterator[Source]:
-        for expression in (self._entry, self._query.secondary):
-            yield from sources_over(expression, self._query.periods)
-        if self._past is not None:
-            yield from self._past.sources()
+    @property
+    def num_cells(self) -> int:
+        """How many cells there are whose period has begun."""
+        return self.place(0, min(self._query.num_cols, self._query.num_rows))
+
+    def place(self, row: int, column: int) -> int:
+        """Return which cell it is, counted column by column.
+
+        Column j pairs row i with period i+j, so it has j rows less than the cohort.
+        """
+        return column * self._query.num_rows - column * (column - 1) // 2 + row
 
     def rows(self, stripe: Stripe) -> Words:
         """Return the users of each row, not to be written to."""
@@ -280,11 +296,14 @@ class _Grid:
             np.bitwise_or(seen, users, out=seen)
         return first
 
-    def columns(self, stripe: Stripe, rows: Words) -> Iterator[Words]:
-        """Yield for each column who of each row matches there.
+    def cells(self, stripe: Stripe, rows: Words) -> Iterator[tuple[int, Words]]:
+        """Yield who matches in each cell, column by column.
 
-        Column j pairs row i with period i+j, so a column is two matrices shifted
-        against each other by j rows; it has j rows less than the cohort.
+        Narrow columns come several at a time, for a step of numpy takes as long as
+        some thousand users in it.  They hold until the next ones are asked for.
+
+        Returns:
+            The place of the first cell, and the users of that and the next ones.
         """
         query = self._query
         secondary = evaluate_each(query.secondary, query.periods, stripe)
@@ -292,12 +311,20 @@ class _Grid:
             secondary = _from_here_on(secondary)
         repeat = query.with_replacement or query.unbounded
         waiting = rows if repeat else rows.copy()
+        together = max(query.num_rows, _TOGETHER // rows.shape[1])
+        matched = words(min(together, self.num_cells), rows.shape[1])
+        start = used = 0
         for column in range(min(query.num_cols, query.num_rows)):
             present = query.num_rows - column
-            matched = np.bitwise_and(waiting[:present], secondary[column:])
-            yield matched
+            if used + present > len(matched):
+                yield start, matched[:used]
+                start, used = start + used, 0
+            here = matched[used : used + present]
+            np.bitwise_and(waiting[:present], secondary[column:], out=here)
             if not repeat:
-                np.bitwise_xor(waiting[:present], matched, out=waiting[:present])
+                np.bitwise_xor(waiting[:present], here, out=waiting[:present])
+            used += present
+        yield start, matched[:used]
 
 
 def _from_here_on(secondary: Words) -> Words:
@@ -306,13 +333,17 @@ def _from_here_on(secondary: Words) -> Words:
 
 
 def _visible(
-    query: CohortQuery, sizes: NDArray[np.int64], counts: NDArray[np.int64]
+    query: CohortQuery, sizes: NDArray[np.int64], cells: NDArray[np.int64]
 ) -> Iterator[tuple[int | None, ...]]:
     """Yield the rows of counts, blank where there is nothing to count."""
-    blank = (None,) * query.num_cols
-    for row, (size, values) in enumerate(zip(sizes.tolist(), counts.tolist())):
-        begun = query.num_rows - row if size else 0
-        yield (*values[:begun], *blank[begun:])
+    columns: list[list[int | None]] = []
+    counted = iter(cells.tolist())
+    for column in range(query.num_cols):
+        present = max(query.num_rows - column, 0)
+        blank = [None] * (query.num_rows - present)
+        columns.append([*islice(counted, present), *blank])
+    for size, counts in zip(sizes.tolist(), zip(*columns)):
+        yield counts if size else (None,) * query.num_cols
 
 
 def _cell_text(query: CohortQuery, row: int, column: int | None) -> str:

@@ -141,7 +141,7 @@ class _NodesRead:
         for _, exchange in self._exchanges:
             exchange.send()
 
-    def result(self, part: Part | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> Sequence[Any]:
         replies: list[Any] = [None] * len(self._commands)
         for places, exchange in self._exchanges:
             for place, reply in zip(places, exchange.result(part)):

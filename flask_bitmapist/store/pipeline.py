@@ -39,7 +39,7 @@ _WANTS_NAME = (
 class PendingReplies(Protocol):
     """Commands that are under way."""
 
-    def result(self, part: Part | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies, in the order of the keys; errors are among them.
 
         Args:
@@ -110,7 +110,7 @@ class _Pipelined:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
 
-    def result(self, part: Part | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> Sequence[Any]:
         replies: list[Any] = self._pipeline.execute(raise_on_error=False)
         return [part_of(reply, part) for reply in replies]
 
@@ -141,7 +141,7 @@ class Exchange:
         """Send the commands."""
         self._connection.send_packed_command([self._request])
 
-    def result(self, part: Part | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
         replies = read_replies(self._connection, self._replies, self._largest, part)
         self._pool.release(self._connection)
@@ -180,7 +180,7 @@ class Repeated:
         self._repeated = False
         self._attempt(self._send)
 
-    def result(self, part: Part | None = None) -> list[Any]:
+    def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
         return self._attempt(lambda: self._receive(part))
 
@@ -190,7 +190,7 @@ class Repeated:
             self._pending.cancel()
             self._pending = None
 
-    def _attempt(self, step: Callable[[], list[Any]]) -> list[Any]:
+    def _attempt(self, step: Callable[[], Sequence[Any]]) -> Sequence[Any]:
         try:
             try:
                 return step()
@@ -207,12 +207,12 @@ class Repeated:
             self.cancel()
             raise
 
-    def _send(self) -> list[Any]:
+    def _send(self) -> Sequence[Any]:
         self._pending = self._connect()
         self._pending.send()
         return []
 
-    def _receive(self, part: Part | None) -> list[Any]:
+    def _receive(self, part: Part | None) -> Sequence[Any]:
         if self._pending is None:
             self._send()
         assert self._pending is not None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from ..analysis.bitmaps import Source, Stripe, count_bits
 from .budget import Budget
 from .keys import redis_key
 from .reads import Reads
+from .values import Value, lengths_of, side_by_side
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -76,10 +75,14 @@ class BitmapReader:
             while plan.stored:
                 width = asked.width
                 values = asked.result()
-                found = plan.only(values)
-                values = list(filter(None, values))
-                cut = _cut(start, found.rows, values)
-                plan = found.only([len(value) == width for value in values])
+                lengths = lengths_of(values)
+                if not all(lengths):
+                    # Bitmaps that have ended, or are missing.
+                    plan = plan.only(lengths)
+                    values = list(filter(None, values))
+                    lengths = lengths_of(values)
+                cut = _cut(start, plan.rows, values)
+                plan = plan.only([length == width for length in lengths])
                 if plan.stored and start == 0:
                     self._foresee(plan.keys, width)
                 start += width
@@ -179,36 +182,16 @@ def _bounded(width: int, least: int, most: int) -> int:
 
 
 def _cut(
-    offset: int, rows: Mapping[Source, int], values: Sequence[bytes]
+    offset: int, rows: Mapping[Source, int], values: Sequence[Value]
 ) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
     if not values:
         return
-    # Views, since a slice of bytes is a copy, and there is one for each stripe.
-    views = [memoryview(value) for value in values]
-    longest = max(map(len, views))
-    most = _bounded(STRIPE_BYTES // len(views), NARROWEST_STRIPE, WIDEST_STRIPE)
+    longest = max(lengths_of(values))
+    most = _bounded(STRIPE_BYTES // len(values), NARROWEST_STRIPE, WIDEST_STRIPE)
     # All of about the same width: a narrow one is as many steps as a wide one.
     width = -(-longest // -(-longest // most) // 8) * 8
     for start in range(0, longest, width):
         # A whole number of words, also where the longest bitmap ends within one.
         size = min(width, -(-(longest - start) // 8) * 8)
-        joined = _joined([view[start : start + size] for view in views], size)
-        matrix = np.frombuffer(joined, dtype=np.uint64).reshape(len(views), -1)
-        yield Stripe((offset + start) * 8, matrix, rows)
-
-
-def _joined(parts: Sequence[memoryview], size: int) -> bytes:
-    """Return *parts* one after the other, each filled up to *size* bytes with zeros."""
-    lengths = set(map(len, parts))
-    if len(lengths) == 1:
-        filling = bytes(size - lengths.pop())
-        return filling.join(parts) + filling if filling else b"".join(parts)
-    return b"".join(_filled_up(parts, size))
-
-
-def _filled_up(parts: Iterable[memoryview], size: int) -> Iterator[memoryview | bytes]:
-    for part in parts:
-        yield part
-        if len(part) < size:
-            yield bytes(size - len(part))
+        yield Stripe((offset + start) * 8, side_by_side(values, start, size), rows)

@@ -12,6 +12,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from .errors import of_key
 from .pipeline import PendingReplies, transport
 from .replies import Part
+from .values import EqualValues, Value
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -56,7 +57,9 @@ class Reads:
         self._has_ranges = True
         self._has_lengths = True
 
-    def each(self, command: str, keys: Sequence[bytes], *arguments: int) -> list[Any]:
+    def each(
+        self, command: str, keys: Sequence[bytes], *arguments: int
+    ) -> Sequence[Any]:
         """Send *command* once for each key and return the replies.
 
         Raises:
@@ -82,7 +85,7 @@ class Reads:
             self._has_lengths = False
             return None
         _raise_first(replies, keys)
-        return replies
+        return list(replies)
 
     def fetch(
         self, keys: Sequence[bytes], start: int, budget: Budget | None = None
@@ -108,13 +111,17 @@ class Reads:
 
     def accept(
         self,
-        replies: list[Any],
+        replies: Sequence[Any],
         keys: Sequence[bytes],
         start: int,
         stop: int,
         budget: Budget | None,
-    ) -> list[bytes]:
+    ) -> Sequence[Value]:
         """Return the values in *replies*, read in another way if they were refused."""
+        if isinstance(replies, EqualValues):
+            if budget is not None:
+                budget.take(len(replies) * replies.length)
+            return replies
         errors = [reply for reply in replies if isinstance(reply, ResponseError)]
         if not any(map(_is_refused, errors)):
             if errors:
@@ -168,7 +175,7 @@ class Fetch:
         self._range = keys, start, start + width
         self._pending = reads.ask_ranges(*self._range)
 
-    def result(self) -> list[bytes]:
+    def result(self) -> Sequence[Value]:
         """Wait for the bytes, in the order of the keys; b"" where a key has none.
 
         Raises:

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import redis
 from redis.connection import DefaultParser
+
+from ..analysis.memory import uninitialised
+from .values import EqualValues
 
 ErrorOf = Callable[[str], Exception]
 """Makes of the text of an error what redis-py would."""
@@ -56,7 +59,7 @@ class Part:
 
 def read_replies(
     connection: Any, count: int, largest: int, part: Part | None
-) -> list[Any]:
+) -> Sequence[Any]:
     """Read the replies to commands that were sent over *connection*.
 
     Args:
@@ -139,27 +142,58 @@ class _Arriving:
         self._source = source
         self._error_of = error_of
         self._count = count
-        # Not zeroed: what is never written to takes no memory of the system.
-        self._memory = _uninitialised(count * (largest + HEAD))
+        self._memory = uninitialised(count * (largest + HEAD)).data
         self._end = 0
         self._read_to = 0
         self._values: list[Any] = []
 
-    def values(self) -> list[Any]:
+    def values(self) -> Sequence[Any]:
         """Wait for all replies and return them."""
-        wanted = HEAD
+        self._receive(HEAD)
+        equal = self._all_equal()
+        if equal is not None:
+            return equal
         while True:
-            self._receive(wanted)
             wanted = self._take_complete()
             if len(self._values) == self._count:
                 return self._values
+            self._receive(wanted)
+
+    def _all_equal(self) -> EqualValues | None:
+        """Wait for all replies, as long as they are like the first one.
+
+        Returns:
+            All of them; or None as soon as one is not a value of the same length.
+        """
+        first = _VALUE(self._memory, 0, self._end)
+        if first is None:
+            return None
+        head, memory = first[0], self._memory
+        size = len(head) + int(first[1]) + 2
+        if size * self._count > len(memory):
+            return None
+        rows = np.ndarray((self._count, size), np.uint8, memory)
+        heads = rows[:, : len(head)]
+        checked = 0
+        while True:
+            came = self._end // size
+            if heads[checked:came].tobytes() != head * (came - checked):
+                return None
+            checked = came
+            if came == self._count:
+                return EqualValues(rows[:, len(head) : -2])
+            # Of another kind of reply there might be nothing more to wait for.
+            begun = memory[came * size : self._end][: len(head)]
+            if not head.startswith(begun.tobytes()):
+                return None
+            self._receive(HEAD)
 
     def _receive(self, wanted: int) -> None:
         """Receive something; there is space for *wanted* bytes from the next reply."""
         if self._read_to + wanted > len(self._memory):
             rest = self._memory[self._read_to : self._end]
             # The values so far are views of what they came in.
-            larger = _uninitialised(2 * wanted + HEAD)
+            larger = uninitialised(2 * wanted + HEAD).data
             larger[: len(rest)] = rest
             self._memory, self._read_to, self._end = larger, 0, len(rest)
         received = self._source.recv_into(self._memory[self._end :])
@@ -191,10 +225,6 @@ class _Arriving:
             at += len(line) + 2
         self._read_to = at
         return needed
-
-
-def _uninitialised(size: int) -> memoryview:
-    return np.empty(size, dtype=np.uint8).data
 
 
 def _parts(
