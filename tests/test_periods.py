@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flask_bitmapist import Period, QueryError, TimeGroup
 from flask_bitmapist.analysis.bitmaps import Source
 from flask_bitmapist.analysis.periods import last_periods
-from flask_bitmapist.store.keys import redis_key
+from flask_bitmapist.store.keys import month_keys, redis_key
 
 from .reference import KEYS, last_keys, utc
 
@@ -113,3 +113,17 @@ def test_keys_are_those_of_bitmapist(moment: datetime) -> None:
         assert redis_key(source).decode() == theirs
     flag = bitmapist.UniqueEvents("paid").redis_key
     assert redis_key(Source("paid", None)).decode() == flag
+
+
+@given(
+    event=st.text(min_size=1).filter(lambda name: name.isprintable()),
+    first=st.integers(1970, 2100),
+    count=st.integers(1, 5),
+)
+def test_keys_of_many_months_are_those_of_each(
+    event: str, first: int, count: int
+) -> None:
+    years = range(first, first + count)
+    for year, keys in zip(years, month_keys(event, years), strict=True):
+        months = Period.containing(TimeGroup.YEARS, date(year, 1, 1)).parts()
+        assert list(keys) == [redis_key(Source(event, month)) for month in months]

@@ -10,6 +10,7 @@ from flask import Flask
 
 from flask_bitmapist import mark_event
 from flask_bitmapist.store.connect import open_client
+from flask_bitmapist.store.reader import BitmapReader
 
 from .clusters import Cluster, wait_until
 from .kinds import AS_OF, answers, mark_history
@@ -45,6 +46,16 @@ def test_the_marks_are_spread_over_all_nodes(
     for node in cluster.nodes:
         with node.client() as client:
             assert client.dbsize() > 10
+
+
+def test_the_past_of_an_event_is_found_on_all_nodes(cluster: Cluster) -> None:
+    client = open_client(cluster.url, connect_timeout=5, timeout=5)
+    with redis.RedisCluster.from_url(f"{cluster.nodes[0].url}") as writer:
+        for year in range(1990, 2026, 5):
+            writer.setbit(f"trackist_a_{year}-{1 + year % 12}", 5, 1)
+    found = BitmapReader(client).years(["a", "b"], 2026)
+    assert found == {"a": list(range(1990, 2026, 5)), "b": []}
+    client.close()
 
 
 def test_one_node_is_enough_to_find_the_others(

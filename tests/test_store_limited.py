@@ -90,6 +90,20 @@ def test_that_getrange_is_unknown_is_found_out_once(
         assert commands_sent(client)["get"] == 18
 
 
+def test_a_store_that_looks_for_one_key_at_a_time_is_asked_for_one_at_a_time(
+    limited_store: LimitedStore,
+) -> None:
+    with redis.Redis.from_url(limited_store.url) as client:
+        client.setbit("trackist_a_1999-12", 5, 1)
+        client.setbit("trackist_a_2026-1", 5, 1)
+        reader = BitmapReader(client)
+        wanted = {"a": [1999, 2026], "b": []}
+        assert reader.years(["a", "b"], 2026) == wanted
+        limited_store.refused.remove("exists")
+        assert reader.years(["a", "b"], 2026) == wanted
+        assert "exists" not in limited_store.refused
+
+
 def test_bitmaps_longer_than_one_fetch_are_put_together(
     without_getrange: RedisProcess, redis_client: redis.Redis
 ) -> None:

@@ -139,6 +139,39 @@ def test_keys_that_are_missing_have_nobody(client: redis.Redis) -> None:
     assert (reader.counts([]), reader.contains([], 1), reader.exist([])) == ([], [], [])
 
 
+def mark_months(client: redis.Redis, event: str, *months: str) -> None:
+    for month in months:
+        client.setbit(f"trackist_{event}_{month}", 5, 1)
+
+
+def test_the_years_of_an_event_are_those_with_a_bitmap_of_a_month(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    mark_months(client, "a", "1970-1", "2025-12", "2026-3", "2026-11")
+    mark_months(client, "b", "1969-12", "1999-7", "2027-1")
+    client.setbit("trackist_c_2020-5-17", 5, 1)
+    redis_client.config_resetstat()
+    reader = BitmapReader(client)
+    assert reader.years(["a", "b", "a", "c"], 2026) == {
+        "a": [1970, 2025, 2026],
+        "b": [1999],
+        "c": [],
+    }
+    # One command for each year of each event.
+    assert commands_sent(redis_client)["exists"] == 3 * (2026 - 1970 + 1)
+
+
+def test_the_years_of_more_events_than_are_asked_for_at_once_are_all_found(
+    client: redis.Redis,
+) -> None:
+    events = [f"event {number}" for number in range(30)]
+    for number, event in enumerate(events):
+        mark_months(client, event, f"{1980 + number}-{1 + number % 12}")
+    found = BitmapReader(client).years(events, 2026)
+    assert found == {event: [1980 + n] for n, event in enumerate(events)}
+    assert BitmapReader(client).years([], 2026) == {}
+
+
 def test_a_key_of_another_type_is_named_in_the_error(client: redis.Redis) -> None:
     sources = long_bitmaps(client, 100)
     wrong = Source("wrong", TODAY)

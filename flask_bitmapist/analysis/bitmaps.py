@@ -115,6 +115,9 @@ class Bitmaps(Protocol):
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
 
+    def years(self, events: Sequence[str], until: int) -> dict[str, list[int]]:
+        """Return the years in which there is a bitmap of a month of each event."""
+
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache, reduce
 
 import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
 from .errors import QueryError
-from .expressions import Expression
+from .expressions import Event, Expression, evaluate_each, sources_over
 from .periods import Period, TimeGroup, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -36,28 +35,36 @@ class History:
         self._expression = expression
         self.periods = tuple(_past(expression, before, bitmaps))
 
-    def sources(self) -> Iterator[Source]:
-        """Yield the bitmaps that tell the past."""
-        for period in self.periods:
-            yield from self._expression.sources(period)
+    def sources(self) -> Iterable[Source]:
+        """Return the bitmaps that tell the past."""
+        return sources_over(self._expression, self.periods)
 
     def users(self, stripe: Stripe) -> Words:
         """Return the users of the past in *stripe*, as an array of its own."""
-        past = (self._expression.evaluate(stripe, each) for each in self.periods)
-        return reduce(np.bitwise_or, past, np.zeros(stripe.width, dtype=np.uint64))
+        if not self.periods:
+            return np.zeros(stripe.width, dtype=np.uint64)
+        if isinstance(self._expression, Event):
+            return np.array(stripe.union(tuple(self.sources())))
+        past = evaluate_each(self._expression, self.periods, stripe)
+        users: Words = np.bitwise_or.reduce(past, axis=0)
+        return users
 
 
 def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[Period]:
-    first = _first_month(tuple(dict.fromkeys(expression.events())), before, bitmaps)
-    if first is None:
+    events = tuple(dict.fromkeys(expression.events()))
+    found = bitmaps.years(events, before.start.year)
+    years = [year for several in found.values() for year in several]
+    if not years:
         return
+    first = datetime(min(years), 1, 1, tzinfo=timezone.utc)
     if expression.spreads:
         # The fewest bitmaps: whole months, then the days of the month, then hours.
-        yield from _span(TimeGroup.MONTHS, first.start, before.start)
+        yield from _span(TimeGroup.MONTHS, first, before.start)
         yield from _rest(TimeGroup.MONTHS, TimeGroup.DAYS, before.start)
         yield from _rest(TimeGroup.DAYS, TimeGroup.HOURS, before.start)
         return
-    for number, period in enumerate(_span(before.group, first.start, before.start)):
+    first = _first_month(events, first, bitmaps)
+    for number, period in enumerate(_span(before.group, first, before.start)):
         if number == MOST_PERIODS:
             raise QueryError(
                 f"{shorten(expression)!r} would have to be looked at in each of more "
@@ -67,22 +74,12 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         yield period
 
 
-def _first_month(
-    events: Sequence[str], before: Period, bitmaps: Bitmaps
-) -> Period | None:
-    """Return the first month in which there is a bitmap of any of *events*."""
-    until = Period.containing(TimeGroup.MONTHS, before.start).shift(1).start
-    months = _months_until(until)
+def _first_month(events: Sequence[str], year: datetime, bitmaps: Bitmaps) -> datetime:
+    """Return the first month of a year with a bitmap of any of *events*."""
+    months = Period(TimeGroup.YEARS, year).parts()
     sources = [Source(event, month) for month in months for event in events]
-    present = bitmaps.exist(sources)
-    return next(
-        (source.period for source, there in zip(sources, present) if there), None
-    )
-
-
-@lru_cache(maxsize=64)
-def _months_until(end: datetime) -> tuple[Period, ...]:
-    return tuple(_span(TimeGroup.MONTHS, EPOCH, end))
+    there = zip(sources, bitmaps.exist(sources))
+    return next((month.start for (_, month), found in there if found and month), year)
 
 
 def _rest(larger: TimeGroup, smaller: TimeGroup, end: datetime) -> Iterator[Period]:

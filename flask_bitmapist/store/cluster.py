@@ -16,11 +16,15 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .pipeline import Exchange, PendingReplies, Repeated, largest_reply
+from .pipeline import (
+    Command,
+    Exchange,
+    PendingReplies,
+    Repeated,
+    largest_reply,
+    packed_commands,
+)
 from .replies import Part, part_of
-
-Command = tuple[Any, ...]
-"""Its name, its key and its arguments."""
 
 # Answers of a node that the key is elsewhere, or on its way.
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
@@ -128,7 +132,7 @@ class _NodesRead:
         replicas = replicas and bool(getattr(cluster, "read_from_replicas", False))
         try:
             for pool, places in _places(cluster, commands, replicas):
-                request = b"".join(_packed(commands[place]) for place in places)
+                request = packed_commands([commands[place] for place in places])
                 command, _, *arguments = commands[places[0]]
                 largest = largest_reply(command, arguments)
                 exchange = Exchange(pool, request, len(places), largest)
@@ -166,15 +170,6 @@ class _NodesRead:
             return error
         except RedisClusterException as error:
             raise _plain_error(error) from error
-
-
-def _packed(command: Command) -> bytes:
-    words = [
-        word if isinstance(word, bytes) else str(word).encode() for word in command
-    ]
-    return b"*%d\r\n" % len(words) + b"".join(
-        b"$%d\r\n%b\r\n" % (len(word), word) for word in words
-    )
 
 
 def _places(

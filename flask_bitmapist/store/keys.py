@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
 from ..analysis.bitmaps import Source
-from ..analysis.periods import TimeGroup
+from ..analysis.periods import Period, TimeGroup
 
 _EVENT_CLASSES: dict[TimeGroup, Any] = {
     TimeGroup.HOURS: HourEvents,
@@ -34,6 +35,20 @@ def redis_key(source: Source) -> bytes:
         return _encoded(_UNIQUE_EVENTS(source.event))
     event_class = _EVENT_CLASSES[source.period.group]
     return _encoded(event_class.from_date(source.event, source.period.start))
+
+
+@lru_cache(maxsize=16)
+def month_keys(event: str, years: range) -> tuple[tuple[bytes, ...], ...]:
+    """Return the keys of an event in the twelve months of each year."""
+    # The calendar is long: bitmapist is asked for one month and tells the rest by it.
+    first = redis_key(
+        Source(event, Period.containing(TimeGroup.MONTHS, date(1970, 1, 1)))
+    )
+    name = first.removesuffix(b"1970-1")
+    return tuple(
+        tuple([b"%b%d-%d" % (name, year, month) for month in range(1, 13)])
+        for year in years
+    )
 
 
 def _encoded(events: Any) -> bytes:

@@ -35,6 +35,9 @@ _WANTS_NAME = (
     and _parameters["command_name"].default is inspect.Parameter.empty
 )
 
+Command = tuple[Any, ...]
+"""Its name, its key and its arguments."""
+
 
 class PendingReplies(Protocol):
     """Commands that are under way."""
@@ -68,6 +71,12 @@ class Transport(Protocol):
     ) -> PendingReplies:
         """Send *command* once for each key, all with the same arguments."""
 
+    def send(self, commands: Sequence[Command]) -> PendingReplies:
+        """Send *commands*, each to the server that holds its key.
+
+        They may be carried out twice, if a connection fails.
+        """
+
 
 class DirectTransport:
     """Over connections of a client's pool, without its pipeline.
@@ -84,11 +93,15 @@ class DirectTransport:
     def ask(
         self, command: str, keys: Sequence[bytes], *arguments: int
     ) -> PendingReplies:
-        request = packed(command, keys, arguments)
-        largest = largest_reply(command, arguments)
-        return Repeated(
-            lambda: Exchange(self._client.connection_pool, *request, largest)
-        )
+        request, replies = packed(command, keys, arguments)
+        return self._exchange(request, replies, largest_reply(command, arguments))
+
+    def send(self, commands: Sequence[Command]) -> PendingReplies:
+        return self._exchange(_packed_before(tuple(commands)), len(commands))
+
+    def _exchange(self, request: bytes, replies: int, largest: int = 0) -> Repeated:
+        pool = self._client.connection_pool
+        return Repeated(lambda: Exchange(pool, request, replies, largest))
 
 
 class PipelinedTransport:
@@ -100,9 +113,12 @@ class PipelinedTransport:
     def ask(
         self, command: str, keys: Sequence[bytes], *arguments: int
     ) -> PendingReplies:
+        return self.send([(command, key, *arguments) for key in keys])
+
+    def send(self, commands: Sequence[Command]) -> PendingReplies:
         pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
+        for command in commands:
+            pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
         return _Pipelined(pipeline)
 
 
@@ -272,3 +288,23 @@ def _beginnings(
     name = command.encode()
     head = b"*%d\r\n$%d\r\n%b\r\n$" % (arguments + 2, len(name), name)
     return tuple(b"%b%d\r\n%b" % (head, len(key), key) for key in keys)
+
+
+def packed_commands(commands: Sequence[Command]) -> bytes:
+    """Put commands of any kind into the Redis serialization protocol."""
+    return b"".join(map(_packed_command, commands))
+
+
+@lru_cache(maxsize=4)
+def _packed_before(commands: tuple[Command, ...]) -> bytes:
+    """Put together what is asked again and again: in which years there is anything."""
+    return packed_commands(commands)
+
+
+def _packed_command(command: Command) -> bytes:
+    words = [
+        word if isinstance(word, bytes) else str(word).encode() for word in command
+    ]
+    return b"*%d\r\n" % len(words) + b"".join(
+        [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    )

@@ -9,8 +9,9 @@ from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.bitmaps import Source, Stripe, count_bits
+from ..analysis.history import EPOCH
 from .budget import Budget
-from .keys import redis_key
+from .keys import month_keys, redis_key
 from .reads import Reads
 from .values import Value, lengths_of, side_by_side
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 STRIPE_BYTES = 1024 * 1024
 WIDEST_STRIPE = 8 * 2000
 NARROWEST_STRIPE = 1024
+
+# To ask for the years of one event takes some twenty kilobytes.
+EVENTS_AT_ONCE = 8
 
 
 class BitmapReader:
@@ -117,6 +121,26 @@ class BitmapReader:
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
         return list(map(bool, self._each("EXISTS", sources)))
+
+    def years(self, events: Sequence[str], until: int) -> dict[str, list[int]]:
+        """Return the years in which there is a bitmap of a month of an event.
+
+        Args:
+            events: Names of events.
+            until: The last year that is looked at; the first one is that of EPOCH.
+        """
+        years = range(EPOCH.year, until + 1)
+        single = list(dict.fromkeys(events))
+        # A year is one command, of twelve keys that need no bytes to be read.
+        self._planned(len(years) * len(single))
+        found: dict[str, list[int]] = {}
+        for start in range(0, len(single), EVENTS_AT_ONCE):
+            some = single[start : start + EVENTS_AT_ONCE]
+            groups = [group for event in some for group in month_keys(event, years)]
+            there = iter(self._reads.any_exists(groups))
+            for event in some:
+                found[event] = list(compress(years, islice(there, len(years))))
+        return found
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoPermissionError, ResponseError
@@ -56,6 +57,7 @@ class Reads:
         self._transport = transport(client)
         self._has_ranges = True
         self._has_lengths = True
+        self._has_any = True
 
     def each(
         self, command: str, keys: Sequence[bytes], *arguments: int
@@ -70,6 +72,25 @@ class Reads:
         replies = self._transport.ask(command, keys, *arguments).result()
         _raise_first(replies, keys)
         return replies
+
+    def any_exists(self, groups: Sequence[Sequence[bytes]]) -> list[bool]:
+        """Return for each group of keys whether there is any of them.
+
+        Raises:
+            redis.RedisError: It cannot be found out.
+        """
+        if not groups:
+            return []
+        if self._has_any:
+            commands = [("EXISTS", *group) for group in groups]
+            replies = self._transport.send(commands).result()
+            if not any(isinstance(reply, ResponseError) for reply in replies):
+                return list(map(bool, replies))
+            # bitmapist-server takes one key at a time, and so does a cluster.
+            _logger.info("the store looks for keys one by one only")
+            self._has_any = False
+        found = iter(self.each("EXISTS", [key for group in groups for key in group]))
+        return [any(list(islice(found, len(group)))) for group in groups]
 
     def lengths(self, keys: Sequence[bytes]) -> list[int] | None:
         """Return how many bytes each bitmap has, or None if the server does not tell.

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from ...analysis.bitmaps import Bitmaps, Source
 from ...analysis.periods import Period, TimeGroup
 from ...analysis.results import Result, Table
+from ...analysis.seen import Days, first_and_last_days
 from ...query import Query, moment
-from ...store.seen import Days, first_and_last_days
 from ..fields import AsOf, Count, Flag, Text
 from ..forms import QuestionForm
 from ..surface import state
@@ -163,9 +163,7 @@ class EventsForm(EventListForm):
     def ask(self, query: Query) -> EventsResult:
         found = self.listed(query, self.refresh.data)
         names = [event.name for event in found.events]
-        days = first_and_last_days(
-            state().read_client, query.bitmaps, names, found.as_of
-        )
+        days = first_and_last_days(query.bitmaps, names, found.as_of)
         return EventsResult(found, days)
 
     def arguments(self) -> dict[str, str]:
