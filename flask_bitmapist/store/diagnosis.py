@@ -154,16 +154,19 @@ def _info(client: Redis) -> dict[str, Any]:
 
 
 def _version(info: dict[str, Any]) -> Finding:
+    # Valkey says beside its own version which one of Redis it is like.
     version = str(info.get("redis_version", ""))
     parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if len(parts) < 2:
         return Finding("ok", "server", "it does not say which version it is")
+    valkey = info.get("valkey_version")
+    name = f"Valkey {valkey}" if valkey else f"Redis {version}"
     if parts >= OLDEST_VERSION:
-        return Finding("ok", "server", f"version {version}")
+        return Finding("ok", "server", name)
     return Finding(
         "warning",
         "server",
-        f"version {version}",
+        name,
         "Redis 6.2 is the oldest version that is tested; upgrade.",
     )
 
