@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
+from functools import reduce
 
 import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
 from .errors import QueryError
-from .expressions import Event, Expression, evaluate_each, sources_over
+from .expressions import Event, Expression, sources_over
 from .periods import Period, TimeGroup, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -41,13 +42,11 @@ class History:
 
     def users(self, stripe: Stripe) -> Words:
         """Return the users of the past in *stripe*, as an array of its own."""
-        if not self.periods:
-            return np.zeros(stripe.width, dtype=np.uint64)
         if isinstance(self._expression, Event):
             return np.array(stripe.union(tuple(self.sources())))
-        past = evaluate_each(self._expression, self.periods, stripe)
-        users: Words = np.bitwise_or.reduce(past, axis=0)
-        return users
+        # One after the other: they can be thousands.
+        past = (self._expression.evaluate(stripe, each) for each in self.periods)
+        return reduce(np.bitwise_or, past, np.zeros(stripe.width, dtype=np.uint64))
 
 
 def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[Period]:

@@ -85,7 +85,7 @@ class BitmapReader:
                     plan = plan.only(lengths)
                     values = list(filter(None, values))
                     lengths = lengths_of(values)
-                cut = _cut(start, plan.rows, values)
+                cut = _cut(start, plan.rows, values, max(lengths, default=0))
                 plan = plan.only([length == width for length in lengths])
                 if plan.stored and start == 0:
                     self._foresee(plan.keys, width)
@@ -206,12 +206,11 @@ def _bounded(width: int, least: int, most: int) -> int:
 
 
 def _cut(
-    offset: int, rows: Mapping[Source, int], values: Sequence[Value]
+    offset: int, rows: Mapping[Source, int], values: Sequence[Value], longest: int
 ) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
     if not values:
         return
-    longest = max(lengths_of(values))
     most = _bounded(STRIPE_BYTES // len(values), NARROWEST_STRIPE, WIDEST_STRIPE)
     # All of about the same width: a narrow one is as many steps as a wide one.
     width = -(-longest // -(-longest // most) // 8) * 8
