@@ -35,6 +35,9 @@ _WANTS_NAME = (
     and _parameters["command_name"].default is inspect.Parameter.empty
 )
 
+# What is put together for more keys than this is not kept.
+MOST_KEPT = 1000
+
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""
 
@@ -275,19 +278,22 @@ def packed(
     Returns:
         The commands, and how many there are.
     """
+    begin = _kept_beginnings if len(keys) <= MOST_KEPT else _beginnings
     tail = b"".join(b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in arguments)
     end = tail + b"\r\n"
-    return end.join(_beginnings(command, len(arguments), tuple(keys))) + end, len(keys)
+    return end.join(begin(command, len(arguments), tuple(keys))) + end, len(keys)
 
 
-@lru_cache(maxsize=256)
 def _beginnings(
     command: str, arguments: int, keys: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
     """Return the commands up to their keys; of a long bitmap they are needed often."""
     name = command.encode()
     head = b"*%d\r\n$%d\r\n%b\r\n$" % (arguments + 2, len(name), name)
-    return tuple(b"%b%d\r\n%b" % (head, len(key), key) for key in keys)
+    return tuple([b"%b%d\r\n%b" % (head, len(key), key) for key in keys])
+
+
+_kept_beginnings = lru_cache(maxsize=64)(_beginnings)
 
 
 def packed_commands(commands: Sequence[Command]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
 from itertools import compress, islice
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 STRIPE_BYTES = 1024 * 1024
 WIDEST_STRIPE = 8 * 2000
 NARROWEST_STRIPE = 1024
+
+# Plans of more bitmaps than this are made anew each time: kept, they would take memory
+# by the megabyte, and to make one takes little beside reading what it says.
+MOST_KEPT = 1000
 
 # To ask for the years of one event takes some twenty kilobytes.
 EVENTS_AT_ONCE = 8
@@ -76,7 +80,7 @@ class BitmapReader:
         budget = self._budget
         asked = self._reads.fetch(plan.keys, start, budget)
         try:
-            while plan.stored:
+            while True:
                 width = asked.width
                 values = asked.result()
                 lengths = lengths_of(values)
@@ -85,14 +89,17 @@ class BitmapReader:
                     plan = plan.only(lengths)
                     values = list(filter(None, values))
                     lengths = lengths_of(values)
-                cut = _cut(start, plan.rows, values, max(lengths, default=0))
+                longest = max(lengths, default=0)
+                cut = _cut(start, plan.rows, values, longest)
+                if longest < width:
+                    yield from cut
+                    return
                 plan = plan.only([length == width for length in lengths])
-                if plan.stored and start == 0:
+                if start == 0:
                     self._foresee(plan.keys, width)
                 start += width
-                if plan.stored:
-                    # Redis sends the next part while this one is worked on.
-                    asked = self._reads.fetch(plan.keys, start, budget)
+                # Redis sends the next part while this one is worked on.
+                asked = self._reads.fetch(plan.keys, start, budget)
                 yield from cut
                 # This part goes before the next one is taken.
                 del values, cut
@@ -185,19 +192,31 @@ class _Plan(NamedTuple):
 
     def only(self, chosen: Sequence[object]) -> _Plan:
         """Return the plan of those of *stored* for which *chosen* is true."""
-        return self if all(chosen) else _plan(tuple(compress(self.stored, chosen)))
+        if all(chosen):
+            return self
+        return _plan_of(compress(self.stored, chosen), compress(self.keys, chosen))
 
 
-@lru_cache(maxsize=64)
 def _plan(sources: tuple[Source, ...]) -> _Plan:
     """Find the stored bitmaps of which *sources* are made.
 
     That takes longer than small bitmaps take to read, and who looks at a page asks
     for the same again and again.
     """
+    return (_kept_plan if len(sources) <= MOST_KEPT else _made_plan)(sources)
+
+
+def _made_plan(sources: tuple[Source, ...]) -> _Plan:
     stored = dict.fromkeys(part for source in sources for part in source.parts())
+    return _plan_of(stored, map(redis_key, stored))
+
+
+_kept_plan = lru_cache(maxsize=64)(_made_plan)
+
+
+def _plan_of(stored: Iterable[Source], keys: Iterable[bytes]) -> _Plan:
     rows = {source: row for row, source in enumerate(stored)}
-    return _Plan(tuple(stored), tuple(map(redis_key, stored)), rows)
+    return _Plan(tuple(rows), tuple(keys), rows)
 
 
 def _bounded(width: int, least: int, most: int) -> int:
