@@ -22,6 +22,7 @@ BABEL = ["Flask-Babel>=4.0"]
 CLI = ["rich>=13.0"]
 DATAFRAME = ["pandas>=2.2.2"]
 ASYNC = ["Flask[async]"]
+FAST = ["numkong>=7.0"]
 # Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 
@@ -84,6 +85,7 @@ setup(
         "cli": CLI,
         "dataframe": DATAFRAME,
         "async": ASYNC,
+        "fast": FAST,
         "demo": DEMO,
         "test": [
             *ADMIN,
@@ -94,6 +96,7 @@ setup(
             *CLI,
             *DATAFRAME,
             *ASYNC,
+            *FAST,
             "hypothesis>=6.100",
             "playwright>=1.45",
             "pytest>=8.2",

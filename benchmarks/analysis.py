@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import bitmapist
 import bitmapist.cohort
@@ -25,6 +27,7 @@ import numpy as np
 import redis
 
 from flask_bitmapist import Event, Period, TimeGroup
+from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
 from flask_bitmapist.analysis.cohort import CohortQuery, cohort
 from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
@@ -62,12 +65,15 @@ def main() -> None:
         bitmapist.SYSTEMS["default"] = client = server.client()
         version = client.info("server")["redis_version"]
         print(f"redis-server {version}, Python {sys.version.split()[0]}, ", end="")
-        print(f"numpy {np.__version__}, redis-py {redis.__version__}\n")
+        print(f"numpy {np.__version__}, redis-py {redis.__version__}")
+        counter = counting.fastest().package
+        print(f"counting: {counter} {metadata.version(counter)}\n")
         against_bitmapist(client, sizes)
         yearly(client, sizes)
         other_analyses(client, sizes)
         growth(client)
         memory(server.url, client, sizes)
+        counters(client, sizes)
 
 
 # -- what is measured
@@ -89,7 +95,7 @@ def against_bitmapist(client: redis.Redis, sizes: Iterable[int]) -> None:
                 "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
             ),
             lambda: client.mget(keys),
-            lambda: cohort(replace(query), reader),
+            lambda: cohort(daily_cohort(), reader),
         )
         check_equal(client, query, reader)
         faster, limit = TO_REACH[users]
@@ -194,6 +200,26 @@ def memory(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
         row(f"{users:,}", f"{size:,.1f} MiB", told.strip())
 
 
+def counters(client: redis.Redis, sizes: Iterable[int]) -> None:
+    print(f"\n(f) the {ROWS} x {COLS} cohort and a lifecycle, by what counts")
+    header("users", "cohort: numpy", "numkong", "x", "lifecycle: numpy", "numkong", "x")
+    for users in sizes:
+        fill(client, users, TimeGroup.DAYS, 2 * ROWS)
+        reader = BitmapReader(client)
+        cells = []
+        for question in (
+            lambda: cohort(daily_cohort(), reader),
+            lambda: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), reader),
+        ):
+            slow, fast = side_by_side(
+                users,
+                counted_by(counting.NumpyCounting(), question),
+                counted_by(counting.fastest(), question),
+            )
+            cells += [ms(slow), ms(fast), f"{slow / fast:.2f}"]
+        row(f"{users:,}", *cells)
+
+
 def print_peak_memory(url: str, users: int) -> None:
     with redis.Redis.from_url(url) as client:
         reader = BitmapReader(client)
@@ -227,6 +253,16 @@ class Spy:
         parts = (part for source in sources for part in source.parts())
         self.read = list(dict.fromkeys(parts))
         return self._reader.stripes(sources)
+
+
+def counted_by(
+    counter: counting.Counting, question: Callable[[], Any]
+) -> Callable[[], Any]:
+    def asked() -> Any:
+        with mock.patch.object(counting, "fastest", return_value=counter):
+            return question()
+
+    return asked
 
 
 def daily_cohort(rows: int = ROWS, cols: int = COLS) -> CohortQuery:

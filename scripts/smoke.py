@@ -20,7 +20,10 @@ from flask.testing import FlaskClient
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark
 
-EXTRAS = ("flask_admin", "flask_babel", "flask_login", "sqlalchemy", "pandas", "rich")
+EXTRAS = (
+    *("flask_admin", "flask_babel", "flask_login", "sqlalchemy", "numkong", "pandas"),
+    "rich",
+)
 # A question for each page, and what only its own template makes of the answer.
 PAGES = {
     "": ("", "bm-busiest"),

@@ -27,7 +27,7 @@ hypothesis.settings.load_profile("suite")
 # missing is decided here: nowhere, or everywhere (BITMAPIST_TEST_BARE=1).
 OPTIONAL = (
     *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel", "flask_login"),
-    *("flask_sqlalchemy", "pandas", "playwright", "rich", "sqlalchemy"),
+    *("flask_sqlalchemy", "numkong", "pandas", "playwright", "rich", "sqlalchemy"),
 )
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

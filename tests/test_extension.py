@@ -203,7 +203,7 @@ def test_the_core_imports_none_of_the_optional_packages() -> None:
         import sys
         import flask_bitmapist
         optional = {"flask_admin", "flask_login", "sqlalchemy", "flask_babel",
-                    "pandas", "rich", "fakeredis"}
+                    "pandas", "rich", "fakeredis", "numkong"}
         print(sorted(optional & set(sys.modules)))
         """
     )

@@ -12,7 +12,8 @@ import pytest
 WITHOUT = """
 import sys
 for name in ("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel",
-             "flask_login", "flask_sqlalchemy", "pandas", "rich", "sqlalchemy"):
+             "flask_login", "flask_sqlalchemy", "numkong", "pandas", "rich",
+             "sqlalchemy"):
     sys.modules[name] = None
 
 from flask import Flask

@@ -174,7 +174,7 @@ def test_the_core_imports_no_optional_package() -> None:
     code = (
         "import sys, flask_bitmapist, flask_bitmapist.web.blueprint;"
         "print([m for m in ('flask_admin', 'flask_babel', 'flask_login', 'sqlalchemy',"
-        " 'pandas', 'rich') if m in sys.modules])"
+        " 'pandas', 'rich', 'numkong') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

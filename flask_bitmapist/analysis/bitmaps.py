@@ -14,7 +14,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .memory import uninitialised
 from .periods import Period, TimeGroup
 
 Words = NDArray[np.uint64]
@@ -126,21 +125,6 @@ class Bitmaps(Protocol):
 
     def within(self, most_bytes: int) -> Bitmaps:
         """Return the same bitmaps, of which no more than so many bytes are read."""
-
-
-def count_bits(words: Words) -> int:
-    """Return the number of users in a bitmap."""
-    return int(np.bitwise_count(words).sum(dtype=np.int64))
-
-
-def count_rows(matrix: Words) -> NDArray[np.int64]:
-    """Return the number of users in each row of a matrix of bitmaps."""
-    # The narrower the sum's type, the faster: 64 users a word, below 2**16.
-    dtype = np.uint16 if matrix.shape[-1] < 1024 else np.uint32
-    of_words = uninitialised(matrix.size).reshape(matrix.shape)
-    np.bitwise_count(matrix, out=of_words)
-    counts: NDArray[np.int64] = np.add.reduce(of_words, axis=-1, dtype=dtype)
-    return counts
 
 
 def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:

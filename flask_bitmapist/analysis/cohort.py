@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Stripe, Words, count_rows
+from .bitmaps import Bitmaps, Stripe, Words
 from .checks import check_count
+from .counting import Pair, count_pairs
 from .errors import QueryError
 from .expressions import (
     And,
@@ -23,13 +24,9 @@ from .expressions import (
     sources_over,
 )
 from .history import History
-from .memory import words
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
 from .users import Selection
-
-# Words of all cells that are counted at once.
-_TOGETHER = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -193,18 +190,14 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
         QueryError: The past that ``first_time`` needs is too long to be read.
     """
     grid = _Grid(query, bitmaps)
-    sizes = np.zeros(query.num_rows, dtype=np.int64)
-    cells = np.zeros(grid.num_cells, dtype=np.int64)
+    counts = np.zeros((1 + query.num_cols, query.num_rows), dtype=np.int64)
     for stripe in bitmaps.stripes(grid.sources):
-        rows = grid.rows(stripe)
-        sizes += count_rows(rows)
-        for start, users in grid.cells(stripe, rows):
-            cells[start : start + len(users)] += count_rows(users)
+        counts += count_pairs(grid.pairs(stripe), counts.shape)
     return CohortResult(
         query=query,
         periods=query.periods,
-        sizes=tuple(sizes.tolist()),
-        counts=tuple(_visible(query, sizes, cells)),
+        sizes=tuple(counts[0].tolist()),
+        counts=tuple(_visible(query, counts)),
     )
 
 
@@ -231,15 +224,12 @@ def cohort_users(
         )
     grid = _Grid(query, bitmaps)
 
+    place = 0 if column is None else 1 + column
+
     def words(stripe: Stripe) -> Words:
-        rows = grid.rows(stripe)
-        if column is None:
-            return np.array(rows[row])
-        wanted = grid.place(row, column)
-        for start, users in grid.cells(stripe, rows):
-            if wanted < start + len(users):
-                return np.array(users[wanted - start])
-        raise AssertionError("the column was checked above")
+        entered, present = next(islice(grid.pairs(stripe), place, None))
+        both: Words = entered[row] & present[row]
+        return both
 
     return Selection(
         sources=tuple(grid.sources),
@@ -269,19 +259,31 @@ class _Grid:
             *(() if self._past is None else self._past.sources()),
         ]
 
-    @property
-    def num_cells(self) -> int:
-        """How many cells there are whose period has begun."""
-        return self.place(0, min(self._query.num_cols, self._query.num_rows))
+    def pairs(self, stripe: Stripe) -> Iterator[Pair]:
+        """Yield two matrices for the rows and for each column.
 
-    def place(self, row: int, column: int) -> int:
-        """Return which cell it is, counted column by column.
+        The users that they have in common, row by row, are those of the cohort's rows,
+        then of its first column, and so on.  Column j pairs row i with period i+j, so
+        it has j rows less than the cohort.
 
-        Column j pairs row i with period i+j, so it has j rows less than the cohort.
+        They hold until the next ones are asked for.
         """
-        return column * self._query.num_rows - column * (column - 1) // 2 + row
+        query = self._query
+        rows = self._rows(stripe)
+        yield rows, rows
+        secondary = evaluate_each(query.secondary, query.periods, stripe)
+        if query.unbounded:
+            secondary = _from_here_on(secondary)
+        repeat = query.with_replacement or query.unbounded
+        waiting = rows if repeat else rows.copy()
+        missing = secondary if repeat else np.bitwise_not(secondary)
+        for column in range(min(query.num_cols, query.num_rows)):
+            entered = waiting[: query.num_rows - column]
+            yield entered, secondary[column:]
+            if not repeat:
+                np.bitwise_and(entered, missing[column:], out=entered)
 
-    def rows(self, stripe: Stripe) -> Words:
+    def _rows(self, stripe: Stripe) -> Words:
         """Return the users of each row, not to be written to."""
         entered = evaluate_each(self._entry, self._query.periods, stripe)
         if self._past is None:
@@ -296,36 +298,6 @@ class _Grid:
             np.bitwise_or(seen, users, out=seen)
         return first
 
-    def cells(self, stripe: Stripe, rows: Words) -> Iterator[tuple[int, Words]]:
-        """Yield who matches in each cell, column by column.
-
-        Narrow columns come several at a time, for a step of numpy takes as long as
-        some thousand users in it.  They hold until the next ones are asked for.
-
-        Returns:
-            The place of the first cell, and the users of that and the next ones.
-        """
-        query = self._query
-        secondary = evaluate_each(query.secondary, query.periods, stripe)
-        if query.unbounded:
-            secondary = _from_here_on(secondary)
-        repeat = query.with_replacement or query.unbounded
-        waiting = rows if repeat else rows.copy()
-        together = max(query.num_rows, _TOGETHER // rows.shape[1])
-        matched = words(min(together, self.num_cells), rows.shape[1])
-        start = used = 0
-        for column in range(min(query.num_cols, query.num_rows)):
-            present = query.num_rows - column
-            if used + present > len(matched):
-                yield start, matched[:used]
-                start, used = start + used, 0
-            here = matched[used : used + present]
-            np.bitwise_and(waiting[:present], secondary[column:], out=here)
-            if not repeat:
-                np.bitwise_xor(waiting[:present], here, out=waiting[:present])
-            used += present
-        yield start, matched[:used]
-
 
 def _from_here_on(secondary: Words) -> Words:
     """Return for each period who matches in it or in a later one."""
@@ -333,17 +305,18 @@ def _from_here_on(secondary: Words) -> Words:
 
 
 def _visible(
-    query: CohortQuery, sizes: NDArray[np.int64], cells: NDArray[np.int64]
+    query: CohortQuery, counts: NDArray[np.int64]
 ) -> Iterator[tuple[int | None, ...]]:
-    """Yield the rows of counts, blank where there is nothing to count."""
-    columns: list[list[int | None]] = []
-    counted = iter(cells.tolist())
-    for column in range(query.num_cols):
-        present = max(query.num_rows - column, 0)
-        blank = [None] * (query.num_rows - present)
-        columns.append([*islice(counted, present), *blank])
-    for size, counts in zip(sizes.tolist(), zip(*columns)):
-        yield counts if size else (None,) * query.num_cols
+    """Yield the cells row by row, blank where there is nothing to count.
+
+    Args:
+        query: What was asked.
+        counts: The rows' sizes, and then each column's cells.
+    """
+    blank = (None,) * query.num_cols
+    for begun, cells in zip(range(query.num_rows, 0, -1), counts.T.tolist()):
+        seen = min(begun, query.num_cols)
+        yield (*cells[1 : 1 + seen], *blank[seen:]) if cells[0] else blank
 
 
 def _cell_text(query: CohortQuery, row: int, column: int | None) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Words, count_rows
+from .bitmaps import Bitmaps, Source, Words
 from .checks import check_count
+from .counting import count_rows
 from .errors import QueryError
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, shorten, to_utc

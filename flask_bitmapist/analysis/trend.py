@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .bitmaps import Bitmaps, Source, Words, count_rows
+from .bitmaps import Bitmaps, Source, Words
 from .checks import check_count
+from .counting import count_rows
 from .errors import QueryError
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, to_utc

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Stripe, Words, count_bits, user_ids
+from .bitmaps import Bitmaps, Source, Stripe, Words, user_ids
+from .counting import count_bits
 from .errors import QueryError
 from .expressions import Event, Expression, Flag, require_bounded
 from .periods import Period

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import redis
 
-from ..analysis.bitmaps import Bitmaps, Source, count_bits
+from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
 from ..analysis.periods import shorten, to_utc
 from ..store.eventkeys import EventKey

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.metadata import version
+from importlib.util import find_spec
 
 import click
 
+from ..analysis.counting import fastest
 from ..analysis.periods import Period, TimeGroup
 from ..config import PREFIX
 from ..extension import BitmapistState
@@ -63,6 +66,27 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "events are kept in this process alone",
             "That is for trying out and for tests: set BITMAPIST_REDIS_URL to a Redis.",
         )
+    yield _counting()
+
+
+def _counting() -> Finding:
+    package = fastest().package
+    found = f"{package} {version(package)} counts"
+    if package == "numkong":
+        return Finding("ok", "counting", found)
+    if find_spec("numkong"):
+        return Finding(
+            "warning",
+            "counting",
+            f"{found}, although numkong is installed",
+            "The log says why it is not used; answers are right, but slower.",
+        )
+    return Finding(
+        "ok",
+        "counting",
+        found,
+        "'pip install flask-bitmapist[fast]' brings what counts several times as fast.",
+    )
 
 
 def _settings(state: BitmapistState) -> dict[str, object]:

@@ -8,7 +8,8 @@ from functools import lru_cache
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.bitmaps import Source, Stripe, count_bits
+from ..analysis.bitmaps import Source, Stripe
+from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
 from .budget import Budget
 from .keys import month_keys, redis_key
