@@ -12,7 +12,7 @@ import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
 from .checks import check_count
-from .counting import count_rows
+from .counting import Pair, count_pairs
 from .errors import QueryError
 from .expressions import Expression, evaluate_each, require_bounded
 from .history import History
@@ -104,14 +104,20 @@ def lifecycle(query: LifecycleQuery, bitmaps: Bitmaps) -> LifecycleResult:
         QueryError: The past of the expression is too long to be read.
     """
     stages = _Stages(query, bitmaps)
-    counts = {stage: np.zeros(query.num_periods, dtype=np.int64) for stage in STAGES}
+    counts = np.zeros((3, query.num_periods + 1), dtype=np.int64)
     for stripe in bitmaps.stripes(stages.sources):
-        for stage, users in stages.users(stripe).items():
-            counts[stage] += count_rows(users)
+        counts += count_pairs(stages.pairs(stripe), counts.shape)
+    # Who was active the period before was active at some time before: so the stages
+    # follow from three numbers, which takes half as long as to count each of them.
+    active, returning, seen = counts[0], counts[1][:-1], counts[2][:-1]
+    before, now = active[:-1], active[1:]
     return LifecycleResult(
         query=query,
         periods=query.periods,
-        **{stage: tuple(values.tolist()) for stage, values in counts.items()},
+        new=tuple((now - seen).tolist()),
+        returning=tuple(returning.tolist()),
+        resurrecting=tuple((seen - returning).tolist()),
+        dormant=tuple((before - returning).tolist()),
     )
 
 
@@ -158,18 +164,37 @@ class _Stages:
             yield from self._query.expression.sources(period)
         yield from self._past.sources()
 
+    def pairs(self, stripe: Stripe) -> Iterator[Pair]:
+        """Yield what has the users in common from whose numbers the stages' follow.
+
+        First who was active in each period, the one before the first included; then,
+        for each period after that, who was active in it and in the one before, and
+        who was in it and at any time before.
+        """
+        active, earlier = self._activity(stripe)
+        yield active, active
+        yield active[1:], active[:-1]
+        yield active[1:], earlier
+
     def users(self, stripe: Stripe) -> dict[str, Words]:
         """Return for each stage its users, a row for each period."""
-        periods = self._query._with_previous
-        active = evaluate_each(self._query.expression, periods, stripe)
+        active, earlier = self._activity(stripe)
         now, before = active[1:], active[:-1]
-        # Row k: everyone who was active in period k or at any time before it.
-        seen = np.bitwise_or.accumulate(active, axis=0)
-        seen |= self._past.users(stripe)
-        earlier = seen[:-1]
         return {
             "new": now & ~earlier,
             "returning": now & before,
             "resurrecting": now & earlier & ~before,
             "dormant": before & ~now,
         }
+
+    def _activity(self, stripe: Stripe) -> tuple[Words, Words]:
+        """Return who was active in each period, and who was before each but the first.
+
+        The first is the period before those that are asked for.
+        """
+        active = evaluate_each(
+            self._query.expression, self._query._with_previous, stripe
+        )
+        earlier = np.bitwise_or.accumulate(active[:-1], axis=0)
+        earlier |= self._past.users(stripe)
+        return active, earlier
