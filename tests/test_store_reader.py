@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,8 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.periods import Period, TimeGroup
+from flask_bitmapist.analysis.bitmaps import Source, sources_of
+from flask_bitmapist.analysis.periods import Period, TimeGroup, last_periods
 from flask_bitmapist.query import Query
 from flask_bitmapist.store.connect import open_client
 from flask_bitmapist.store.errors import NotABitmapError
@@ -402,3 +405,26 @@ def test_a_mark_is_seen_by_the_next_question(app: Flask) -> None:
         for user in range(5):
             mark_event("a", user, now=AS_OF)
             assert query.count("a", "days", AS_OF) == user + 1
+
+
+def test_questions_about_thousands_of_bitmaps_leave_no_memory_behind(
+    client: redis.Redis,
+) -> None:
+    reader = BitmapReader(client)
+
+    def ask(number: int) -> int:
+        """Ask what was not asked before, and return how much memory is in use."""
+        as_of = AS_OF + timedelta(days=365 * number)
+        hours = last_periods(TimeGroup.HOURS, 5000, as_of)
+        assert not list(reader.stripes(sources_of("a", hours)))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        # Names of keys are kept for the next question, up to some thousands.
+        *_, before = map(ask, range(5))
+        *_, after = map(ask, range(5, 12))
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000_000, "a hundred bytes for each bitmap would be 3.5 MB"

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .memory import MOST_KEPT
 from .periods import Period, TimeGroup
 
 Words = NDArray[np.uint64]
@@ -35,10 +36,17 @@ class Source(NamedTuple):
         return tuple(Source(self.event, part) for part in period.parts())
 
 
-@lru_cache(maxsize=256)
 def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
     """Return the bitmaps of an event in each of *periods*."""
-    return tuple(Source(event, period) for period in periods)
+    made = _kept_sources if len(periods) <= MOST_KEPT else _sources
+    return made(event, periods)
+
+
+def _sources(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
+    return tuple([Source(event, period) for period in periods])
+
+
+_kept_sources = lru_cache(maxsize=64)(_sources)
 
 
 class Stripe:

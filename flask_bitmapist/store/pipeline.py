@@ -16,6 +16,7 @@ from redis.connection import (
 )
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
+from ..analysis.memory import MOST_KEPT
 from .replies import Part, part_of, read_replies
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ _WANTS_NAME = (
     "command_name" in _parameters
     and _parameters["command_name"].default is inspect.Parameter.empty
 )
-
-# What is put together for more keys than this is not kept.
-MOST_KEPT = 1000
 
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..analysis.bitmaps import Source, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
+from ..analysis.memory import MOST_KEPT
 from .budget import Budget
 from .keys import month_keys, redis_key
 from .reads import Reads
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 STRIPE_BYTES = 1024 * 1024
 WIDEST_STRIPE = 8 * 2000
 NARROWEST_STRIPE = 1024
-
-# Plans of more bitmaps than this are made anew each time: kept, they would take memory
-# by the megabyte, and to make one takes little beside reading what it says.
-MOST_KEPT = 1000
 
 # To ask for the years of one event takes some twenty kilobytes.
 EVENTS_AT_ONCE = 8
