@@ -202,3 +202,11 @@ def test_one_bitmap_is_counted_as_a_row(monkeypatch: pytest.MonkeyPatch) -> None
     for each in (NumpyCounting(), find_out()):
         monkeypatch.setattr(counting, "fastest", lambda each=each: each)
         assert counting.count_bits(bitmap) == 66
+
+
+def test_pairs_of_several_stripes_add_up_and_those_of_none_are_nobody() -> None:
+    one = np.array([[1], [3]], dtype=np.uint64)
+    two = np.array([[1], [2**63]], dtype=np.uint64)
+    stripes = [[(one, one)], [(two, two), (two[:1], one[:1])]]
+    assert counting.count_pairs(stripes, (2, 2)).tolist() == [[2, 3], [1, 0]]
+    assert counting.count_pairs([], (2, 2)).tolist() == [[0, 0], [0, 0]]

@@ -190,9 +190,10 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
         QueryError: The past that ``first_time`` needs is too long to be read.
     """
     grid = _Grid(query, bitmaps)
-    counts = np.zeros((1 + query.num_cols, query.num_rows), dtype=np.int64)
-    for stripe in bitmaps.stripes(grid.sources):
-        counts += count_pairs(grid.pairs(stripe), counts.shape)
+    counts = count_pairs(
+        map(grid.pairs, bitmaps.stripes(grid.sources)),
+        (1 + query.num_cols, query.num_rows),
+    )
     return CohortResult(
         query=query,
         periods=query.periods,

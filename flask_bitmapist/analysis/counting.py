@@ -44,19 +44,28 @@ def count_rows(matrix: Words) -> Counts:
     return fastest().rows(matrix)
 
 
-def count_pairs(pairs: Iterable[Pair], shape: tuple[int, int]) -> Counts:
+def count_pairs(stripes: Iterable[Iterable[Pair]], shape: tuple[int, int]) -> Counts:
     """Return how many users bitmaps have in common, two by two.
 
     Args:
-        pairs: Matrices whose rows are paired, all of the same width.  They need to hold
-            until the next ones are asked for.
-        shape: The most pairs of matrices that there may be, and the most rows of one.
+        stripes: For each stripe, matrices whose rows are paired, all of the same width.
+            They need to hold until the next ones are asked for.
+        shape: The most pairs of matrices that there are in a stripe, and the most rows
+            of one.
 
     Returns:
         A matrix of that shape: row k begins with the numbers of common users in the
-        rows of the k-th pair of matrices.  What is left of it is zeros.
+        rows of the k-th pair of matrices, of all stripes together.  What is left of it
+        is zeros.
     """
-    return fastest().pairs(pairs, shape)
+    count = fastest().pairs
+    each = (count(pairs, shape) for pairs in stripes)
+    counts = next(each, None)
+    if counts is None:
+        return np.zeros(shape, dtype=np.int64)
+    for more in each:
+        counts += more
+    return counts
 
 
 class Counting(Protocol):
@@ -69,7 +78,7 @@ class Counting(Protocol):
         """See :func:`count_rows`."""
 
     def pairs(self, pairs: Iterable[Pair], shape: tuple[int, int]) -> Counts:
-        """See :func:`count_pairs`."""
+        """Return what :func:`count_pairs` does, of one stripe."""
 
 
 class NumpyCounting:

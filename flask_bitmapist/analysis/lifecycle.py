@@ -104,9 +104,9 @@ def lifecycle(query: LifecycleQuery, bitmaps: Bitmaps) -> LifecycleResult:
         QueryError: The past of the expression is too long to be read.
     """
     stages = _Stages(query, bitmaps)
-    counts = np.zeros((3, query.num_periods + 1), dtype=np.int64)
-    for stripe in bitmaps.stripes(stages.sources):
-        counts += count_pairs(stages.pairs(stripe), counts.shape)
+    counts = count_pairs(
+        map(stages.pairs, bitmaps.stripes(stages.sources)), (3, query.num_periods + 1)
+    )
     # Who was active the period before was active at some time before: so the stages
     # follow from three numbers, which takes half as long as to count each of them.
     active, returning, seen = counts[0], counts[1][:-1], counts[2][:-1]
