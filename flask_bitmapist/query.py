@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timezone
 
 from .analysis.bitmaps import Bitmaps
 from .analysis.cohort import CohortQuery, CohortResult, cohort
-from .analysis.errors import QueryError
+from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
     Event,
     Expression,
@@ -20,7 +20,7 @@ from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
-from .analysis.periods import Period, TimeGroup, to_utc
+from .analysis.periods import Period, TimeGroup, shorten, to_utc
 from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
 from .analysis.trend import TrendQuery, TrendResult, trend
 from .analysis.users import Selection, expression_users
@@ -88,7 +88,10 @@ class Query:
             return who
         if not isinstance(who, str) or not who:
             raise QueryError(
-                f"{who!r} is neither the name of an event nor an expression"
+                Text(
+                    "%(given)s is neither the name of an event nor an expression",
+                    given=shorten(repr(who)),
+                )
             )
         if who in self._named:
             return Named(who, self._named[who])
@@ -105,7 +108,9 @@ class Query:
         parentheses in it; everything else is read as :meth:`parse` does.
         """
         if not text.strip():
-            raise QueryError("an event is missing; give its name or an expression")
+            raise QueryError(
+                Text("an event is missing; give its name or an expression")
+            )
         if is_plain_name(text) or text in self._named or text in self._event_names():
             return self.expression(text)
         return self.parse(text)

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 import flask_bitmapist
-from flask_bitmapist import mark_event
+from flask_bitmapist import Period, TimeGroup, mark_event
+from flask_bitmapist.query import utc_now
 
 STATIC = Path(flask_bitmapist.__file__).parent / "static"
 
@@ -106,7 +108,7 @@ def test_no_blueprint_where_none_is_wanted(make_app: Callable[..., Flask]) -> No
 @pytest.fixture
 def german(make_app: Callable[..., Flask]) -> Flask:
     flask_babel = pytest.importorskip("flask_babel")
-    app = make_app()
+    app = make_app(BITMAPIST_MAX_QUERY_BYTES=10_000)
     flask_babel.Babel(app, locale_selector=lambda: "de")
     with app.app_context():
         for user in range(1234):
@@ -125,6 +127,50 @@ def test_pages_speak_the_language_of_the_request(german: Flask) -> None:
     assert "100,0 %" in page.text
     refused = client.get("/bitmapist/cohort?primary_event=came").text
     assert "Wählen Sie ein Ereignis." in refused
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            "cohort?primary_event=came&secondary_event=came&period={today}&column=20",
+            "column ist 20; möglich ist 0 bis 0",
+        ),
+        ("stickiness?event=came&days=99", "days ist 99; möglich ist 1 bis 30"),
+    ],
+)
+def test_what_was_wrong_is_said_in_the_language_of_the_request(
+    german: Flask, asked: str, said: str
+) -> None:
+    today = Period.containing(TimeGroup.DAYS, utc_now()).label
+    answer = german.test_client().get(f"/bitmapist/{asked.format(today=today)}")
+    assert answer.status_code == 400
+    assert said in answer.text
+
+
+def test_numbers_in_what_was_wrong_are_written_as_the_language_writes_them(
+    german: Flask, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.keys("trackist_came_*"):
+            client.setbit(key, 8 * 12_345 - 1, 1)
+    asked = "/bitmapist/trends?events-0=came&format=json"
+    (said,) = german.test_client().get(asked).json["errors"]["form"]
+    assert "12.345 Bytes an Bitmaps oder mehr" in said
+    assert "höchstens 10.000 Bytes (BITMAPIST_MAX_QUERY_BYTES): fragen Sie" in said
+
+
+def test_a_key_that_holds_no_bitmap_is_named_in_the_language_of_the_request(
+    german: Flask, redis_url: str
+) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        for key in client.keys("trackist_came_*"):
+            client.delete(key)
+            client.rpush(key, "no bitmap")
+    answer = german.test_client().get("/bitmapist/trends?events-0=came")
+    assert answer.status_code == 503
+    assert "enthält keine Bitmap, sondern etwas anderes" in answer.text
+    assert "trackist_came_" in answer.text
 
 
 def test_an_unknown_language_falls_back_to_english(
@@ -152,11 +198,11 @@ def test_every_text_is_translated() -> None:
         assert ours == set(re.findall(r"%\(\w+\)s", str(german[each]))), each
 
 
-def test_the_templates_have_no_text_that_is_not_marked() -> None:
+def test_no_text_of_a_template_or_a_module_is_missing_in_the_catalogue() -> None:
     extract = pytest.importorskip("babel.messages.extract")
     folder = Path(flask_bitmapist.__file__).parent
-    method_map = [("web/**.py", "python"), ("templates/bitmapist/**.html", "jinja2")]
-    keywords = {"t": None, "tn": (1, 2), "lazy": None, "gettext": None}
+    method_map = [("**.py", "python"), ("templates/bitmapist/**.html", "jinja2")]
+    keywords = {"t": None, "tn": (1, 2), "lazy": None, "gettext": None, "Text": None}
     found = {
         message
         for _, _, message, _, _ in extract.extract_from_dir(

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bitmaps import Bitmaps, Stripe, Words
-from .checks import check_count
+from .checks import check_count, check_index
 from .counting import Pair, count_pairs
-from .errors import QueryError
 from .expressions import (
     And,
     Expression,
@@ -216,13 +215,9 @@ def cohort_users(
     Raises:
         QueryError: There is no such cell, or its period has not begun.
     """
-    if not 0 <= row < query.num_rows:
-        raise QueryError(f"row is {row}; it must be 0 to {query.num_rows - 1}", "row")
-    last = min(query.num_cols, query.num_rows - row) - 1
-    if column is not None and not 0 <= column <= last:
-        raise QueryError(
-            f"column is {column}; in row {row} it must be 0 to {last}", "column"
-        )
+    check_index("row", row, query.num_rows - 1)
+    if column is not None:
+        check_index("column", column, min(query.num_cols, query.num_rows - row) - 1)
     grid = _Grid(query, bitmaps)
 
     place = 0 if column is None else 1 + column

@@ -16,7 +16,7 @@ from operator import and_, or_
 import numpy as np
 
 from .bitmaps import Source, Stripe, Words, sources_of
-from .errors import QueryError
+from .errors import QueryError, Text
 from .periods import Period, shorten
 
 
@@ -309,7 +309,12 @@ def as_expression(value: str | Expression) -> Expression:
         return value
     if isinstance(value, str) and value:
         return Event(value)
-    raise QueryError(f"{value!r} is neither the name of an event nor an expression")
+    raise QueryError(
+        Text(
+            "%(given)s is neither the name of an event nor an expression",
+            given=shorten(repr(value)),
+        )
+    )
 
 
 def sources_over(
@@ -342,8 +347,11 @@ def require_bounded(expression: Expression, field: str) -> None:
     """
     if not expression.bounded:
         raise QueryError(
-            f"{shorten(expression)!r} does not say among whom to look; write for "
-            "example 'active and not paid', or 'not paid within active'",
+            Text(
+                "%(expression)s does not say among whom to look; write for example "
+                "'active and not paid', or 'not paid within active'",
+                expression=repr(shorten(expression)),
+            ),
             field=field,
         )
 

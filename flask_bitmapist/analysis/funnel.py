@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
-from .checks import check_count
+from .checks import check_count, check_index
 from .counting import count_bits, count_rows
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
@@ -48,7 +48,7 @@ class FunnelQuery:
         check_count("num_periods", self.num_periods)
         check_count("window", self.window)
         if len(self.steps) < 2:
-            raise QueryError("a funnel needs at least two steps", field="steps")
+            raise QueryError(Text("a funnel needs at least two steps"), field="steps")
         require_bounded(self.steps[0], "steps")
 
     @cached_property
@@ -165,14 +165,9 @@ def funnel_users(
         QueryError: There is no such step or period.
     """
     least = 1 if lost else 0
-    if not least <= step < len(query.steps):
-        raise QueryError(
-            f"step is {step}; it must be {least} to {len(query.steps) - 1}", "step"
-        )
-    if period is not None and not 0 <= period < query.num_periods:
-        raise QueryError(
-            f"period is {period}; it must be 0 to {query.num_periods - 1}", "period"
-        )
+    check_index("step", step, len(query.steps) - 1, least=least)
+    if period is not None:
+        check_index("period", period, query.num_periods - 1)
 
     def among(rows: Words) -> Words:
         if period is not None:

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Event, Expression, sources_over
 from .periods import Period, TimeGroup, shorten
 
@@ -66,9 +66,13 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
     for number, period in enumerate(_span(before.group, first, before.start)):
         if number == MOST_PERIODS:
             raise QueryError(
-                f"{shorten(expression)!r} would have to be looked at in each of more "
-                f"than {MOST_PERIODS:,} past {before.group.value}; take a longer "
-                "period, or an expression of one event"
+                Text(
+                    "%(expression)s would have to be looked at in each of more than "
+                    "%(most)s past periods; take longer ones, or an expression of one "
+                    "event",
+                    expression=repr(shorten(expression)),
+                    most=MOST_PERIODS,
+                )
             )
         yield period
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from .bitmaps import Bitmaps, Source, Stripe, Words
-from .checks import check_count
+from .checks import check_count, check_index
 from .counting import Pair, count_pairs
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Expression, evaluate_each, require_bounded
 from .history import History
 from .periods import Period, TimeGroup, last_periods, shorten, to_utc
@@ -137,12 +137,15 @@ def lifecycle_users(
     """
     if stage not in STAGES:
         raise QueryError(
-            f"stage is {shorten(repr(stage))}; use one of {', '.join(STAGES)}", "stage"
+            Text(
+                "%(name)s is %(given)s; use one of %(allowed)s",
+                name="stage",
+                given=shorten(repr(stage)),
+                allowed=", ".join(STAGES),
+            ),
+            "stage",
         )
-    if not 0 <= period < query.num_periods:
-        raise QueryError(
-            f"period is {period}; it must be 0 to {query.num_periods - 1}", "period"
-        )
+    check_index("period", period, query.num_periods - 1)
     stages = _Stages(query, bitmaps)
     return Selection(
         sources=tuple(stages.sources),

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import and_, or_
 from typing import NamedTuple
 
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, Named, Not
 from .periods import shorten
 
@@ -55,7 +55,9 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
         And(operands=(Event(name='a'), Or(operands=(Event(name='b'), ...))))
     """
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"an expression has at most {MAX_LENGTH:,} characters")
+        raise QueryError(
+            Text("an expression has at most %(most)s characters", most=MAX_LENGTH)
+        )
     return _Parser(text, named or {}).parse()
 
 
@@ -70,19 +72,23 @@ class _Parser:
     def parse(self) -> Expression:
         expression = self._operation()
         if self._peek().kind != "end":
-            raise self._error("expected 'and', 'or' or the end")
+            raise self._error(Text("expected 'and', 'or' or the end"))
         return expression
 
     def _operation(self) -> Expression:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise QueryError(f"an expression nests at most {MAX_DEPTH} deep")
+            raise QueryError(
+                Text("an expression nests at most %(most)s deep", most=MAX_DEPTH)
+            )
         operands = [self._negation()]
         operator = ""
         while self._at("and") or self._at("or"):
             word = self._peek().text
             if operator and word != operator:
-                raise self._error("put parentheses where 'and' and 'or' are mixed")
+                raise self._error(
+                    Text("put parentheses where 'and' and 'or' are mixed")
+                )
             operator = word
             self._take()
             operands.append(self._negation())
@@ -94,7 +100,9 @@ class _Parser:
             return self._primary()
         self._take()
         if self._at("not"):
-            raise self._error("'not not' says nothing; write it once or not at all")
+            raise self._error(
+                Text("'not not' says nothing; write it once or not at all")
+            )
         operand = self._primary()
         if not self._at("within"):
             return Not(operand)
@@ -113,7 +121,7 @@ class _Parser:
         if token.kind == "quoted":
             self._take()
             return self._event(token.text)
-        raise self._error("expected the name of an event")
+        raise self._error(Text("expected the name of an event"))
 
     def _in_parentheses(self) -> Expression:
         self._take()
@@ -125,21 +133,21 @@ class _Parser:
         self._take()
         token = self._peek()
         if token.kind not in ("name", "quoted") or not token.text:
-            raise self._error("expected the name of a flag")
+            raise self._error(Text("expected the name of a flag"))
         self._take()
         self._close()
         return Flag(token.text)
 
     def _event(self, name: str) -> Expression:
         if not name:
-            raise self._error("an event's name must not be empty")
+            raise self._error(Text("an event's name must not be empty"))
         if name in self._named:
             return Named(name, self._named[name])
         return Event(name)
 
     def _close(self) -> None:
         if self._peek().text != ")" or self._peek().kind != "symbol":
-            raise self._error("expected ')'")
+            raise self._error(Text("expected ')'"))
         self._take()
 
     def _at(self, keyword: str) -> bool:
@@ -152,12 +160,17 @@ class _Parser:
     def _take(self) -> None:
         self._next += 1
 
-    def _error(self, problem: str) -> QueryError:
+    def _error(self, problem: Text) -> QueryError:
         token = self._peek()
-        found = "the end" if token.kind == "end" else repr(shorten(token.text, 30))
+        is_end = token.kind == "end"
         return QueryError(
-            f"{shorten(self._text)!r}: {problem}, "
-            f"found {found} at character {token.position + 1}"
+            Text(
+                "%(expression)s: %(problem)s, found %(found)s at character %(number)s",
+                expression=repr(shorten(self._text)),
+                problem=problem,
+                found=Text("the end") if is_end else repr(shorten(token.text, 30)),
+                number=token.position + 1,
+            )
         )
 
 
@@ -169,8 +182,12 @@ def _tokenize(text: str) -> list[_Token]:
         match = _TOKEN.match(text, position)
         if match is None:
             raise QueryError(
-                f"{shorten(text)!r}: cannot read on at character {position + 1}; "
-                "a quoted name ends with a double quote"
+                Text(
+                    "%(expression)s: cannot read on at character %(number)s; a quoted "
+                    "name ends with a double quote",
+                    expression=repr(shorten(text)),
+                    number=position + 1,
+                )
             )
         tokens.append(_token(match))
         position = match.end()

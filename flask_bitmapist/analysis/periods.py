@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple
 
-from .errors import QueryError
+from .errors import QueryError, Text
 from .memory import MOST_KEPT
 
 
@@ -55,9 +55,12 @@ class TimeGroup(str, enum.Enum):
         for group in cls:
             if name in (group.value, group.singular):
                 return group
-        allowed = ", ".join(group.value for group in cls)
         raise QueryError(
-            f"{shorten(name)!r} is not a time group; use one of {allowed}",
+            Text(
+                "%(given)s is not a time group; use one of %(allowed)s",
+                given=repr(shorten(name)),
+                allowed=", ".join(group.value for group in cls),
+            ),
             field="time_group",
         )
 
@@ -125,11 +128,21 @@ class Period(NamedTuple):
         try:
             return Period(self.group, _shifted(self.group, self.start, count))
         except (OverflowError, ValueError):
-            raise QueryError(
-                f"{abs(count)} {self.group.value} "
-                f"{'after' if count > 0 else 'before'} {self.label} "
-                "lies outside the calendar (years 1 to 9999)"
-            ) from None
+            raise QueryError(self._outside(count)) from None
+
+    def _outside(self, count: int) -> Text:
+        template = (
+            Text("%(number)s %(time_group)s after %(period)s")
+            if count > 0
+            else Text("%(number)s %(time_group)s before %(period)s")
+        )
+        # The number is as large as somebody likes it to be.
+        number = shorten(f"{abs(count):,}")
+        group, period = self.group.value, self.label
+        return Text(
+            "%(where)s lies outside the calendar (years 1 to 9999)",
+            where=Text(template, number=number, time_group=group, period=period),
+        )
 
     @property
     def end(self) -> datetime:

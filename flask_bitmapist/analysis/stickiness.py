@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bitmaps import Bitmaps, Source, Words
-from .checks import check_count
+from .checks import check_count, check_index
 from .counting import count_rows
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, shorten, to_utc
 from .results import Result, Table
@@ -50,7 +50,12 @@ class StickinessQuery:
         check_count("num_days", self.num_days)
         if self.window not in WINDOWS:
             raise QueryError(
-                f"window is {shorten(repr(self.window))}; use 'month' or 'rolling'",
+                Text(
+                    "%(name)s is %(given)s; use one of %(allowed)s",
+                    name="window",
+                    given=shorten(repr(self.window)),
+                    allowed="month, rolling",
+                ),
                 field="window",
             )
 
@@ -174,8 +179,7 @@ def active_users(query: StickinessQuery, days: int, exactly: bool = True) -> Sel
         QueryError: *days* is not 1 to the number of days.
     """
     check_count("days", days)
-    if days > query.num_days:
-        raise QueryError(f"days is {days}; it must be 1 to {query.num_days}", "days")
+    check_index("days", days, query.num_days, least=1)
     wanted = range(days, days + 1 if exactly else query.num_days + 1)
     sources = [s for day in query.days for s in query.expression.sources(day)]
     return Selection(

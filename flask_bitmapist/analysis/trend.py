@@ -13,7 +13,7 @@ import numpy as np
 from .bitmaps import Bitmaps, Source, Words
 from .checks import check_count
 from .counting import count_rows
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
@@ -43,15 +43,18 @@ class TrendQuery:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         check_count("num_periods", self.num_periods)
         if not self.expressions:
-            raise QueryError("a trend needs at least one event", field="events")
+            raise QueryError(Text("a trend needs at least one event"), field="events")
         for expression in self.expressions:
             require_bounded(expression, "events")
         for days in self.rolling:
             check_count("rolling", days)
         if self.rolling and self.time_group is not TimeGroup.DAYS:
             raise QueryError(
-                "rolling windows are counted in days, so they need the time group "
-                f"days, not {self.time_group}",
+                Text(
+                    "rolling windows are counted in days, so they need the time group "
+                    "days, not %(time_group)s",
+                    time_group=self.time_group,
+                ),
                 field="rolling",
             )
 

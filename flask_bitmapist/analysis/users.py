@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .bitmaps import Bitmaps, Source, Stripe, Words, user_ids
 from .counting import count_bits
-from .errors import QueryError
+from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, require_bounded
 from .periods import Period
 from .results import Result, Table
@@ -114,7 +114,14 @@ def page_of_users(
     """
     for name, value in (("page", page), ("per_page", per_page)):
         if value < 1:
-            raise QueryError(f"{name} is {value}; it must be at least 1", field=name)
+            raise QueryError(
+                Text(
+                    "%(name)s is %(given)s; it must be at least 1",
+                    name=name,
+                    given=value,
+                ),
+                field=name,
+            )
     first, last = (page - 1) * per_page, page * per_page
     total = 0
     ids: list[int] = []

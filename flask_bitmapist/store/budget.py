@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..analysis.errors import QueryError
+from ..analysis.errors import QueryError, Text
 
 MOST_BITMAPS = 200_000
 """Most bitmaps that are asked for within a budget.
@@ -11,7 +11,7 @@ Those that do not exist cost no bytes, but a command each, and some microseconds
 find out their keys: together about two seconds.
 """
 
-_ADVICE = (
+_ADVICE = Text(
     "ask for fewer rows or periods, a longer time group (weeks instead of days), or "
     "fewer events"
 )
@@ -46,8 +46,13 @@ class Budget:
         self._bitmaps += bitmaps
         if self._bitmaps > MOST_BITMAPS:
             raise QueryError(
-                f"this question needs {self._bitmaps:,} bitmaps, and a page reads at "
-                f"most {MOST_BITMAPS:,}: {_ADVICE}"
+                Text(
+                    "this question needs %(number)s bitmaps, and a page reads at most "
+                    "%(most)s: %(advice)s",
+                    number=self._bitmaps,
+                    most=MOST_BITMAPS,
+                    advice=_ADVICE,
+                )
             )
 
     def expect(self, size: int) -> None:
@@ -58,9 +63,13 @@ class Budget:
         """
         if self.taken + size > self.most_bytes:
             raise QueryError(
-                f"this question reads {_megabytes(self.taken + size)} of bitmaps or "
-                f"more, and a page reads at most {_megabytes(self.most_bytes)} "
-                f"(BITMAPIST_MAX_QUERY_BYTES): {_ADVICE}"
+                Text(
+                    "this question reads %(size)s of bitmaps or more, and a page reads "
+                    "at most %(most)s (BITMAPIST_MAX_QUERY_BYTES): %(advice)s",
+                    size=_megabytes(self.taken + size),
+                    most=_megabytes(self.most_bytes),
+                    advice=_ADVICE,
+                )
             )
 
     def take(self, size: int) -> None:
@@ -73,7 +82,7 @@ class Budget:
         self.expect(0)
 
 
-def _megabytes(size: int) -> str:
+def _megabytes(size: int) -> Text:
     if size < 1024 * 1024:
-        return f"{size:,} bytes"
-    return f"{size / 1024 / 1024:,.1f} MiB"
+        return Text("%(number)s bytes", number=size)
+    return Text("%(number)s MiB", number=size / 1024 / 1024)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from redis.exceptions import ResponseError
 
+from ..analysis.errors import Text
+
 
 class NotABitmapError(ResponseError):
     """A key with the name of an event's bitmap holds something else."""
@@ -14,8 +16,11 @@ def of_key(error: ResponseError, key: bytes) -> ResponseError:
     name = key.decode("utf-8", "backslashreplace")
     if str(error).startswith("WRONGTYPE"):
         return NotABitmapError(
-            f"the key {name!r} in Redis holds no bitmap but something else; rename or "
-            "delete it, since bitmapist keeps an event under this name"
+            Text(
+                "the key %(key)s in Redis holds no bitmap but something else; rename "
+                "or delete it, since bitmapist keeps an event under this name",
+                key=repr(name),
+            )
         )
     error.args = (f"{error} (when {name!r} was read)",)
     return error

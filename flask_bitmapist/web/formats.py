@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ..analysis.cohort import CohortResult
+from ..analysis.errors import Text
 from ..analysis.periods import Period, TimeGroup
 from .texts import gettext, lazy, locale
 
@@ -29,6 +30,10 @@ class Numbers:
     def number(self, value: int) -> str:
         """Return a count with its thousands apart: ``1,234``."""
         return f"{value:,}" if self._code is None else self._local(value, "#,##0")
+
+    def decimal(self, value: float) -> str:
+        """Return a number with one digit behind the point: ``1,234.5``."""
+        return f"{value:,.1f}" if self._code is None else self._local(value, "#,##0.0")
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """Return a share as a percentage: ``15.3 %``; a dash for None.
@@ -64,6 +69,27 @@ def number(value: int) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share as a percentage, see :class:`Numbers`."""
     return numbers().percent(share, digits)
+
+
+def translated(text: str) -> str:
+    """Return a text of the layers below in the request's language.
+
+    Args:
+        text: A :class:`~flask_bitmapist.analysis.errors.Text`; any other is returned as
+            it is.
+    """
+    if not isinstance(text, Text):
+        return text
+    values = {name: _shown(value) for name, value in text.values.items()}
+    return gettext(text.template, **values)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return numbers().decimal(value)
+    if isinstance(value, int):
+        return number(value)
+    return translated(value) if isinstance(value, str) else str(value)
 
 
 def change(share: float | None) -> str:

@@ -17,7 +17,7 @@ from .fields import (
     EventName,
     Flag,
 )
-from .formats import number
+from .formats import number, translated
 from .texts import gettext, lazy
 
 FORMATS = ("html", "json", "csv")
@@ -144,12 +144,12 @@ class QuestionForm(Form):
 
     def refuse(self, error: QueryError) -> None:
         """Show *error* beside the field that it is about, or above the form."""
-        name = error.field or ""
+        name, message = error.field or "", translated(error.message)
         if name in self._fields:
             field = self._fields[name]
-            field.errors = [*field.errors, str(error)]
+            field.errors = [*field.errors, message]
         else:
-            self.form_errors.append(str(error))
+            self.form_errors.append(message)
 
 
 class Entries(FieldList):  # type: ignore[type-arg]

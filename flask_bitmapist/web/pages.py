@@ -250,7 +250,7 @@ def unavailable(page: Page, surface: Surface, error: Exception) -> ResponseRetur
     """Return what to show where Redis does not answer as it should."""
     state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
     if isinstance(error, NotABitmapError):
-        message = str(error)
+        message = formats.translated(error.args[0])
     elif isinstance(error, ResponseError):
         message = gettext("Redis refuses to answer; the app's log says why.")
     else:
