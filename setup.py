@@ -22,7 +22,8 @@ BABEL = ["Flask-Babel>=4.0"]
 CLI = ["rich>=13.0"]
 DATAFRAME = ["pandas>=2.2.2"]
 ASYNC = ["Flask[async]"]
-FAST = ["numkong>=7.0"]
+# Older ones change how the whole process computes with floating-point numbers.
+FAST = ["numkong>=7.3"]
 # Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 

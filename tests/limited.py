@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
-from .servers import RedisProcess
+from .servers import RedisProcess, free_port
 
 COMMANDS = frozenset(
     [
@@ -48,7 +48,7 @@ class LimitedStore:
 
     def __init__(self, server: RedisProcess) -> None:
         self._server = server
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", free_port()))
         self._open: list[socket.socket] = [self._listener]
         self.refused: set[str] = set()
 

@@ -41,17 +41,35 @@ def find_redis_server() -> str | None:
     return next(filter(None, [*on_path, *map(server_in_wheel, IN_WHEELS)]), None)
 
 
+# An app of an earlier test may still try to write marks to a server that was killed:
+# on that port there must never be another one, whichever worker starts it.  The system
+# gives odd ports, or even ones, as long as it has any.
+WORKERS = 16
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+_given: set[int] = set()
+
+
 def free_port(preferred: int = 0) -> int:
-    """Return *preferred* if it is free, else any free port."""
-    for port in (preferred, 0):
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+    """Return *preferred* if it is free, else a free port that nobody had before."""
+    if preferred and _bound(preferred):
+        return preferred
+    for _ in range(10_000):
+        port = _bound(0)
+        if port and port // 2 % WORKERS == _worker and port not in _given:
+            _given.add(port)
+            return port
     raise RuntimeError("there is no free port")
+
+
+def _bound(port: int) -> int:
+    """Return *port* if it can be listened on, 0 if not; of port 0, any that can."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])
 
 
 class RedisProcess:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,6 +155,7 @@ def count_one_too_many(first: Any, second: Any, _: str, out: Any) -> None:
         (SimpleNamespace(dot=count_one_too_many), "it counts wrong"),
         (SimpleNamespace(dot=refuse), "no such type: uint1"),
         (SimpleNamespace(), "no attribute 'dot'"),
+        (None, "cannot open shared object file"),
     ],
 )
 def test_numpy_counts_and_the_log_says_why_where_numkong_does_not_do_it_right(
@@ -162,11 +164,58 @@ def test_numpy_counts_and_the_log_says_why_where_numkong_does_not_do_it_right(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "numkong", broken)
+    def load(name: str) -> Any:
+        if broken is None:
+            raise OSError(f"{name}: cannot open shared object file")
+        return broken
+
+    monkeypatch.setattr(counting, "import_module", load)
     with caplog.at_level(logging.WARNING):
         assert find_out().package == "numpy"
     assert "numkong is not used" in caplog.text
     assert why in caplog.text
+
+
+def test_numkong_is_not_used_where_it_changes_how_floats_are_computed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("numkong")
+    monkeypatch.setattr(counting, "_has_smallest_numbers", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        assert find_out().package == "numpy"
+    assert "it changes how floating-point numbers are computed" in caplog.text
+
+
+def test_numpy_counts_where_no_thread_can_be_started_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse_to_start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
+    assert find_out().package == "numpy"
+
+
+def test_the_smallest_floats_stay_what_they_are(count: Counting) -> None:
+    find_out()
+    count.rows(np.ones((2, 300), dtype=np.uint64))
+    assert sys.float_info.min / 2 > 0
+    assert (np.full(9, sys.float_info.min) / 2 > 0).all()
+
+
+def test_numkong_is_tried_in_a_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = set()
+
+    def note_thread(*_: Any, **__: Any) -> None:
+        threads.add(threading.current_thread())
+        raise ValueError("no")
+
+    monkeypatch.setitem(sys.modules, "numkong", SimpleNamespace(dot=note_thread))
+    find_out()
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ and gives the same numbers as numpy, it is used.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
+from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -164,21 +166,40 @@ def fastest() -> Counting:
     It is found out when it is needed first: what only answers questions does not make
     an app start later.
     """
+    found: list[Counting] = []
+    # In a thread of its own: from the thread that loads them, early versions of NumKong
+    # take the smallest floating-point numbers, and the app's are not ours to take.
+    trial = Thread(target=lambda: found.append(_tried()), name="bitmapist-counting")
     try:
-        numkong = import_module("numkong")
-    except ImportError:
+        trial.start()
+    except RuntimeError:  # the interpreter ends and starts no more threads
         return NumpyCounting()
+    trial.join()
+    return found[0]
+
+
+def _tried() -> Counting:
     # A fast wrong number is worth nothing: what its next version or another processor
     # makes of the same call is tried before it is trusted.
     try:
-        counting = NumKongCounting(numkong.dot)
-        if _agree(counting, NumpyCounting()):
+        counting = NumKongCounting(import_module("numkong").dot)
+        if not _agree(counting, NumpyCounting()):
+            reason = "it counts wrong"
+        elif not _has_smallest_numbers():
+            reason = "it changes how floating-point numbers are computed"
+        else:
             return counting
-        reason = "it counts wrong"
+    except ModuleNotFoundError:
+        return NumpyCounting()
     except Exception as error:
         reason = repr(error)
     _logger.warning("numkong is not used, numpy counts: %s", reason)
     return NumpyCounting()
+
+
+def _has_smallest_numbers() -> bool:
+    """Return whether this thread knows numbers below the smallest normal one."""
+    return sys.float_info.min / 2 > 0
 
 
 def _agree(one: Counting, other: Counting) -> bool:
