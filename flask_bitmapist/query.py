@@ -9,10 +9,10 @@ from .analysis.bitmaps import Bitmaps
 from .analysis.cohort import CohortQuery, CohortResult, cohort
 from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
-    Event,
     Expression,
     Flag,
     Named,
+    as_expression,
     chain,
     is_plain_name,
 )
@@ -20,7 +20,7 @@ from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
-from .analysis.periods import Period, TimeGroup, shorten, to_utc
+from .analysis.periods import Period, TimeGroup, to_utc
 from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
 from .analysis.trend import TrendQuery, TrendResult, trend
 from .analysis.users import Selection, expression_users
@@ -84,18 +84,9 @@ class Query:
             who: An expression, the name of one that the app has defined, or the name
                 of an event.
         """
-        if isinstance(who, Expression):
-            return who
-        if not isinstance(who, str) or not who:
-            raise QueryError(
-                Text(
-                    "%(given)s is neither the name of an event nor an expression",
-                    given=shorten(repr(who)),
-                )
-            )
-        if who in self._named:
+        if isinstance(who, str) and who in self._named:
             return Named(who, self._named[who])
-        return Event(who)
+        return as_expression(who)
 
     def parse(self, text: str) -> Expression:
         """Read an expression such as ``"played and not flag(premium)"``."""

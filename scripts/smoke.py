@@ -21,8 +21,8 @@ import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark
 
 EXTRAS = (
-    *("flask_admin", "flask_babel", "flask_login", "sqlalchemy", "numkong", "pandas"),
-    "rich",
+    *("flask_admin", "flask_babel", "flask_login", "numkong", "pandas", "rich"),
+    "sqlalchemy",
 )
 # A question for each page, and what only its own template makes of the answer.
 PAGES = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .errors import QueryError, Text
 from .periods import shorten
 
@@ -26,6 +28,29 @@ def check_index(name: str, value: int, most: int, least: int = 0) -> None:
                 given=value,
                 least=least,
                 most=most,
+            ),
+            field=name,
+        )
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Refuse what is not one of *allowed*.
+
+    Args:
+        name: The parameter, named in the message.
+        value: What was given.
+        allowed: What it may be.
+
+    Raises:
+        QueryError: *value* is something else.
+    """
+    if value not in allowed:
+        raise QueryError(
+            Text(
+                "%(name)s is %(given)s; use one of %(allowed)s",
+                name=name,
+                given=shorten(repr(value)),
+                allowed=", ".join(allowed),
             ),
             field=name,
         )

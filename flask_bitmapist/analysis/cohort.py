@@ -219,7 +219,6 @@ def cohort_users(
     if column is not None:
         check_index("column", column, min(query.num_cols, query.num_rows - row) - 1)
     grid = _Grid(query, bitmaps)
-
     place = 0 if column is None else 1 + column
 
     def words(stripe: Stripe) -> Words:

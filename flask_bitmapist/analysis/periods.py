@@ -131,17 +131,18 @@ class Period(NamedTuple):
             raise QueryError(self._outside(count)) from None
 
     def _outside(self, count: int) -> Text:
-        template = (
-            Text("%(number)s %(time_group)s after %(period)s")
-            if count > 0
-            else Text("%(number)s %(time_group)s before %(period)s")
-        )
         # The number is as large as somebody likes it to be.
-        number = shorten(f"{abs(count):,}")
-        group, period = self.group.value, self.label
+        values = {
+            "number": shorten(f"{abs(count):,}"),
+            "time_group": self.group.value,
+            "period": self.label,
+        }
+        if count > 0:
+            where = Text("%(number)s %(time_group)s after %(period)s", **values)
+        else:
+            where = Text("%(number)s %(time_group)s before %(period)s", **values)
         return Text(
-            "%(where)s lies outside the calendar (years 1 to 9999)",
-            where=Text(template, number=number, time_group=group, period=period),
+            "%(where)s lies outside the calendar (years 1 to 9999)", where=where
         )
 
     @property

@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bitmaps import Bitmaps, Source, Words
-from .checks import check_count, check_index
+from .checks import check_choice, check_count, check_index
 from .counting import count_rows
-from .errors import QueryError, Text
 from .expressions import Expression, evaluate_each, require_bounded
-from .periods import Period, TimeGroup, last_periods, shorten, to_utc
+from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
 from .trend import rolling_union
 from .users import Selection
@@ -48,16 +47,7 @@ class StickinessQuery:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         require_bounded(self.expression, "event")
         check_count("num_days", self.num_days)
-        if self.window not in WINDOWS:
-            raise QueryError(
-                Text(
-                    "%(name)s is %(given)s; use one of %(allowed)s",
-                    name="window",
-                    given=shorten(repr(self.window)),
-                    allowed="month, rolling",
-                ),
-                field="window",
-            )
+        check_choice("window", self.window, WINDOWS)
 
     @cached_property
     def days(self) -> tuple[Period, ...]:
