@@ -8,13 +8,12 @@ however many users there are.  Counts add up over stripes, and ids come in order
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .memory import MOST_KEPT
+from .keeping import kept_while_few
 from .periods import Period, TimeGroup
 
 Words = NDArray[np.uint64]
@@ -36,17 +35,10 @@ class Source(NamedTuple):
         return tuple(Source(self.event, part) for part in period.parts())
 
 
+@kept_while_few(lambda event, periods: len(periods))
 def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
     """Return the bitmaps of an event in each of *periods*."""
-    made = _kept_sources if len(periods) <= MOST_KEPT else _sources
-    return made(event, periods)
-
-
-def _sources(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
     return tuple([Source(event, period) for period in periods])
-
-
-_kept_sources = lru_cache(maxsize=64)(_sources)
 
 
 class Stripe:

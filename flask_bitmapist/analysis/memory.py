@@ -18,13 +18,6 @@ from numpy.typing import NDArray
 PIECE = 1024 * 1024
 """Bytes of one piece; more than that at once is asked of the system."""
 
-MOST_KEPT = 1000
-"""Most periods or bitmaps of a question for which what was made of them is kept.
-
-To make it anew for more of them takes little beside reading them, and kept for question
-after question it would take memory by the megabyte.
-"""
-
 # What is smaller than this comes from the allocator's own reserves.
 _SMALL = 32 * 1024
 

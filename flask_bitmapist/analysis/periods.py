@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import QueryError, Text
-from .memory import MOST_KEPT
+from .keeping import kept_while_few
 
 
 class TimeGroup(str, enum.Enum):
@@ -185,15 +185,12 @@ def last_periods(group: TimeGroup, count: int, as_of: datetime) -> tuple[Period,
     Raises:
         QueryError: The oldest of them lies before the year 1.
     """
-    last = _kept_last_periods if count <= MOST_KEPT else _last_periods
-    return last(Period.containing(group, as_of), count)
+    return _last_periods(Period.containing(group, as_of), count)
 
 
+@kept_while_few(lambda current, count: count)
 def _last_periods(current: Period, count: int) -> tuple[Period, ...]:
     return tuple(current.shift(back) for back in range(1 - count, 1))
-
-
-_kept_last_periods = lru_cache(maxsize=64)(_last_periods)
 
 
 def _shifted(group: TimeGroup, start: datetime, count: int) -> datetime:

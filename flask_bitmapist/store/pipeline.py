@@ -16,7 +16,7 @@ from redis.connection import (
 )
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
-from ..analysis.memory import MOST_KEPT
+from ..analysis.keeping import kept_while_few
 from .replies import Part, part_of, read_replies
 
 if TYPE_CHECKING:
@@ -276,12 +276,12 @@ def packed(
     Returns:
         The commands, and how many there are.
     """
-    begin = _kept_beginnings if len(keys) <= MOST_KEPT else _beginnings
     tail = b"".join(b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in arguments)
     end = tail + b"\r\n"
-    return end.join(begin(command, len(arguments), tuple(keys))) + end, len(keys)
+    return end.join(_beginnings(command, len(arguments), tuple(keys))) + end, len(keys)
 
 
+@kept_while_few(lambda command, arguments, keys: len(keys))
 def _beginnings(
     command: str, arguments: int, keys: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
@@ -289,9 +289,6 @@ def _beginnings(
     name = command.encode()
     head = b"*%d\r\n$%d\r\n%b\r\n$" % (arguments + 2, len(name), name)
     return tuple([b"%b%d\r\n%b" % (head, len(key), key) for key in keys])
-
-
-_kept_beginnings = lru_cache(maxsize=64)(_beginnings)
 
 
 def packed_commands(commands: Sequence[Command]) -> bytes:

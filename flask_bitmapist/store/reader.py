@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import lru_cache
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.bitmaps import Source, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
-from ..analysis.memory import MOST_KEPT
+from ..analysis.keeping import kept_while_few
 from .budget import Budget
 from .keys import month_keys, redis_key
 from .reads import Reads
@@ -195,21 +194,15 @@ class _Plan(NamedTuple):
         return _plan_of(compress(self.stored, chosen), compress(self.keys, chosen))
 
 
+@kept_while_few(lambda sources: len(sources))
 def _plan(sources: tuple[Source, ...]) -> _Plan:
     """Find the stored bitmaps of which *sources* are made.
 
     That takes longer than small bitmaps take to read, and who looks at a page asks
     for the same again and again.
     """
-    return (_kept_plan if len(sources) <= MOST_KEPT else _made_plan)(sources)
-
-
-def _made_plan(sources: tuple[Source, ...]) -> _Plan:
     stored = dict.fromkeys(part for source in sources for part in source.parts())
     return _plan_of(stored, map(redis_key, stored))
-
-
-_kept_plan = lru_cache(maxsize=64)(_made_plan)
 
 
 def _plan_of(stored: Iterable[Source], keys: Iterable[bytes]) -> _Plan:
