@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_bitmapist import FlaskBitmapist, mark_event
+from flask_bitmapist.query import utc_now
 from flask_bitmapist.web.registry import PAGES
 
 pytest.importorskip("flask_admin")
@@ -53,6 +55,24 @@ def test_one_line_adds_a_tab_for_every_page(host: Callable[..., Flask]) -> None:
         assert "Shop" in response.text
         assert "Analytics" in response.text
         assert 'class="bm"' in response.text
+
+
+def test_a_number_of_a_tab_leads_to_as_many_users_as_it_says(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    with app.app_context():
+        for user in (1, 2, 3):
+            mark_event("came", user, now=utc_now() - timedelta(days=1))
+    client = app.test_client()
+    html = client.get("/admin/bitmapist/lifecycle/?event=came&time_group=days").text
+    cells = re.findall(r'<td[^>]*>\s*<a href="([^"]+)"[^>]*>(\d+)<', html)
+    stages = {href.rpartition("stage=")[2] for href, _ in cells}
+    assert stages == {"new", "returning", "dormant"}
+    for href, shown in cells:
+        users = client.get(href.replace("&amp;", "&") + "&format=json").get_json()
+        assert users["total"] == int(shown), href
 
 
 def test_the_tab_shows_what_the_standalone_page_shows(

@@ -271,6 +271,28 @@ def test_every_number_opens_its_users(
 
 
 @pytest.mark.parametrize(
+    ("name", "left_over"),
+    [
+        ("cohort", "column=1&as_percent="),
+        ("trends", "event=paid"),
+        ("lifecycle", ""),
+        ("lifecycle", "stage=dormant"),
+        ("funnel", "lost=y"),
+        ("stickiness", "at_least=y"),
+    ],
+)
+def test_every_number_leads_to_as_many_users_as_it_says(
+    client: FlaskClient, name: str, left_over: str
+) -> None:
+    html = client.get(path(name, f"{QUESTIONS[name]}&{left_over}")).text
+    cells = re.findall(r'<td[^>]*>\s*<a href="([^"]+)"[^>]*>(\d+)<', html)
+    assert len(cells) > 2
+    for href, shown in cells:
+        users = client.get(href.replace("&amp;", "&") + "&format=json").get_json()
+        assert users["total"] == int(shown), href
+
+
+@pytest.mark.parametrize(
     ("name", "cell"),
     [
         ("trends", "period=2026-06-29&event=other"),

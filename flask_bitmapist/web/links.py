@@ -21,6 +21,7 @@ class Links:
         self._surface = surface
         self._name = page
         self._arguments = form.arguments()
+        self._no_cell = dict.fromkeys(form.cell_fields)
 
     def __call__(self, **changes: Any) -> str:
         """Return the URL of this question with some arguments changed.
@@ -37,7 +38,15 @@ class Links:
         """The page's URL without any question."""
         return self._surface.url(self._name) or ""
 
+    def whole(self, **changes: Any) -> str:
+        """Return the URL of the whole answer, of no single number in it.
+
+        Args:
+            changes: New values; None takes an argument out.
+        """
+        return self(**{**self._no_cell, **changes})
+
     def having(self, **changes: Any) -> str:
-        """Return such a URL to which further arguments can be appended."""
-        url = self(**changes)
+        """Return such a URL to which the arguments of a number can be appended."""
+        url = self.whole(**changes)
         return url + ("&" if "?" in url else "?")

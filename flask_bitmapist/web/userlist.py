@@ -57,7 +57,7 @@ def users_page(
         has_links=any(url for _, _, url in shown),
         own_url=lambda user: surface.url("users", user_id=user),
         link=link,
-        back=link(**dict.fromkeys(form.cell_fields)),
+        back=link.whole(),
     )
 
 
