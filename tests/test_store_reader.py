@@ -251,8 +251,9 @@ def test_what_is_given_up_half_way_poisons_no_connection(client: redis.Redis) ->
         assert reader.counts(sources) == [1, 1]
         assert client.get("missing") is None
     assert count(reader, sources) == 2
-    # No connection was lost: one at a time was enough.
-    assert len(client.connection_pool._available_connections) == 1
+    # No connection was lost: one for the questions and one beside them were enough.
+    pool = client.connection_pool
+    assert len([*pool._available_connections, *pool._in_use_connections]) <= 2
 
 
 def test_an_error_in_the_midst_of_a_question_poisons_no_connection(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from redis.exceptions import ResponseError
 
 from ..store.cluster import ClusterTransport, is_cluster
-from ..store.pipeline import take_connection
+from ..store.lending import take_connection
 from .bits import Mark, setbit_head
 
 # Bits in one command: Redis serves nobody else meanwhile.

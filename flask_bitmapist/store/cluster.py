@@ -16,6 +16,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from .lending import Lender
 from .pipeline import (
     Command,
     Exchange,
@@ -135,7 +136,7 @@ class _NodesRead:
                 request = packed_commands([commands[place] for place in places])
                 command, _, *arguments = commands[places[0]]
                 largest = largest_reply(command, arguments)
-                exchange = Exchange(pool, request, len(places), largest)
+                exchange = Exchange(Lender(pool), request, len(places), largest)
                 self._exchanges.append((places, exchange))
         except BaseException:
             self.cancel()

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import redis
 from redis.connection import (
     Connection,
-    ConnectionPool,
     SSLConnection,
     UnixDomainSocketConnection,
 )
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from ..analysis.keeping import kept_while_few
-from .replies import Part, part_of, read_replies
+from .lending import Lender, lender
+from .replies import Part, has_error, part_of, read_replies
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -29,13 +28,6 @@ _DIRECT = (
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
-# Before version 5.3 redis-py wants the name of a command here, from then on it warns.
-_parameters = inspect.signature(ConnectionPool.get_connection).parameters
-_WANTS_NAME = (
-    "command_name" in _parameters
-    and _parameters["command_name"].default is inspect.Parameter.empty
-)
-
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""
 
@@ -90,19 +82,19 @@ class DirectTransport:
 
     def __init__(self, client: Redis) -> None:
         self._client = client  # which closes its pool when nobody needs it
+        self._lender = lender(client)
 
     def ask(
         self, command: str, keys: Sequence[bytes], *arguments: int
     ) -> PendingReplies:
-        request, replies = packed(command, keys, arguments)
-        return self._exchange(request, replies, largest_reply(command, arguments))
+        request = packed(command, tuple(keys), arguments)
+        return self._exchange(request, len(keys), largest_reply(command, arguments))
 
     def send(self, commands: Sequence[Command]) -> PendingReplies:
         return self._exchange(_packed_before(tuple(commands)), len(commands))
 
     def _exchange(self, request: bytes, replies: int, largest: int = 0) -> Repeated:
-        pool = self._client.connection_pool
-        return Repeated(lambda: Exchange(pool, request, replies, largest))
+        return Repeated(partial(Exchange, self._lender, request, replies, largest))
 
 
 class PipelinedTransport:
@@ -139,20 +131,20 @@ class Exchange:
     """Commands over one connection, and the replies to them.
 
     Args:
-        pool: Where the connection is borrowed.
+        lender: Where the connection is borrowed.
         request: The commands, in the Redis serialization protocol.
         replies: How many commands there are.
         largest: How many bytes a reply has at most, as far as is known.
     """
 
     def __init__(
-        self, pool: Any, request: bytes, replies: int, largest: int = 0
+        self, lender: Lender, request: bytes, replies: int, largest: int = 0
     ) -> None:
-        self._pool = pool
+        self._lender = lender
         self._request = request
         self._replies = replies
         self._largest = largest
-        self._connection: Any = take_connection(pool)
+        self._connection: Any = lender.take()
 
     def send(self) -> None:
         """Send the commands."""
@@ -161,7 +153,7 @@ class Exchange:
     def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
         replies = read_replies(self._connection, self._replies, self._largest, part)
-        self._pool.release(self._connection)
+        self._lender.give_back(self._connection, clean=not has_error(replies))
         self._connection = None
         return replies
 
@@ -169,8 +161,7 @@ class Exchange:
         """Give the replies up, unless they were taken."""
         if self._connection is not None:
             # Replies that nobody will read must not meet the next question.
-            self._connection.disconnect()
-            self._pool.release(self._connection)
+            self._lender.drop(self._connection)
             self._connection = None
 
 
@@ -199,7 +190,7 @@ class Repeated:
 
     def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
-        return self._attempt(lambda: self._receive(part))
+        return self._attempt(partial(self._receive, part))
 
     def cancel(self) -> None:
         """Give the replies up, unless they were taken."""
@@ -258,14 +249,8 @@ def transport(client: Redis) -> Transport:
     return PipelinedTransport(client)
 
 
-def take_connection(pool: Any) -> Any:
-    """Return a connection of *pool*, connected; give it back with ``release``."""
-    return pool.get_connection("GETRANGE") if _WANTS_NAME else pool.get_connection()
-
-
-def packed(
-    command: str, keys: Sequence[bytes], arguments: Sequence[int]
-) -> tuple[bytes, int]:
+@kept_while_few(lambda command, keys, arguments: len(keys))
+def packed(command: str, keys: tuple[bytes, ...], arguments: tuple[int, ...]) -> bytes:
     """Put commands into the Redis serialization protocol.
 
     Args:
@@ -274,11 +259,11 @@ def packed(
         arguments: What comes after each key.
 
     Returns:
-        The commands, and how many there are.
+        The commands.
     """
     tail = b"".join(b"\r\n$%d\r\n%d" % (len(str(each)), each) for each in arguments)
     end = tail + b"\r\n"
-    return end.join(_beginnings(command, len(arguments), tuple(keys))) + end, len(keys)
+    return end.join(_beginnings(command, len(arguments), keys)) + end
 
 
 @kept_while_few(lambda command, arguments, keys: len(keys))

@@ -126,6 +126,13 @@ def part_of(reply: Any, part: Part | None) -> Any:
     return part.of(reply or b"")
 
 
+def has_error(replies: Sequence[Any]) -> bool:
+    """Return whether there is an error among replies."""
+    if isinstance(replies, EqualValues):
+        return False
+    return any(isinstance(reply, Exception) for reply in replies)
+
+
 class _Arriving:
     """Replies on their way into one piece of memory.
 
@@ -156,6 +163,8 @@ class _Arriving:
         while True:
             wanted = self._take_complete()
             if len(self._values) == self._count:
+                if self._read_to < self._end:
+                    raise redis.ConnectionError("Protocol Error: too many replies")
                 return self._values
             self._receive(wanted)
 
@@ -181,7 +190,8 @@ class _Arriving:
                 return None
             checked = came
             if came == self._count:
-                return EqualValues(rows[:, len(head) : -2])
+                complete = self._end == size * came
+                return EqualValues(rows[:, len(head) : -2]) if complete else None
             # Of another kind of reply there might be nothing more to wait for.
             begun = memory[came * size : self._end][: len(head)]
             if not head.startswith(begun.tobytes()):

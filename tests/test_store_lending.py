@@ -1,0 +1,251 @@
+"""Connections between two questions: where they wait, and when they are looked at."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from redis.credentials import UsernamePasswordCredentialProvider
+
+from flask_bitmapist.analysis.bitmaps import Source
+from flask_bitmapist.store.connect import open_client
+from flask_bitmapist.store.keys import redis_key
+from flask_bitmapist.store.lending import Lender, SparingLender, lender
+from flask_bitmapist.store.reader import BitmapReader
+
+KEY = Source("a", None)
+NAME = "asking"
+
+
+@pytest.fixture
+def url(redis_url: str, redis_client: redis.Redis) -> str:
+    redis_client.setbit(redis_key(KEY), 7, 1)  # type: ignore[arg-type]
+    return f"{redis_url}?client_name={NAME}"
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[redis.Redis]:
+    client = open_client(url, connect_timeout=5, timeout=5)
+    yield client
+    client.close()
+
+
+def ask(reader: BitmapReader) -> bytes:
+    (stripe,) = reader.stripes([KEY])
+    return stripe.words(KEY).tobytes()
+
+
+ANSWER = b"\x01" + bytes(7)
+VALUE = b"$1\r\n\x01\r\n"
+IDLE_ERROR = b"-ERR idle for too long\r\n"
+
+
+def connections(observer: redis.Redis) -> set[str]:
+    """The ids of the connections that the tests' client has open."""
+    return {each["id"] for each in observer.client_list() if each["name"] == NAME}
+
+
+def test_one_question_after_the_other_needs_one_connection(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    assert ask(reader) == ANSWER
+    first = connections(redis_client)
+    assert len(first) == 1
+    assert [ask(reader) for _ in range(5)] == [ANSWER] * 5
+    assert connections(redis_client) == first
+
+
+def test_questions_at_once_need_no_more_connections_than_there_are_questions(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    start = threading.Barrier(4)
+
+    def ask_often(_: int) -> list[bytes]:
+        start.wait()
+        return [ask(reader) for _ in range(50)]
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(ask_often, range(4))) == [[ANSWER] * 50] * 4
+    assert len(connections(redis_client)) <= 4
+
+
+def test_when_the_server_has_closed_all_that_wait_each_question_is_answered(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    # Four connections wait: that many questions were half asked at once.
+    open_ones = [reader.stripes([KEY]) for _ in range(4)]
+    assert [next(stripes).words(KEY).tobytes() for stripes in open_ones] == [ANSWER] * 4
+    asked = [BitmapReader(client) for _ in range(4)]
+    assert [ask(each) for each in asked] == [ANSWER] * 4
+    for _ in range(3):
+        redis_client.client_kill_filter(_type="normal", skipme=True)
+        assert [ask(each) for each in [reader, *asked]] == [ANSWER] * 5
+
+
+def test_after_an_error_a_connection_is_closed(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    other = Source("list", None)
+    redis_client.rpush(redis_key(other), "x")
+    assert ask(reader) == ANSWER
+    first = connections(redis_client)
+    with pytest.raises(redis.ResponseError):
+        list(reader.stripes([KEY, other]))
+    assert ask(reader) == ANSWER
+    assert connections(redis_client) - first
+
+
+def test_a_reply_too_many_is_not_taken_for_an_answer() -> None:
+    with Scripted(VALUE, VALUE + IDLE_ERROR, VALUE) as server:
+        reader = BitmapReader(server.client())
+        assert [ask(reader), ask(reader)] == [ANSWER, ANSWER]
+
+
+def test_what_came_while_nobody_asked_moves_no_answer_to_another_question() -> None:
+    with Scripted(VALUE, VALUE, VALUE) as server:
+        client = server.client()
+        reader = BitmapReader(client)
+        assert ask(reader) == ANSWER
+        (connection,) = client.connection_pool._in_use_connections
+        server.say(IDLE_ERROR)
+        assert select.select([connection._sock], [], [], 5)[0]
+        with pytest.raises(redis.ResponseError, match="idle for too long"):
+            ask(reader)
+        assert ask(reader) == ANSWER
+
+
+def test_with_a_limit_no_connection_is_kept_from_others(url: str) -> None:
+    limited = [
+        open_client(f"{url}&max_connections=1", connect_timeout=5, timeout=1),
+        redis.Redis.from_url(url, max_connections=1),
+    ]
+    for client in limited:
+        assert ask(BitmapReader(client)) == ANSWER
+        assert client.ping()
+        client.close()
+
+
+def test_connections_go_back_to_the_pool_when_nobody_asks_any_more(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    assert ask(reader) == ANSWER
+    first = connections(redis_client)
+    del reader
+    gc.collect()
+    assert client.ping()
+    assert connections(redis_client) == first
+
+
+def test_connections_that_were_closed_are_opened_by_the_next_question(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    assert ask(reader) == ANSWER
+    first = connections(redis_client)
+    client.connection_pool.disconnect()
+    assert ask(reader) == ANSWER
+    assert connections(redis_client) - first
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="needs fork"
+)
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_opens_connections_of_its_own(
+    client: redis.Redis, redis_client: redis.Redis
+) -> None:
+    reader = BitmapReader(client)
+    assert ask(reader) == ANSWER
+    (parents,) = connections(redis_client)
+    fork = multiprocessing.get_context("fork")
+    told, tell = fork.Pipe(duplex=False)
+    go, wait = fork.Event(), 30
+
+    def in_child() -> None:
+        tell.send(ask(reader))
+        go.wait(wait)
+
+    child = fork.Process(target=in_child)
+    child.start()
+    try:
+        assert told.poll(wait)
+        assert told.recv() == ANSWER
+        (childs,) = connections(redis_client) - {parents}
+    finally:
+        go.set()
+        child.join(wait)
+    assert child.exitcode == 0
+    assert ask(reader) == ANSWER
+    assert connections(redis_client) <= {parents, childs}
+
+
+def test_where_a_pool_looks_after_its_connections_they_are_left_to_it() -> None:
+    provider = UsernamePasswordCredentialProvider("ada", "password")
+    sentinel: Any = redis.sentinel.Sentinel
+    assert type(lender(redis.Redis())) is SparingLender
+    for client in (
+        redis.Redis(max_connections=5),
+        redis.Redis(credential_provider=provider),
+        redis.Redis(connection_pool=redis.BlockingConnectionPool()),
+        sentinel([("127.0.0.1", 1)]).master_for("service"),
+    ):
+        assert type(lender(client)) is Lender
+
+
+class Scripted:
+    """A server that sends what it is told, a piece each time it is asked.
+
+    Args:
+        *pieces: What it sends, on whatever connection it is asked.
+    """
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = iter(pieces)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+
+    def client(self) -> redis.Redis:
+        url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
+        return open_client(url, connect_timeout=5, timeout=5, introduce=False)
+
+    def say(self, piece: bytes) -> None:
+        """Send something that nobody asked for."""
+        self._connections[-1].sendall(piece)
+
+    def __enter__(self) -> Scripted:
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in [self._listener, *self._connections]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
+        for each in [self._listener, *self._connections]:
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError), ThreadPoolExecutor() as threads:
+            while True:
+                connection, _ = self._listener.accept()
+                self._connections.append(connection)
+                threads.submit(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        while connection.recv(65536):
+            connection.sendall(next(self._pieces))
