@@ -7,7 +7,7 @@ however many users there are.  Counts add up over stripes, and ids come in order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -41,6 +41,31 @@ def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
     return tuple([Source(event, period) for period in periods])
 
 
+class Rows:
+    """Which row of a matrix holds which stored bitmap.
+
+    Args:
+        stored: The bitmaps, in the order of their rows, each once.
+    """
+
+    __slots__ = ("find", "stored")
+
+    def __init__(self, stored: Iterable[Source]) -> None:
+        self.stored = tuple(stored)
+        places = {source: place for place, source in enumerate(self.stored)}
+        # The dictionary's own: it is called for each bitmap of a union.
+        self.find: Callable[[Source], int | None] = places.get
+        """Returns the row of a bitmap, None if it has none."""
+
+    def span(self, sources: Sequence[Source]) -> slice | None:
+        """Return the rows of *sources* if they lie side by side in the same order."""
+        first = self.find(sources[0]) if sources else None
+        if first is None:
+            return None
+        rows = slice(first, first + len(sources))
+        return rows if self.stored[rows] == tuple(sources) else None
+
+
 class Stripe:
     """The bitmaps of one question over one range of user ids.
 
@@ -50,15 +75,13 @@ class Stripe:
     Args:
         first_id: The user id of the first bit; a multiple of 64.
         matrix: The bitmaps, one row each, all of the same width.
-        rows: Which row holds which stored bitmap.  A bitmap that is missing here
+        rows: Which row holds which stored bitmap.  A bitmap that is missing there
             has nobody in this range.
     """
 
     __slots__ = ("_rows", "_zeros", "first_id", "matrix")
 
-    def __init__(
-        self, first_id: int, matrix: Words, rows: Mapping[Source, int]
-    ) -> None:
+    def __init__(self, first_id: int, matrix: Words, rows: Rows) -> None:
         self.first_id = first_id
         self.matrix = matrix
         self._rows = rows
@@ -78,7 +101,7 @@ class Stripe:
 
     def words(self, source: Source) -> Words:
         """Return the bitmap of *source*, not to be written to."""
-        row = self._rows.get(source)
+        row = self._rows.find(source)
         if row is not None:
             words: Words = self.matrix[row]
             return words
@@ -86,7 +109,7 @@ class Stripe:
 
     def union(self, sources: Sequence[Source]) -> Words:
         """Return the users of any of the stored *sources*."""
-        found = [row for row in map(self._rows.get, sources) if row is not None]
+        found = [row for row in map(self._rows.find, sources) if row is not None]
         if not found:
             return self.zeros()
         united: Words = np.bitwise_or.reduce(self.matrix[found], axis=0)
@@ -94,13 +117,12 @@ class Stripe:
 
     def stack(self, sources: Sequence[Source]) -> Words:
         """Return the bitmaps of *sources* as the rows of one matrix."""
-        found = [self._rows.get(source) for source in sources]
-        present = [row for row in found if row is not None]
-        if len(present) == len(found):
-            first = present[0] if present else 0
-            if present == list(range(first, first + len(present))):
-                return self.matrix[first : first + len(present)]
-            stacked: Words = self.matrix[present]
+        span = self._rows.span(sources)
+        if span is not None:
+            return self.matrix[span]
+        found = [row for row in map(self._rows.find, sources) if row is not None]
+        if len(found) == len(sources):
+            stacked: Words = self.matrix[found]
             return stacked
         return np.stack([self.words(source) for source in sources])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -58,17 +58,16 @@ class CohortQuery:
     first_time: bool = False
     unbounded: bool = False
     within: Expression | None = None
+    periods: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The rows' periods, oldest first."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         check_count("num_rows", self.num_rows)
         check_count("num_cols", self.num_cols)
         require_bounded(self.primary, "primary_event")
-
-    @cached_property
-    def periods(self) -> tuple[Period, ...]:
-        """The rows' periods, oldest first."""
-        return last_periods(self.time_group, self.num_rows, self.as_of)
+        periods = last_periods(self.time_group, self.num_rows, self.as_of)
+        object.__setattr__(self, "periods", periods)
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def cohort(query: CohortQuery, bitmaps: Bitmaps) -> CohortResult:
         query=query,
         periods=query.periods,
         sizes=tuple(counts[0].tolist()),
-        counts=tuple(_visible(query, counts)),
+        counts=_visible(query, counts),
     )
 
 
@@ -301,17 +300,21 @@ def _from_here_on(secondary: Words) -> Words:
 
 def _visible(
     query: CohortQuery, counts: NDArray[np.int64]
-) -> Iterator[tuple[int | None, ...]]:
-    """Yield the cells row by row, blank where there is nothing to count.
+) -> tuple[tuple[int | None, ...], ...]:
+    """Return the cells row by row, blank where there is nothing to count.
 
     Args:
         query: What was asked.
         counts: The rows' sizes, and then each column's cells.
     """
+    sizes, *columns = counts.tolist()
+    # Each column is one row shorter than the one before: its last period has not begun.
+    begun = [column[: max(query.num_rows - j, 0)] for j, column in enumerate(columns)]
+    cells = tuple(zip_longest(*begun))
+    if all(sizes):
+        return cells
     blank = (None,) * query.num_cols
-    for begun, cells in zip(range(query.num_rows, 0, -1), counts.T.tolist()):
-        seen = min(begun, query.num_cols)
-        yield (*cells[1 : 1 + seen], *blank[seen:]) if cells[0] else blank
+    return tuple(row if size else blank for size, row in zip(sizes, cells))
 
 
 def _cell_text(query: CohortQuery, row: int, column: int | None) -> str:

@@ -138,25 +138,21 @@ class NumKongCounting:
         self._dot = dot
 
     def rows(self, matrix: Words) -> Counts:
-        counts = np.zeros(len(matrix), dtype=np.int64)
-        self._count(matrix, matrix, counts)
+        counts: Counts = self.pairs([(matrix, matrix)], (1, len(matrix)))[0]
         return counts
 
     def pairs(self, pairs: Iterable[Pair], shape: tuple[int, int]) -> Counts:
         counts = np.zeros(shape, dtype=np.int64)
         for (first, second), row in zip(pairs, counts):
-            self._count(first, second, row[: len(first)])
+            if not first.size:
+                continue
+            try:
+                self._dot(first, second, "uint1", out=row[: len(first)])
+            except ValueError:
+                # It takes no bitmaps whose words lie apart, which are rare.
+                whole = np.ascontiguousarray(first), np.ascontiguousarray(second)
+                self._dot(*whole, "uint1", out=row[: len(first)])
         return counts
-
-    def _count(self, first: Words, second: Words, counts: Counts) -> None:
-        if not first.size:
-            return
-        try:
-            self._dot(first, second, "uint1", out=counts)
-        except ValueError:
-            # It takes no bitmaps whose words lie apart, which are rare.
-            whole = np.ascontiguousarray(first), np.ascontiguousarray(second)
-            self._dot(*whole, "uint1", out=counts)
 
 
 @cache

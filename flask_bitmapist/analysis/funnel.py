@@ -42,6 +42,8 @@ class FunnelQuery:
     time_group: TimeGroup = TimeGroup.DAYS
     num_periods: int = 30
     window: int = 7
+    periods: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The periods of entering, oldest first."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
@@ -50,11 +52,8 @@ class FunnelQuery:
         if len(self.steps) < 2:
             raise QueryError(Text("a funnel needs at least two steps"), field="steps")
         require_bounded(self.steps[0], "steps")
-
-    @cached_property
-    def periods(self) -> tuple[Period, ...]:
-        """The periods of entering, oldest first."""
-        return last_periods(self.time_group, self.num_periods, self.as_of)
+        periods = last_periods(self.time_group, self.num_periods, self.as_of)
+        object.__setattr__(self, "periods", periods)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar, cast
+from functools import wraps
+from threading import Lock
+from typing import Any, ParamSpec, TypeVar, cast
 
 _MOST = 1000
+_MOST_RESULTS = 64
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,20 +20,31 @@ def kept_while_few(
     """Keep what a function makes of a question's periods or bitmaps, if they are few.
 
     To make it anew for many of them takes little beside reading them, and kept for
-    question after question it would take memory by the megabyte.
+    question after question it would take memory by the megabyte.  Of each function the
+    last few dozen results are kept, by its arguments, which are given by position.
 
     Args:
         number: Tells of the function's arguments how many there are.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        kept = cast("Callable[P, R]", lru_cache(maxsize=64)(function))
+        # Not lru_cache: it would have to be told before each call whether to keep
+        # anything, and that takes longer than to find what is kept.
+        kept: dict[tuple[Any, ...], R] = {}
+        lock = Lock()
 
         @wraps(function)
-        def made(*args: P.args, **kwargs: P.kwargs) -> R:
-            few = number(*args, **kwargs) <= _MOST
-            return (kept if few else function)(*args, **kwargs)
+        def made(*args: Any) -> R:
+            result = kept.get(args)
+            if result is None:
+                result = cast("Callable[..., R]", function)(*args)
+                if cast("Callable[..., int]", number)(*args) <= _MOST:
+                    with lock:
+                        kept[args] = result
+                        if len(kept) > _MOST_RESULTS:
+                            del kept[next(iter(kept))]
+            return result
 
-        return made
+        return cast("Callable[P, R]", made)
 
     return decorate

@@ -37,20 +37,17 @@ class LifecycleQuery:
     as_of: datetime
     time_group: TimeGroup = TimeGroup.WEEKS
     num_periods: int = 12
+    periods: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The periods, oldest first."""
+    _with_previous: tuple[Period, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         check_count("num_periods", self.num_periods)
         require_bounded(self.expression, "event")
-
-    @cached_property
-    def periods(self) -> tuple[Period, ...]:
-        """The periods, oldest first."""
-        return self._with_previous[1:]
-
-    @cached_property
-    def _with_previous(self) -> tuple[Period, ...]:
-        return last_periods(self.time_group, self.num_periods + 1, self.as_of)
+        periods = last_periods(self.time_group, self.num_periods + 1, self.as_of)
+        object.__setattr__(self, "_with_previous", periods)
+        object.__setattr__(self, "periods", periods[1:])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from .bitmaps import Bitmaps, Source
@@ -33,16 +32,15 @@ class MembershipQuery:
     as_of: datetime
     num_days: int = 365
     flags: tuple[str, ...] = ()
+    days: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The days, oldest first."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         check_count("user_id", self.user_id, least=0)
         check_count("num_days", self.num_days)
-
-    @cached_property
-    def days(self) -> tuple[Period, ...]:
-        """The days, oldest first."""
-        return last_periods(TimeGroup.DAYS, self.num_days, self.as_of)
+        days = last_periods(TimeGroup.DAYS, self.num_days, self.as_of)
+        object.__setattr__(self, "days", days)
 
 
 @dataclass(frozen=True)

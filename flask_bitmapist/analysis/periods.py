@@ -107,7 +107,7 @@ class Period(NamedTuple):
             >>> Period.containing(TimeGroup.WEEKS, date(2026, 1, 1)).label
             '2026-W01'
         """
-        start = to_utc(moment).replace(minute=0, second=0, microsecond=0)
+        start = _hour(moment)
         if group is TimeGroup.HOURS:
             return cls(group, start)
         start = start.replace(hour=0)
@@ -185,12 +185,18 @@ def last_periods(group: TimeGroup, count: int, as_of: datetime) -> tuple[Period,
     Raises:
         QueryError: The oldest of them lies before the year 1.
     """
-    return _last_periods(Period.containing(group, as_of), count)
+    return _last_periods(group, count, _hour(as_of))
 
 
-@kept_while_few(lambda current, count: count)
-def _last_periods(current: Period, count: int) -> tuple[Period, ...]:
+@kept_while_few(lambda group, count, hour: count)
+def _last_periods(group: TimeGroup, count: int, hour: datetime) -> tuple[Period, ...]:
+    current = Period.containing(group, hour)
     return tuple(current.shift(back) for back in range(1 - count, 1))
+
+
+def _hour(moment: datetime | date) -> datetime:
+    """Return the first instant of the hour: no period begins within one."""
+    return to_utc(moment).replace(minute=0, second=0, microsecond=0)
 
 
 def _shifted(group: TimeGroup, start: datetime, count: int) -> datetime:

@@ -42,17 +42,16 @@ class StickinessQuery:
     as_of: datetime
     num_days: int = 30
     window: str = "month"
+    days: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The days, oldest first."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
         require_bounded(self.expression, "event")
         check_count("num_days", self.num_days)
         check_choice("window", self.window, WINDOWS)
-
-    @cached_property
-    def days(self) -> tuple[Period, ...]:
-        """The days, oldest first."""
-        return last_periods(TimeGroup.DAYS, self.num_days, self.as_of)
+        days = last_periods(TimeGroup.DAYS, self.num_days, self.as_of)
+        object.__setattr__(self, "days", days)
 
 
 @dataclass(frozen=True)

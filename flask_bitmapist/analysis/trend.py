@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,10 @@ class TrendQuery:
     time_group: TimeGroup = TimeGroup.DAYS
     num_periods: int = 30
     rolling: tuple[int, ...] = ()
+    periods: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """The periods, oldest first."""
+    _with_lead: tuple[Period, ...] = field(init=False, repr=False, compare=False)
+    """Those and the ones before them that a window or a change looks at."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
@@ -58,16 +61,10 @@ class TrendQuery:
                 field="rolling",
             )
 
-    @cached_property
-    def periods(self) -> tuple[Period, ...]:
-        """The periods, oldest first."""
-        return self._with_lead[-self.num_periods :]
-
-    @cached_property
-    def _with_lead(self) -> tuple[Period, ...]:
-        """The periods and those before them that a window or a change looks at."""
         lead = max(2, *self.rolling) - 1 if self.rolling else 1
-        return last_periods(self.time_group, self.num_periods + lead, self.as_of)
+        periods = last_periods(self.time_group, self.num_periods + lead, self.as_of)
+        object.__setattr__(self, "_with_lead", periods)
+        object.__setattr__(self, "periods", periods[lead:])
 
 
 @dataclass(frozen=True)

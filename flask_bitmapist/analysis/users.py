@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Stripe, Words, user_ids
+from .bitmaps import Bitmaps, Rows, Source, Stripe, Words, user_ids
 from .counting import count_bits
 from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, require_bounded
@@ -137,9 +137,9 @@ def page_of_users(
 
 def is_selected(selection: Selection, bitmaps: Bitmaps, user_id: int) -> bool:
     """Return whether *user_id* is selected, by looking at that user's bits only."""
-    stored = [part for source in selection.sources for part in source.parts()]
-    held = bitmaps.contains(stored, user_id)
+    parts = (part for source in selection.sources for part in source.parts())
+    rows = Rows(dict.fromkeys(parts))
+    held = bitmaps.contains(rows.stored, user_id)
     # The user's bit fills a whole word, so that any bit of the answer tells.
     matrix = np.where(held, _EVERYBODY, np.uint64(0)).reshape(-1, 1)
-    rows = {source: row for row, source in enumerate(stored)}
     return bool(selection.words(Stripe(0, matrix, rows))[0])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.bitmaps import Source, Stripe
+from ..analysis.bitmaps import Rows, Source, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
 from ..analysis.keeping import kept_while_few
@@ -70,7 +70,7 @@ class BitmapReader:
         """
         self._planned(len(sources))
         plan = _plan(tuple(sources))
-        return self._fetch(plan) if plan.stored else iter(())
+        return self._fetch(plan) if plan.keys else iter(())
 
     def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
         start = 0
@@ -182,16 +182,17 @@ class BitmapReader:
 class _Plan(NamedTuple):
     """What is to be read."""
 
-    stored: tuple[Source, ...]
+    rows: Rows
+    """The bitmaps."""
     keys: tuple[bytes, ...]
-    rows: dict[Source, int]
-    """The place of each of *stored*."""
+    """Of each its key."""
 
     def only(self, chosen: Sequence[object]) -> _Plan:
-        """Return the plan of those of *stored* for which *chosen* is true."""
+        """Return the plan of those bitmaps for which *chosen* is true."""
         if all(chosen):
             return self
-        return _plan_of(compress(self.stored, chosen), compress(self.keys, chosen))
+        stored = Rows(compress(self.rows.stored, chosen))
+        return _Plan(stored, tuple(compress(self.keys, chosen)))
 
 
 @kept_while_few(lambda sources: len(sources))
@@ -202,12 +203,7 @@ def _plan(sources: tuple[Source, ...]) -> _Plan:
     for the same again and again.
     """
     stored = dict.fromkeys(part for source in sources for part in source.parts())
-    return _plan_of(stored, map(redis_key, stored))
-
-
-def _plan_of(stored: Iterable[Source], keys: Iterable[bytes]) -> _Plan:
-    rows = {source: row for row, source in enumerate(stored)}
-    return _Plan(tuple(rows), tuple(keys), rows)
+    return _Plan(Rows(stored), tuple(map(redis_key, stored)))
 
 
 def _bounded(width: int, least: int, most: int) -> int:
@@ -216,7 +212,7 @@ def _bounded(width: int, least: int, most: int) -> int:
 
 
 def _cut(
-    offset: int, rows: Mapping[Source, int], values: Sequence[Value], longest: int
+    offset: int, rows: Rows, values: Sequence[Value], longest: int
 ) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
     if not values:
