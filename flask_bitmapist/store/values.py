@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.bitmaps import Words
-from ..analysis.memory import words
+from ..analysis.memory import uninitialised
 
 Value = bytes | memoryview
 
@@ -67,16 +67,17 @@ def side_by_side(values: Sequence[Value], start: int, size: int) -> Words:
         size: How many bytes, a multiple of a word's 8; what a value does not have of
             them is zeros.
     """
-    matrix = words(len(values), size // 8)
+    matrix = uninitialised(len(values) * size).reshape(len(values), size)
     if isinstance(values, EqualValues):
         part = values.rows[:, start : start + size]
-        matrix[:, part.shape[1] // 8 :] = 0
-        matrix.view(np.uint8)[:, : part.shape[1]] = part
-        return matrix
-    # Views, since a slice of bytes is a copy.
-    parts = [memoryview(value)[start : start + size] for value in values]
-    matrix[:, min(map(len, parts)) // 8 :] = 0
-    memory = matrix.data.cast("B")
-    for at, each in zip(range(0, len(memory), size), parts):
-        memory[at : at + len(each)] = each
-    return matrix
+        matrix[:, : part.shape[1]] = part
+        matrix[:, part.shape[1] :] = 0
+    else:
+        # Views, since a slice of bytes is a copy.
+        parts = [memoryview(value)[start : start + size] for value in values]
+        matrix[:, min(map(len, parts)) :] = 0
+        memory = matrix.data.cast("B")
+        for at, each in zip(range(0, len(memory), size), parts):
+            memory[at : at + len(each)] = each
+    words: Words = matrix.view(np.uint64)
+    return words
