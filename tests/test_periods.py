@@ -73,6 +73,14 @@ def test_a_wrong_time_group_is_refused_with_the_allowed_ones(name: str) -> None:
     assert error.value.field == "time_group"
 
 
+def test_a_period_is_found_by_the_name_of_its_time_group() -> None:
+    week = Period.containing("week", utc("2026-01-01"))
+    assert week == Period.containing(TimeGroup.WEEKS, utc("2026-01-01"))
+    assert week.group is TimeGroup.WEEKS
+    with pytest.raises(QueryError, match="use one of hours, days, weeks"):
+        Period.containing("fortnights", utc("2026-01-01"))
+
+
 def test_a_moment_elsewhere_is_converted_to_utc() -> None:
     newyear_in_tokyo = datetime(2026, 1, 1, 8, tzinfo=timezone(timedelta(hours=9)))
     assert Period.containing(TimeGroup.YEARS, newyear_in_tokyo).label == "2025"

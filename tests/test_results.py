@@ -5,21 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
 
-from flask_bitmapist import Event, QueryError, mark_event
-from flask_bitmapist.analysis.cohort import cohort_users
-from flask_bitmapist.analysis.funnel import funnel_users
-from flask_bitmapist.analysis.lifecycle import lifecycle_users
+from flask_bitmapist import Event, QueryError, TimeGroup, mark_event
+from flask_bitmapist.analysis.cohort import CohortQuery, cohort_users
+from flask_bitmapist.analysis.funnel import FunnelQuery, funnel_users
+from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle_users
 from flask_bitmapist.analysis.results import Result, to_csv
+from flask_bitmapist.analysis.trend import TrendQuery
 from flask_bitmapist.query import Query
 from flask_bitmapist.store.reader import BitmapReader
 
 from .reference import utc
 
 AS_OF = utc("2026-03-04T12:00")
+A, B = Event("a"), Event("b")
 
 
 @pytest.fixture
@@ -143,6 +147,29 @@ def test_what_is_not_allowed_is_refused_with_its_name(
     with pytest.raises(QueryError) as error:
         ask(query)  # type: ignore[operator]
     assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda group: CohortQuery(A, B, AS_OF, group),
+        lambda group: TrendQuery((A,), AS_OF, group),
+        lambda group: LifecycleQuery(A, AS_OF, group),
+        lambda group: FunnelQuery((A, B), AS_OF, group),
+    ],
+)
+def test_a_question_takes_its_time_group_by_name(make: Callable[[Any], Any]) -> None:
+    for name in ("day", "days"):
+        assert make(name) == make(TimeGroup.DAYS)
+        assert make(name).time_group is TimeGroup.DAYS
+        assert make(name).periods == make(TimeGroup.DAYS).periods
+    with pytest.raises(QueryError, match="'eons' is not a time group"):
+        make("eons")
+
+
+def test_a_question_that_goes_back_beyond_the_calendar_cannot_be_made() -> None:
+    with pytest.raises(QueryError, match="outside the calendar"):
+        CohortQuery(A, B, AS_OF, TimeGroup.YEARS, num_rows=3000)
 
 
 def test_a_cell_that_is_not_there_has_no_users(query: Query) -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -109,13 +110,14 @@ def test_after_an_error_a_connection_is_closed(
 
 
 def test_a_reply_too_many_is_not_taken_for_an_answer() -> None:
-    with Scripted(VALUE, VALUE + IDLE_ERROR, VALUE) as server:
+    with Scripted([VALUE, VALUE + IDLE_ERROR], [VALUE]) as server:
         reader = BitmapReader(server.client())
         assert [ask(reader), ask(reader)] == [ANSWER, ANSWER]
 
 
 def test_what_came_while_nobody_asked_moves_no_answer_to_another_question() -> None:
-    with Scripted(VALUE, VALUE, VALUE) as server:
+    # The answer to the second question is so late that it never comes.
+    with Scripted([VALUE, b""], [VALUE]) as server:
         client = server.client()
         reader = BitmapReader(client)
         assert ask(reader) == ANSWER
@@ -138,16 +140,27 @@ def test_with_a_limit_no_connection_is_kept_from_others(url: str) -> None:
         client.close()
 
 
-def test_connections_go_back_to_the_pool_when_nobody_asks_any_more(
+def test_one_reader_after_the_other_uses_the_same_connection(
     client: redis.Redis, redis_client: redis.Redis
 ) -> None:
+    assert ask(BitmapReader(client)) == ANSWER
+    first = connections(redis_client)
+    gc.collect()
+    assert [ask(BitmapReader(client)) for _ in range(5)] == [ANSWER] * 5
+    assert connections(redis_client) == first
+
+
+def test_with_its_client_go_the_connections_that_it_had(
+    url: str, redis_client: redis.Redis
+) -> None:
+    client = open_client(url, connect_timeout=5, timeout=5)
     reader = BitmapReader(client)
     assert ask(reader) == ANSWER
-    first = connections(redis_client)
-    del reader
+    (connection,) = client.connection_pool._in_use_connections
+    gone = weakref.ref(connection)
+    del client, reader, connection
     gc.collect()
-    assert client.ping()
-    assert connections(redis_client) == first
+    assert gone() is None
 
 
 def test_connections_that_were_closed_are_opened_by_the_next_question(
@@ -210,11 +223,11 @@ class Scripted:
     """A server that sends what it is told, a piece each time it is asked.
 
     Args:
-        *pieces: What it sends, on whatever connection it is asked.
+        *connections: What it sends over one connection after the other.
     """
 
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = iter(pieces)
+    def __init__(self, *connections: list[bytes]) -> None:
+        self._pieces = iter(connections)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._connections: list[socket.socket] = []
 
@@ -244,8 +257,9 @@ class Scripted:
             while True:
                 connection, _ = self._listener.accept()
                 self._connections.append(connection)
-                threads.submit(self._serve, connection)
+                threads.submit(self._serve, connection, next(self._pieces))
 
-    def _serve(self, connection: socket.socket) -> None:
-        while connection.recv(65536):
-            connection.sendall(next(self._pieces))
+    def _serve(self, connection: socket.socket, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            connection.recv(65536)
+            connection.sendall(piece)

@@ -63,6 +63,7 @@ class CohortQuery:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
+        object.__setattr__(self, "time_group", TimeGroup.parse(self.time_group))
         check_count("num_rows", self.num_rows)
         check_count("num_cols", self.num_cols)
         require_bounded(self.primary, "primary_event")

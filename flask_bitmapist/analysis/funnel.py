@@ -47,6 +47,7 @@ class FunnelQuery:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
+        object.__setattr__(self, "time_group", TimeGroup.parse(self.time_group))
         check_count("num_periods", self.num_periods)
         check_count("window", self.window)
         if len(self.steps) < 2:

@@ -43,6 +43,7 @@ class LifecycleQuery:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
+        object.__setattr__(self, "time_group", TimeGroup.parse(self.time_group))
         check_count("num_periods", self.num_periods)
         require_bounded(self.expression, "event")
         periods = last_periods(self.time_group, self.num_periods + 1, self.as_of)

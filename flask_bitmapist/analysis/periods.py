@@ -100,14 +100,17 @@ class Period(NamedTuple):
     """First instant of the period, aware, in UTC."""
 
     @classmethod
-    def containing(cls, group: TimeGroup, moment: datetime | date) -> Period:
+    def containing(cls, group: TimeGroup | str, moment: datetime | date) -> Period:
         """Return the period of *group* in which *moment* falls.
+
+        Raises:
+            QueryError: There is no such time group.
 
         Example:
             >>> Period.containing(TimeGroup.WEEKS, date(2026, 1, 1)).label
             '2026-W01'
         """
-        start = _hour(moment)
+        group, start = TimeGroup.parse(group), _hour(moment)
         if group is TimeGroup.HOURS:
             return cls(group, start)
         start = start.replace(hour=0)

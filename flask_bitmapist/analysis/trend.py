@@ -44,6 +44,7 @@ class TrendQuery:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "as_of", to_utc(self.as_of))
+        object.__setattr__(self, "time_group", TimeGroup.parse(self.time_group))
         check_count("num_periods", self.num_periods)
         if not self.expressions:
             raise QueryError(Text("a trend needs at least one event"), field="events")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import weakref
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from redis.connection import ConnectionPool
@@ -71,35 +72,52 @@ class SparingLender(Lender):
     waits for could only be an error, as some proxies send before they close: so after
     any error a connection is closed, for the replies after it may be still to come.
 
-    There are never more of them than were needed at once.
+    All who ask through one pool share them, and there are never more than were needed
+    at once.
     """
 
     def __init__(self, pool: Any) -> None:
         super().__init__(pool)
-        self._spare: list[Any] = []
-        self._process = os.getpid()
-        weakref.finalize(self, _release, pool, self._spare).atexit = False
+        self._spare = _spare.setdefault(pool, _Spare())
 
     def take(self) -> Any:
-        if self._process != os.getpid():
-            # What was there before a fork belongs to the other process.
-            self._spare.clear()
-            self._process = os.getpid()
-        try:
-            return self._spare.pop()
-        except IndexError:
-            return super().take()
+        connection = self._spare.take()
+        return super().take() if connection is None else connection
 
     def give_back(self, connection: Any, *, clean: bool) -> None:
         if clean:
-            self._spare.append(connection)
+            self._spare.connections.append(connection)
         else:
             self.drop(connection)
 
     def drop(self, connection: Any) -> None:
         # What happened to this one may have happened to all: the pool shall look.
-        _release(self._pool, self._spare)
+        while (other := self._spare.take()) is not None:
+            self._pool.release(other)
         super().drop(connection)
+
+
+class _Spare:
+    """Connections that nobody uses."""
+
+    def __init__(self) -> None:
+        self.connections: list[Any] = []
+        self._process = os.getpid()
+
+    def take(self) -> Any:
+        """Return one of them, None if there is none."""
+        if self._process != os.getpid():
+            # What was there before a fork belongs to the other process.
+            self.connections.clear()
+            self._process = os.getpid()
+        try:
+            return self.connections.pop()
+        except IndexError:
+            return None
+
+
+_spare: MutableMapping[ConnectionPool, _Spare] = weakref.WeakKeyDictionary()
+"""Of each pool the connections that are out of it, as long as the pool is there."""
 
 
 def lender(client: Redis) -> Lender:
@@ -114,12 +132,3 @@ def lender(client: Redis) -> Lender:
         and not pool.connection_kwargs.get("credential_provider")
     )
     return SparingLender(pool) if spares else Lender(pool)
-
-
-def _release(pool: Any, spare: list[Any]) -> None:
-    while spare:
-        try:
-            connection = spare.pop()
-        except IndexError:  # another thread took it
-            return
-        pool.release(connection)
