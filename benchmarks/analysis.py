@@ -310,6 +310,10 @@ def side_by_side(users: int, *questions: Callable[[], Any]) -> list[float]:
 
 def check_equal(client: redis.Redis, query: CohortQuery, reader: BitmapReader) -> None:
     """A fast wrong answer is worth nothing: compare with bitmapist's counts."""
+    if datetime.now(tz=timezone.utc).date() != NOW.date():
+        sys.exit(
+            "A day has begun meanwhile, in which bitmapist already is: run it again."
+        )
     theirs = bitmapist.cohort.get_dates_data(
         "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
     )
