@@ -8,10 +8,11 @@ import select
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -24,13 +25,28 @@ from flask_bitmapist.store.lending import Lender, SparingLender, lender
 from flask_bitmapist.store.reader import BitmapReader
 
 KEY = Source("a", None)
-NAME = "asking"
+
+Ids = set[str]
 
 
 @pytest.fixture
-def url(redis_url: str, redis_client: redis.Redis) -> str:
+def name() -> str:
+    """A name for this test's connections: those of others are not counted."""
+    return f"asking-{uuid4().hex}"
+
+
+@pytest.fixture
+def url(redis_url: str, redis_client: redis.Redis, name: str) -> str:
     redis_client.setbit(redis_key(KEY), 7, 1)  # type: ignore[arg-type]
-    return f"{redis_url}?client_name={NAME}"
+    return f"{redis_url}?client_name={name}"
+
+
+@pytest.fixture
+def connections(redis_client: redis.Redis, name: str) -> Callable[[], Ids]:
+    """Tells the ids of the connections that this test has open."""
+    return lambda: {
+        each["id"] for each in redis_client.client_list() if each["name"] == name
+    }
 
 
 @pytest.fixture
@@ -50,24 +66,19 @@ VALUE = b"$1\r\n\x01\r\n"
 IDLE_ERROR = b"-ERR idle for too long\r\n"
 
 
-def connections(observer: redis.Redis) -> set[str]:
-    """The ids of the connections that the tests' client has open."""
-    return {each["id"] for each in observer.client_list() if each["name"] == NAME}
-
-
 def test_one_question_after_the_other_needs_one_connection(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
     assert ask(reader) == ANSWER
-    first = connections(redis_client)
+    first = connections()
     assert len(first) == 1
     assert [ask(reader) for _ in range(5)] == [ANSWER] * 5
-    assert connections(redis_client) == first
+    assert connections() == first
 
 
 def test_questions_at_once_need_no_more_connections_than_there_are_questions(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
     start = threading.Barrier(4)
@@ -78,35 +89,37 @@ def test_questions_at_once_need_no_more_connections_than_there_are_questions(
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(ask_often, range(4))) == [[ANSWER] * 50] * 4
-    assert len(connections(redis_client)) <= 4
+    assert len(connections()) <= 4
 
 
 def test_when_the_server_has_closed_all_that_wait_each_question_is_answered(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, redis_client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
-    # Four connections wait: that many questions were half asked at once.
-    open_ones = [reader.stripes([KEY]) for _ in range(4)]
-    assert [next(stripes).words(KEY).tobytes() for stripes in open_ones] == [ANSWER] * 4
-    asked = [BitmapReader(client) for _ in range(4)]
-    assert [ask(each) for each in asked] == [ANSWER] * 4
+    long = Source("long", None)
+    redis_client.setbit(redis_key(long), 8 * 3_000_000, 1)  # type: ignore[arg-type]
     for _ in range(3):
+        # Four connections wait, since so many questions were under way at once.
+        under_way = [reader.stripes([long]) for _ in range(4)]
+        assert all(next(stripes).width for stripes in under_way)
+        assert sum(1 for stripes in under_way for _ in stripes)
+        assert len(connections()) == 4
         redis_client.client_kill_filter(_type="normal", skipme=True)
-        assert [ask(each) for each in [reader, *asked]] == [ANSWER] * 5
+        assert [ask(reader) for _ in range(5)] == [ANSWER] * 5
 
 
 def test_after_an_error_a_connection_is_closed(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, redis_client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
     other = Source("list", None)
     redis_client.rpush(redis_key(other), "x")
     assert ask(reader) == ANSWER
-    first = connections(redis_client)
+    first = connections()
     with pytest.raises(redis.ResponseError):
         list(reader.stripes([KEY, other]))
     assert ask(reader) == ANSWER
-    assert connections(redis_client) - first
+    assert connections() - first
 
 
 def test_a_reply_too_many_is_not_taken_for_an_answer() -> None:
@@ -141,13 +154,13 @@ def test_with_a_limit_no_connection_is_kept_from_others(url: str) -> None:
 
 
 def test_one_reader_after_the_other_uses_the_same_connection(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     assert ask(BitmapReader(client)) == ANSWER
-    first = connections(redis_client)
+    first = connections()
     gc.collect()
     assert [ask(BitmapReader(client)) for _ in range(5)] == [ANSWER] * 5
-    assert connections(redis_client) == first
+    assert connections() == first
 
 
 def test_with_its_client_go_the_connections_that_it_had(
@@ -164,14 +177,14 @@ def test_with_its_client_go_the_connections_that_it_had(
 
 
 def test_connections_that_were_closed_are_opened_by_the_next_question(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
     assert ask(reader) == ANSWER
-    first = connections(redis_client)
+    first = connections()
     client.connection_pool.disconnect()
     assert ask(reader) == ANSWER
-    assert connections(redis_client) - first
+    assert connections() - first
 
 
 @pytest.mark.skipif(
@@ -179,11 +192,11 @@ def test_connections_that_were_closed_are_opened_by_the_next_question(
 )
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_opens_connections_of_its_own(
-    client: redis.Redis, redis_client: redis.Redis
+    client: redis.Redis, connections: Callable[[], Ids]
 ) -> None:
     reader = BitmapReader(client)
     assert ask(reader) == ANSWER
-    (parents,) = connections(redis_client)
+    (parents,) = connections()
     fork = multiprocessing.get_context("fork")
     told, tell = fork.Pipe(duplex=False)
     go, wait = fork.Event(), 30
@@ -197,13 +210,13 @@ def test_a_forked_process_opens_connections_of_its_own(
     try:
         assert told.poll(wait)
         assert told.recv() == ANSWER
-        (childs,) = connections(redis_client) - {parents}
+        (childs,) = connections() - {parents}
     finally:
         go.set()
         child.join(wait)
     assert child.exitcode == 0
     assert ask(reader) == ANSWER
-    assert connections(redis_client) <= {parents, childs}
+    assert connections() <= {parents, childs}
 
 
 def test_where_a_pool_looks_after_its_connections_they_are_left_to_it() -> None:
