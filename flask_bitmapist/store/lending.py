@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import weakref
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redis.connection import ConnectionPool
+
+from .replies import has_error
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -47,12 +49,12 @@ class Lender:
         """
         return take_connection(self._pool)
 
-    def give_back(self, connection: Any, *, clean: bool) -> None:
-        """Take a connection back over which all replies came.
+    def give_back(self, connection: Any, replies: Sequence[Any]) -> None:
+        """Take a connection back.
 
         Args:
             connection: The connection.
-            clean: There was no error among the replies.
+            replies: What came over it: a reply to each command.
         """
         self._pool.release(connection)
 
@@ -78,17 +80,17 @@ class SparingLender(Lender):
 
     def __init__(self, pool: Any) -> None:
         super().__init__(pool)
-        self._spare = _spare.setdefault(pool, _Spare())
+        self._spare = _spare_of.setdefault(pool, _Spare())
 
     def take(self) -> Any:
         connection = self._spare.take()
         return super().take() if connection is None else connection
 
-    def give_back(self, connection: Any, *, clean: bool) -> None:
-        if clean:
-            self._spare.connections.append(connection)
-        else:
+    def give_back(self, connection: Any, replies: Sequence[Any]) -> None:
+        if has_error(replies):
             self.drop(connection)
+        else:
+            self._spare.connections.append(connection)
 
     def drop(self, connection: Any) -> None:
         # What happened to this one may have happened to all: the pool shall look.
@@ -116,7 +118,7 @@ class _Spare:
             return None
 
 
-_spare: MutableMapping[ConnectionPool, _Spare] = weakref.WeakKeyDictionary()
+_spare_of: MutableMapping[ConnectionPool, _Spare] = weakref.WeakKeyDictionary()
 """Of each pool the connections that are out of it, as long as the pool is there."""
 
 

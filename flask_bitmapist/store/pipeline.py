@@ -16,7 +16,7 @@ from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnecti
 
 from ..analysis.keeping import kept_while_few
 from .lending import Lender, lender
-from .replies import Part, has_error, part_of, read_replies
+from .replies import Part, part_of, read_replies
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -28,6 +28,7 @@ _DIRECT = (
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
+
 Command = tuple[Any, ...]
 """Its name, its key and its arguments."""
 
@@ -153,7 +154,7 @@ class Exchange:
     def result(self, part: Part | None = None) -> Sequence[Any]:
         """Wait for the replies; see :class:`PendingReplies`."""
         replies = read_replies(self._connection, self._replies, self._largest, part)
-        self._lender.give_back(self._connection, clean=not has_error(replies))
+        self._lender.give_back(self._connection, replies)
         self._connection = None
         return replies
 
