@@ -64,8 +64,8 @@ clean:
 # Debian ships Python without ensurepip; virtualenv serves where venv cannot.  It goes
 # into a folder of this checkout, so that nothing of the user's own is changed.
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-		echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3.x" >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.x" >&2; \
 		exit 1; \
 	}
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { \

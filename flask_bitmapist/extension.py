@@ -17,6 +17,7 @@ from .analysis.parsing import parse
 from .capture.deletion import Deletion, plan_deletion
 from .capture.recorder import Recorder
 from .query import Query
+from .questions.asking import Names
 from .store import systems
 from .store.catalogue import Catalogue
 from .store.connect import open_client
@@ -282,7 +283,9 @@ def _create_state(
         systems=names,
         read_client=reads,
         recorder=Recorder(settings, marks, app),
-        query=Query(BitmapReader(reads), catalogue.names, named),
+        query=Query(
+            BitmapReader(reads), Names(catalogue.names, catalogue.flags, named)
+        ),
         catalogue=catalogue,
         named=named,
         access=access,

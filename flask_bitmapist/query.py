@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timezone
+from typing import Any, cast
 
 from .analysis.bitmaps import Bitmaps
 from .analysis.cohort import CohortQuery, CohortResult, cohort
@@ -14,16 +15,17 @@ from .analysis.expressions import (
     Named,
     as_expression,
     chain,
-    is_plain_name,
 )
 from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
-from .analysis.periods import Period, TimeGroup, to_utc
+from .analysis.periods import AsOf, Period, TimeGroup, to_utc
 from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
-from .analysis.trend import TrendQuery, TrendResult, trend
 from .analysis.users import Selection, expression_users
+from .questions.asking import Ask, Names
+from .questions.declare import A, Asking, Question
+from .questions.trend import Trend
 from .store.userset import UserSet
 
 Who = str | Expression
@@ -46,19 +48,36 @@ class Query:
 
     Args:
         bitmaps: Where the bitmaps come from.
-        event_names: Gives the names of all events, for questions that look at all.
-        named: Expressions that the app has given names.
+        names: What can be named; any event by default.
     """
 
     def __init__(
         self,
         bitmaps: Bitmaps,
-        event_names: Callable[[], Sequence[str]] = tuple,
-        named: Mapping[str, Expression] | None = None,
+        names: Names | None = None,
     ) -> None:
         self.bitmaps = bitmaps
-        self._event_names = event_names
-        self._named = {} if named is None else named
+        self.names = Names() if names is None else names
+
+    trend = Asking(Trend)
+
+    def __call__(self, question: Question[A]) -> A:
+        """Answer a question.
+
+        Args:
+            question: What is asked, as data.
+
+        Raises:
+            QueryError: It names what nobody has ever tracked, or cannot be answered.
+
+        Example:
+            >>> bitmapist.query(Trend(["song:played"], num_periods=7)).series[0].name
+            'song:played'
+        """
+        ask = Ask(
+            question, self.bitmaps, as_of(question.as_of), self.names, self.select
+        )
+        return question.answer(ask)
 
     def within(self, most_bytes: int) -> Query:
         """Return a query for one page, which refuses what would read too much.
@@ -75,7 +94,7 @@ class Query:
             >>> bitmapist.query.within(10_000_000).count("song:played", "month")
             2
         """
-        return Query(self.bitmaps.within(most_bytes), self._event_names, self._named)
+        return Query(self.bitmaps.within(most_bytes), self.names)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -84,13 +103,13 @@ class Query:
             who: An expression, the name of one that the app has defined, or the name
                 of an event.
         """
-        if isinstance(who, str) and who in self._named:
-            return Named(who, self._named[who])
+        if isinstance(who, str) and who in self.names.defined:
+            return Named(who, self.names.defined[who])
         return as_expression(who)
 
     def parse(self, text: str) -> Expression:
         """Read an expression such as ``"played and not flag(premium)"``."""
-        return parse(text, self._named)
+        return parse(text, self.names.defined)
 
     def read(self, text: str) -> Expression:
         """Read what a person typed: the name of an event, or an expression.
@@ -102,9 +121,7 @@ class Query:
             raise QueryError(
                 Text("an event is missing; give its name or an expression")
             )
-        if is_plain_name(text) or text in self._named or text in self._event_names():
-            return self.expression(text)
-        return self.parse(text)
+        return self.names.expression(text)
 
     def users(
         self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None
@@ -229,36 +246,6 @@ class Query:
         """
         return chain(base, additional, self.expression)
 
-    def trend(
-        self,
-        events: Who | Iterable[Who],
-        *,
-        time_group: str | TimeGroup = "days",
-        num_periods: int = 30,
-        rolling: Iterable[int] = (),
-        as_of: When = None,
-    ) -> TrendResult:
-        """Return the unique users of each period, for one or several events.
-
-        Args:
-            events: Whom to count, a series each.
-            time_group: How time is cut into periods.
-            num_periods: The last so many periods.
-            rolling: Lengths of rolling windows in days, for example (7, 30).
-            as_of: The day or moment of the last period.
-        """
-        several = [events] if isinstance(events, (str, Expression)) else events
-        return trend(
-            TrendQuery(
-                expressions=tuple(map(self.expression, several)),
-                as_of=moment(as_of),
-                time_group=TimeGroup.parse(time_group),
-                num_periods=num_periods,
-                rolling=tuple(rolling),
-            ),
-            self.bitmaps,
-        )
-
     def stickiness(
         self,
         event: Who,
@@ -349,16 +336,31 @@ class Query:
             num_days: The last so many days.
             as_of: The last day.
         """
-        names = self._event_names() if events is None else events
+        names = self.names.events() if events is None else events
         question = MembershipQuery(
             user_id, tuple(names), moment(as_of), num_days, tuple(flags)
         )
         return membership(question, self.bitmaps)
 
 
+def questions() -> tuple[type[Question[Any]], ...]:
+    """Return all questions, in the order of the menu."""
+    return tuple(
+        cast("type[Question[Any]]", each.question)
+        for each in vars(Query).values()
+        if isinstance(each, Asking)
+    )
+
+
 def utc_now() -> datetime:
     """Return the current moment, aware, in UTC."""
     return datetime.now(tz=timezone.utc)
+
+
+def as_of(given: Any) -> AsOf:
+    """Return as of when a question is answered, by the clock."""
+    now = utc_now()
+    return AsOf(now, moment(given))
 
 
 def moment(as_of: When) -> datetime:

@@ -71,7 +71,7 @@ def test_a_python_that_is_too_old_is_told_so(tmp_path: Path) -> None:
     old.chmod(0o755)
     done = run("make", f"VENV={tmp_path}/venv", f"PYTHON={old}", "demo")
     assert done.returncode != 0
-    assert "Python 3.10 or newer is needed" in done.stderr
+    assert "Python 3.11 or newer is needed" in done.stderr
     assert not (tmp_path / "venv").exists()
 
 

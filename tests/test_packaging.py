@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
@@ -17,11 +18,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from flask_bitmapist import __version__
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pytest needs and brings it there
-    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist")
@@ -82,7 +78,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def _safely() -> dict[str, Any]:
-    # Older patch releases of 3.10 and 3.11 know no filters, newer ones warn without.
+    # Older patch releases of 3.11 know no filters, newer ones warn without.
     return {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
@@ -162,7 +158,7 @@ def test_the_metadata_says_what_the_package_says(built: Built) -> None:
     metadata = built.metadata()
     assert metadata["Name"] == "Flask-Bitmapist"
     assert metadata["Version"] == __version__
-    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert "MIT" in metadata["License"]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import redis
+from flask_bitmapist.analysis.trend import TrendQuery
 
 from flask_bitmapist import Event, QueryError, TimeGroup, mark_event
 from flask_bitmapist.analysis.cohort import CohortQuery, cohort_users
 from flask_bitmapist.analysis.funnel import FunnelQuery, funnel_users
 from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle_users
 from flask_bitmapist.analysis.results import Result, to_csv
-from flask_bitmapist.analysis.trend import TrendQuery
 from flask_bitmapist.query import Query
 from flask_bitmapist.store.reader import BitmapReader
 

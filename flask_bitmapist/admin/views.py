@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from ..access import Access
 from ..web import registry
 from ..web.deletion import serve_deletion
+from ..web.page import QuestionPage
 from ..web.pages import Page, serve
 from .surface import AdminSurface
 
@@ -55,7 +56,7 @@ class PageView(BaseView):  # type: ignore[misc]
         >>> admin.add_view(Retention(name="Retention", category=None))
     """
 
-    page: Page
+    page: Page | QuestionPage
     """The page that is shown."""
 
     color_scheme: str | None = None
@@ -69,7 +70,7 @@ class PageView(BaseView):  # type: ignore[misc]
         url: str | None = None,
         menu_icon_type: str | None = "fa",
         menu_icon_value: str | None = None,
-        page: Page | None = None,
+        page: Page | QuestionPage | None = None,
         **options: Any,
     ) -> None:
         if page is not None:

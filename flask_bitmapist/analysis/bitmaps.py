@@ -30,7 +30,9 @@ class Source(NamedTuple):
     def parts(self) -> tuple[Source, ...]:
         """Return the stored bitmaps of which this one is the union."""
         period = self.period
-        if period is None or period.group is not TimeGroup.YEARS:
+        if period is None or (
+            period.group is not TimeGroup.YEARS and period.last_day is None
+        ):
             return (self,)
         return tuple(Source(self.event, part) for part in period.parts())
 
@@ -164,3 +166,23 @@ def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:
     word, bit = np.nonzero(bits)
     ids: NDArray[np.int64] = used[word].astype(np.int64) * 64 + bit + first_id
     return ids
+
+
+def rolling_union(users: Words, length: int) -> Words:
+    """Return for each row the users of that row and the *length* - 1 rows before it.
+
+    Rows that have fewer rows before them get the union of those that there are.
+    """
+    # Windows of a power of two are unions of two halves, and all others of two
+    # overlapping ones of them.
+    union, reach = users, 1
+    while reach * 2 <= length:
+        union, reach = _joined(union, reach), reach * 2
+    return _joined(union, length - reach)
+
+
+def _joined(users: Words, back: int) -> Words:
+    joined: Words = users.copy()
+    if back < len(users):
+        np.bitwise_or(users[back:], users[: len(users) - back], out=joined[back:])
+    return joined

@@ -12,7 +12,7 @@ from .errors import QueryError, Text
 from .keeping import kept_while_few
 
 
-class TimeGroup(str, enum.Enum):
+class TimeGroup(enum.StrEnum):
     """How time is cut into periods; each member equals its plural name."""
 
     HOURS = "hours"
@@ -24,9 +24,6 @@ class TimeGroup(str, enum.Enum):
     # Periods are looked up by the thousand: the hash of a string is computed once,
     # the one of an enumeration each time, in Python.
     __hash__ = str.__hash__
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def singular(self) -> str:
@@ -98,6 +95,9 @@ class Period(NamedTuple):
     group: TimeGroup
     start: datetime
     """First instant of the period, aware, in UTC."""
+    last_day: date | None = None
+    """The last day that counts, where that is not the period's own; see
+    :meth:`until`."""
 
     @classmethod
     def containing(cls, group: TimeGroup | str, moment: datetime | date) -> Period:
@@ -148,6 +148,27 @@ class Period(NamedTuple):
             "%(where)s lies outside the calendar (years 1 to 9999)", where=where
         )
 
+    def until(self, day: date) -> Period:
+        """Return the period of which nothing after *day* counts.
+
+        It keeps its label and its end, and is read as the union of its days up to
+        *day*.  A period that ends by then is the same as before, and so are days and
+        hours.
+
+        Args:
+            day: The last day that counts, one of the period's own.
+
+        Example:
+            >>> week = Period.containing("week", date(2026, 11, 18))
+            >>> [day.label for day in week.until(date(2026, 11, 17)).parts()]
+            ['2026-11-16', '2026-11-17']
+        """
+        if self.group in (TimeGroup.HOURS, TimeGroup.DAYS):
+            return self
+        if day >= (self.end - timedelta(days=1)).date():
+            return self._replace(last_day=None)
+        return self._replace(last_day=day)
+
     @property
     def end(self) -> datetime:
         """First instant after the period."""
@@ -161,9 +182,12 @@ class Period(NamedTuple):
     def parts(self) -> tuple[Period, ...]:
         """Return the periods for which bitmaps are stored that make up this one.
 
-        A year has no bitmap of its own and is the union of its twelve months;
-        every other period is its own single part.
+        A year has no bitmap of its own and is the union of its twelve months; a
+        period that is read until a day is the union of whole months and days; every
+        other period is its own single part.
         """
+        if self.last_day is not None:
+            return tuple(self._parts_until(self.last_day))
         if self.group is not TimeGroup.YEARS:
             return (self,)
         return tuple(
@@ -171,12 +195,104 @@ class Period(NamedTuple):
             for month in range(1, 13)
         )
 
+    def _parts_until(self, last: date) -> Iterator[Period]:
+        start = self.start
+        if self.group is TimeGroup.YEARS:
+            for month in range(1, last.month):
+                yield Period(TimeGroup.MONTHS, start.replace(month=month))
+            start = start.replace(month=last.month)
+        day = Period(TimeGroup.DAYS, start)
+        while day.start.date() <= last:
+            yield day
+            day = day.shift(1)
+
+    def counted_days(self) -> Iterator[Period]:
+        """Yield the days of this period that count, see :meth:`until`."""
+        for day in self.days():
+            if self.last_day is None or day.start.date() <= self.last_day:
+                yield day
+
     def days(self) -> Iterator[Period]:
         """Yield the days of this period in order (an hour belongs to its day)."""
         day = Period.containing(TimeGroup.DAYS, self.start)
         while day.start < self.end:
             yield day
             day = day.shift(1)
+
+
+class AsOf(NamedTuple):
+    """As of when a question is answered.
+
+    Nothing after its day counts, and what has not ended by its horizon is not
+    complete.  Every answer, headline and average tells the two apart by this alone.
+
+    Args:
+        now: The moment at which the question is answered, aware, in UTC.
+        moment: The moment whose period is the last one, aware, in UTC.
+    """
+
+    now: datetime
+    moment: datetime
+
+    @property
+    def day(self) -> date:
+        """The last day that counts."""
+        return self.moment.date()
+
+    @property
+    def is_today(self) -> bool:
+        """Whether the last day is still going on."""
+        return self.day == self.now.date()
+
+    @property
+    def horizon(self) -> datetime:
+        """The end of the last day, or now if that is earlier."""
+        midnight = self.moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        try:
+            return min(self.now, midnight + timedelta(days=1))
+        except OverflowError:  # the last day of the calendar
+            return self.now
+
+    def is_complete(self, period: Period) -> bool:
+        """Return whether *period* has ended by the horizon."""
+        return period.end <= self.horizon
+
+    def period(self, group: TimeGroup) -> Period:
+        """Return the period of *group* that contains the day, read up to it."""
+        period = Period.containing(group, self.moment)
+        # What is marked today may be as late as the day itself: read at once.
+        return period.until(self.day) if self.day < self.now.date() else period
+
+    def periods(self, group: TimeGroup, count: int) -> tuple[Period, ...]:
+        """Return the last *count* periods, oldest first.
+
+        The last one contains the day, and is read up to it.
+
+        Raises:
+            QueryError: The oldest of them lies before the year 1.
+        """
+        periods = last_periods(group, count, self.moment)
+        last = self.period(group)
+        return periods if last == periods[-1] else (*periods[:-1], last)
+
+    def elapsed(self, period: Period) -> tuple[Period, Period] | None:
+        """Return what of a running period can be compared with the one before.
+
+        Args:
+            period: A period that contains the horizon.
+
+        Returns:
+            The period until the last day that is over, and the one before it until
+            the same day of it; None for hours and days, and while no day is over.
+        """
+        days = (self.horizon.date() - period.start.date()).days
+        if period.group in (TimeGroup.HOURS, TimeGroup.DAYS) or days < 1:
+            return None
+        before = period.shift(-1)
+        return tuple(  # type: ignore[return-value]
+            each.until(min(each.start + timedelta(days=days - 1), each.end).date())
+            for each in (period, before)
+        )
 
 
 def last_periods(group: TimeGroup, count: int, as_of: datetime) -> tuple[Period, ...]:

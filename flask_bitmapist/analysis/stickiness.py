@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Source, Words
+from .bitmaps import Bitmaps, Source, Words, rolling_union
 from .checks import check_choice, check_count, check_index
 from .counting import count_rows
 from .expressions import Expression, evaluate_each, require_bounded
 from .periods import Period, TimeGroup, last_periods, to_utc
 from .results import Result, Table
-from .trend import rolling_union
 from .users import Selection
 
 ROLLING_DAYS = 30

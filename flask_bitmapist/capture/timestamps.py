@@ -10,8 +10,8 @@ from ..analysis.periods import to_utc
 from .bits import hour_of
 from .errors import BadMarkError
 
-# What datetime.fromisoformat takes depends on the version of Python: 3.10 knows no
-# "Z" and no fraction of other than three or six digits.
+# datetime.fromisoformat takes more than this, such as weeks, and "24:00" in some
+# versions of Python: the pattern says the same for all.
 _ISO = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)"
     r"(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,]\d+)?)?)?"

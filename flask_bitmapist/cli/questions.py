@@ -10,7 +10,9 @@ import click
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv, to_text
 from ..extension import BitmapistState
-from ..query import moment
+from ..query import moment, questions
+from ..questions.declare import Kind, Param, Question, params_of
+from ..store.userset import UserSet
 from .common import (
     as_of_option,
     asks,
@@ -215,35 +217,6 @@ def cohort_command(
         show_heatmap(result, percent)
 
 
-@click.command("trend")
-@click.argument("events", nargs=-1, required=True)
-@time_group_option("days")
-@count_option("periods", "-n", 14, "The last so many periods.")
-@click.option("--rolling", type=int, multiple=True, help="Also the last so many days.")
-@as_of_option
-@format_options
-@asks
-def trend_command(
-    state: BitmapistState,
-    events: tuple[str, ...],
-    time_group: str,
-    periods: int,
-    rolling: tuple[int, ...],
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show the unique users of each of EVENTS, period by period."""
-    result = state.query.trend(
-        map(state.query.read, events),
-        time_group=time_group,
-        num_periods=periods,
-        rolling=rolling,
-        as_of=as_of,
-    )
-    show(result, output)
-    _note_current(result.periods[-1], output)
-
-
 @click.command("stickiness")
 @click.argument("event")
 @count_option("days", "-n", 30, "The last so many days.")
@@ -366,17 +339,100 @@ def user_command(
     click.echo(str(result) if result.active_days else f"nothing in {days} days")
 
 
+def command_of(question: type[Question[Any]]) -> click.Command:
+    """Return the command that asks a question: its parameters, and how to print."""
+    params: list[click.Parameter] = [*map(_parameter, params_of(question))]
+    if question.cell is not None:
+        params.append(
+            click.Option(
+                ["--users"],
+                is_flag=True,
+                help="List the users behind the number that these name:",
+            )
+        )
+        params += [_option(each) for each in params_of(question.cell)]
+    for name, about in (("json", "JSON"), ("csv", "CSV")):
+        params.append(
+            click.Option(
+                [f"--{name}", "output"], flag_value=name, help=f"Print {about}."
+            )
+        )
+
+    @asks
+    def run(state: BitmapistState, output: str | None = None, **given: Any) -> None:
+        wants_users = given.pop("users", False)
+        answer = state.query(question.read(given))
+        for warning in answer.warnings:
+            click.echo(warning, err=True)
+        if wants_users and question.cell is not None:
+            _show_users(state, answer.behind(question.cell.read(given)), output)
+            return
+        show(answer, output)
+        if output is None:
+            for note in (*answer.notes(), answer.question.sentence()):
+                click.echo(note, err=True)
+
+    about = (question.__doc__ or "").strip()
+    return click.Command(question.name, callback=run, help=about, params=params)
+
+
+def _parameter(each: Param) -> click.Parameter:
+    if each.positional:
+        nargs = -1 if each.kind.many else 1
+        return click.Argument([each.name], nargs=nargs, required=each.required)
+    return _option(each)
+
+
+def _option(each: Param) -> click.Option:
+    names = [f"--{each.name.replace('_', '-')}", each.name]
+    if each.short:
+        names.insert(0, f"-{each.short}")
+    if each.kind.name == "switch":
+        return click.Option(names, is_flag=True, help=_help(each))
+    default = None if each.required or each.default in (None, ()) else each.default
+    # What is allowed is said by the declaration, for all surfaces in the same words.
+    return click.Option(
+        names,
+        multiple=each.kind.many,
+        metavar=_metavar(each.kind),
+        help=_help(each) + (f"  [default: {default}]" if default is not None else ""),
+    )
+
+
+def _metavar(kind: Kind) -> str:
+    if kind.name == "choice":
+        return "|".join(map(str, kind.choices))
+    return {"day": "DAY", "number": "N", "event": "EVENT"}.get(kind.name, "TEXT")
+
+
+def _help(each: Param) -> str:
+    return str(each.help or f"{each.label}.")
+
+
+def _show_users(state: BitmapistState, users: UserSet, output: str | None) -> None:
+    keys = keys_of_users(state, users)
+    if output == "json":
+        show_json({"users": users.selection.text, "ids": list(keys)})
+        return
+    if output == "csv":
+        click.echo(to_csv([["user_id"]]), nl=False)
+    for key in keys:
+        click.echo(to_csv([[key]]) if output == "csv" else key, nl=output != "csv")
+    if output is None:
+        click.echo(users.selection.text, err=True)
+
+
 def _note_current(period: Period, output: str | None) -> None:
     if output is None:
         click.echo(current_note(period.label), err=True)
 
 
 QUESTIONS = (
+    *map(command_of, questions()),
     has_command,
     count_command,
     users_command,
     cohort_command,
-    trend_command,
     stickiness_command,
     lifecycle_command,
     funnel_command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from ..analysis.cohort import CohortResult
 from ..analysis.errors import Text
@@ -114,6 +114,22 @@ def period_name(period: Period) -> str:
     if period.group is TimeGroup.MONTHS:
         return f"{month} {start.year}"
     return period.label
+
+
+def day(each: date) -> str:
+    """Return a day for people: ``18 Nov``."""
+    return f"{each.day} {_MONTHS[each.month - 1]}"
+
+
+def cell(value: object) -> str:
+    """Return a cell of a table for people: a share as a percentage, None as a dash."""
+    if value is None:
+        return BLANK
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if isinstance(value, float):
+        return percent(value)
+    return number(value) if isinstance(value, int) else str(value)
 
 
 def period_span(period: Period) -> str:

@@ -21,6 +21,7 @@ from .arguments import BadBodyError, body_arguments, url_arguments
 from .export import csv_response, json_response, users_csv
 from .forms import PRESETS, QuestionForm
 from .links import Links
+from .page import QuestionPage
 from .surface import Surface, state, wants_json
 from .texts import gettext, language, ngettext
 from .userlist import keys_of, users_page
@@ -63,7 +64,7 @@ class Page:
         return f"/{self.name}" if self.rule is None else self.rule
 
 
-def serve(page: Page, surface: Surface) -> ResponseReturnValue:
+def serve(page: Page | QuestionPage, surface: Surface) -> ResponseReturnValue:
     """Answer the current request for *page*.
 
     Args:
@@ -71,7 +72,10 @@ def serve(page: Page, surface: Surface) -> ResponseReturnValue:
         surface: Where it is shown.
     """
     try:
-        response = Answering(page, surface).respond()
+        if isinstance(page, QuestionPage):
+            response = page.respond(surface)
+        else:
+            response = Answering(page, surface).respond()
         return private(response) if page.is_private else response
     except (RedisError, RedisClusterException) as error:
         return unavailable(page, surface, error)
@@ -223,7 +227,7 @@ def _is_edit(arguments: MultiDict[str, str] | None) -> bool:
     return arguments is not None and ("add" in arguments or "remove" in arguments)
 
 
-def context_of(page: Page, surface: Surface) -> dict[str, Any]:
+def context_of(page: Page | QuestionPage, surface: Surface) -> dict[str, Any]:
     """Return what the template of every page needs."""
     from .registry import PAGES
 
@@ -246,7 +250,9 @@ def private(response: ResponseReturnValue) -> Response:
     return private
 
 
-def unavailable(page: Page, surface: Surface, error: Exception) -> ResponseReturnValue:
+def unavailable(
+    page: Page | QuestionPage, surface: Surface, error: Exception
+) -> ResponseReturnValue:
     """Return what to show where Redis does not answer as it should."""
     state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
     if isinstance(error, NotABitmapError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..questions.trend import Trend
+from .page import QuestionPage
 from .pages import Page
 from .questions import (
     cohort,
@@ -10,7 +12,6 @@ from .questions import (
     lifecycle,
     overview,
     stickiness,
-    trend,
     user,
 )
 from .texts import lazy
@@ -33,14 +34,7 @@ COHORT = Page(
     icon="fa-th",
     present=cohort.present,
 )
-TRENDS = Page(
-    name="trends",
-    title=lazy("Trends"),
-    form=trend.TrendForm,
-    template="bitmapist/trends.html",
-    icon="fa-line-chart",
-    present=trend.present,
-)
+TRENDS = QuestionPage(Trend)
 LIFECYCLE = Page(
     name="lifecycle",
     title=lazy("Lifecycle"),
@@ -83,7 +77,7 @@ EVENTS = Page(
     present=events.present,
 )
 
-PAGES: tuple[Page, ...] = (
+PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
     *(FUNNEL, STICKINESS, USERS, EVENTS),
 )

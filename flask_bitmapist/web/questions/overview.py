@@ -10,9 +10,9 @@ from ...analysis.expressions import Event, Expression, Or
 from ...analysis.periods import Period, TimeGroup
 from ...analysis.results import Result, Table
 from ...analysis.stickiness import StickinessQuery, stickiness
-from ...analysis.trend import Series, TrendQuery, trend
 from ...analysis.users import Selection, expression_users
 from ...query import Query, moment
+from ...questions.trend import Series, Trend
 from ..fields import Choice
 from ..surface import state
 from ..texts import lazy
@@ -110,10 +110,12 @@ class OverviewForm(EventListForm):
         busiest = self._busiest(query)
         result = None
         if busiest:
-            question = TrendQuery(
-                tuple(map(Event, busiest)), found.as_of, num_periods=SPARK_DAYS
+            question = Trend(
+                tuple(map(Event, busiest)),
+                num_periods=SPARK_DAYS,
+                as_of=self.as_of.data,
             )
-            result = trend(question, query.bitmaps)
+            result = query(question)
         return OverviewResult(
             list=found,
             tiles={group: self._tile(query, active, group) for group in TILES}
@@ -133,10 +135,17 @@ class OverviewForm(EventListForm):
         return expression_users(active, period)
 
     def _tile(self, query: Query, active: Expression, group: TimeGroup) -> Tile:
-        question = TrendQuery((active,), moment(self.as_of.data), group, num_periods=2)
-        result = trend(question, query.bitmaps)
+        # What the app has defined is not looked up: any event of it may be new.
+        question = Trend(
+            (active,),
+            time_group=group.value,
+            num_periods=2,
+            as_of=self.as_of.data,
+            allow_unknown=True,
+        )
+        result = query(question)
         series = result.series[0]
-        before, count = series.counts
+        before, count = (each or 0 for each in series.counts)
         return Tile(result.periods[-1], count, before, series.changes[-1])
 
     def _stickiness(self, query: Query, active: Expression | None) -> float | None:
@@ -178,7 +187,7 @@ def present(result: OverviewResult) -> dict[str, Any]:
     }
 
 
-def points(counts: tuple[int, ...], width: int = 120, height: int = 28) -> str:
+def points(counts: tuple[int | None, ...], width: int = 120, height: int = 28) -> str:
     """Return a line through *counts*, as the points of an SVG polyline.
 
     Args:
@@ -186,9 +195,10 @@ def points(counts: tuple[int, ...], width: int = 120, height: int = 28) -> str:
         width: The line's width.
         height: Its height; the largest value is at the top, nobody at the bottom.
     """
-    top = max(counts, default=0) or 1
-    step = width / max(1, len(counts) - 1)
+    values = [count or 0 for count in counts]
+    top = max(values, default=0) or 1
+    step = width / max(1, len(values) - 1)
     return " ".join(
         f"{index * step:.1f},{height - count / top * height:.1f}"
-        for index, count in enumerate(counts)
+        for index, count in enumerate(values)
     )

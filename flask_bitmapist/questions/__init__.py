@@ -1,0 +1,1 @@
+"""The questions: each module declares one, and answers it."""

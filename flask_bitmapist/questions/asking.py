@@ -1,0 +1,284 @@
+"""What a question may look at while it is answered: names, days, bitmaps, users."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import (
+    Event,
+    Expression,
+    Flag,
+    Named,
+    is_plain_name,
+    require_bounded,
+)
+from ..analysis.history import EPOCH
+from ..analysis.parsing import parse
+from ..analysis.periods import AsOf, Period, TimeGroup, shorten
+
+if TYPE_CHECKING:
+    from ..analysis.users import Selection
+    from ..store.userset import UserSet
+    from .declare import Question, Who
+
+NameList = Callable[[], Sequence[str]]
+
+
+class Names:
+    """What can be named: events and flags of the store, and what the app has defined.
+
+    Args:
+        events: Gives the names of all events; None where any name will do.
+        flags: Gives the names of all flags.
+        defined: Expressions that the app has given names.
+    """
+
+    def __init__(
+        self,
+        events: NameList | None = None,
+        flags: NameList = tuple,
+        defined: Mapping[str, Expression] | None = None,
+    ) -> None:
+        self._events = events
+        self._flags = flags
+        self.defined = {} if defined is None else defined
+        # A name that was known once is known for the process: to look it up for every
+        # question would cost a third of a small one.
+        self._known: set[str] = set()
+        self._known_flags: set[str] = set()
+
+    def events(self) -> Sequence[str]:
+        """Return the names of all events."""
+        return self._events() if self._events is not None else ()
+
+    def flags(self) -> Sequence[str]:
+        """Return the names of all flags."""
+        return self._flags()
+
+    def expression(self, who: Who) -> Expression:
+        """Return whom *who* means: the one way from a text to an expression.
+
+        Args:
+            who: An expression; the name of one that the app has defined; the name of
+                an event, also where it has spaces or parentheses in it; or the text
+                of an expression.
+
+        Raises:
+            QueryError: The text cannot be read.
+        """
+        if isinstance(who, Expression):
+            return who
+        if who in self.defined:
+            return Named(who, self.defined[who])
+        if is_plain_name(who) or self._is_event(who):
+            return Event(who)
+        return parse(who, self.defined)
+
+    def unknown(self, expression: Expression) -> Text | None:
+        """Return what to say of the first name that nobody has ever tracked."""
+        if self._events is None:
+            return None
+        for name, is_flag in _names(expression):
+            if is_flag and not self._is_flag(name):
+                return self._no_flag(name)
+            if not is_flag and not self._is_event(name):
+                return self._no_event(name)
+        return None
+
+    def has_events(self) -> bool:
+        """Return whether there is any event or flag."""
+        return self._events is None or bool(self.events() or self.flags())
+
+    def _is_event(self, name: str) -> bool:
+        if name not in self._known:
+            self._known.update(self.events())
+        return name in self._known
+
+    def _is_flag(self, name: str) -> bool:
+        if name not in self._known_flags:
+            self._known_flags.update(self.flags())
+        return name in self._known_flags
+
+    def _no_event(self, name: str) -> Text:
+        if self._is_flag(name):
+            return Text(
+                "%(name)s is a flag; write %(flag)s.",
+                name=_quoted(name),
+                flag=str(Flag(name)),
+            )
+        near = _nearest(name, [*self.defined, *self.events()])
+        if near is None:
+            return Text("Unknown event %(name)s.", name=_quoted(name))
+        return Text(
+            "Unknown event %(name)s. Did you mean %(near)s?",
+            name=_quoted(name),
+            near=_quoted(near),
+        )
+
+    def _no_flag(self, name: str) -> Text:
+        near = _nearest(name, self.flags())
+        if near is None:
+            return Text("Unknown flag %(name)s.", name=_quoted(name))
+        return Text(
+            "Unknown flag %(name)s. Did you mean %(near)s?",
+            name=_quoted(name),
+            near=_quoted(near),
+        )
+
+
+class Ask:
+    """One question while it is answered.
+
+    Args:
+        question: What is asked.
+        bitmaps: Where the bitmaps come from.
+        as_of: As of when.
+        names: What can be named.
+        select: Makes a set of users of a selection.
+    """
+
+    def __init__(
+        self,
+        question: Question[Any],
+        bitmaps: Bitmaps,
+        as_of: AsOf,
+        names: Names,
+        select: Callable[[Selection], UserSet],
+    ) -> None:
+        self.question = question
+        self.bitmaps = bitmaps
+        self.as_of = as_of
+        self.names = names
+        self.select = select
+        self.warnings: list[Text] = []
+
+    def who(self, given: Who, field: str) -> Expression:
+        """Return whom a parameter means.
+
+        Args:
+            given: The parameter's value.
+            field: The parameter's name, beside which it is told what is wrong.
+
+        Raises:
+            QueryError: It cannot be read, or names what nobody has ever tracked.
+        """
+        try:
+            expression = self.names.expression(given)
+        except QueryError as error:
+            raise QueryError(error.message, field=field) from None
+        self._check(expression, field)
+        return expression
+
+    def among(self, given: Who, field: str) -> Expression:
+        """Return whom a parameter means, where that says by itself who can be meant.
+
+        Raises:
+            QueryError: As for :meth:`who`; also for ``not x`` alone.
+        """
+        expression = self.who(given, field)
+        require_bounded(expression, field)
+        return expression
+
+    def periods(self, group: str, count: int) -> tuple[Period, ...]:
+        """Return the last *count* periods, see :meth:`AsOf.periods`."""
+        return self.as_of.periods(TimeGroup.parse(group), count)
+
+    def complete(self, periods: Iterable[Period]) -> tuple[bool, ...]:
+        """Return for each of *periods* whether it has ended."""
+        horizon = self.as_of.horizon
+        return tuple([period.end <= horizon for period in periods])
+
+    def unkept(
+        self, expressions: Iterable[Expression], periods: Sequence[Period]
+    ) -> frozenset[Period]:
+        """Return the hours that were not kept, of which nothing can be said.
+
+        An hour is not kept if its day has a bitmap of an event and none of the day's
+        hours has.
+
+        Args:
+            expressions: Whom it is about.
+            periods: All of one group.
+
+        Raises:
+            QueryError: None of the days on which anything happened has its hours.
+        """
+        if not periods or periods[0].group is not TimeGroup.HOURS:
+            return frozenset()
+        days = tuple(
+            dict.fromkeys(
+                Period.containing(TimeGroup.DAYS, each.start) for each in periods
+            )
+        )
+        events = dict.fromkeys(
+            name
+            for each in expressions
+            for name, is_flag in _names(each)
+            if not is_flag
+        )
+        sources = [Source(event, day) for event in events for day in days]
+        happened = [
+            s for s, found in zip(sources, self.bitmaps.exist(sources)) if found
+        ]
+        hours = {source: _hours(source) for source in happened}
+        every = [hour for several in hours.values() for hour in several]
+        there = dict(zip(every, self.bitmaps.exist(every))) if every else {}
+        lost = [s for s in happened if not any(there[hour] for hour in hours[s])]
+        if lost and len(lost) == len(happened):
+            raise QueryError(
+                Text(
+                    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to keep them "
+                    "from now on, or ask by day."
+                ),
+                field="time_group",
+            )
+        unkept = {source.period for source in lost}
+        return frozenset(
+            each
+            for each in periods
+            if Period.containing(TimeGroup.DAYS, each.start) in unkept
+        )
+
+    def _check(self, expression: Expression, field: str) -> None:
+        if self.question.allow_unknown:
+            return
+        problem = self.names.unknown(expression)
+        if problem is None:
+            return
+        if self.names.has_events():
+            raise QueryError(problem, field=field)
+        if not self.warnings:
+            self.warnings.append(Text("No events have been tracked yet."))
+
+
+def _names(expression: Expression) -> Iterable[tuple[str, bool]]:
+    """Yield the names in an expression, and whether each is a flag's."""
+    return dict.fromkeys(
+        (source.event, source.period is None) for source in expression.sources(_ANY_DAY)
+    )
+
+
+_ANY_DAY = Period.containing(TimeGroup.DAYS, EPOCH)
+
+
+def _hours(source: Source) -> list[Source]:
+    """Return the hours of a day."""
+    assert source.period is not None
+    start = source.period.start
+    return [
+        Source(source.event, Period(TimeGroup.HOURS, start.replace(hour=hour)))
+        for hour in range(24)
+    ]
+
+
+def _quoted(name: str) -> str:
+    return f"'{shorten(name)}'"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return near[0] if near else None

@@ -1,0 +1,726 @@
+"""How a question is declared: its parameters once, for every surface.
+
+A question is a class.  Its fields are its parameters; from their annotations and from
+:func:`param` come the Python method, the command, the form, the URL, JSON, OpenAPI and
+MCP.  A question is made in two phases: as *data*, plain values that are checked when
+it is made, and as an *answer*, for which :class:`Ask` resolves names, days and users.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass
+from datetime import date, datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import Expression
+from ..analysis.periods import Period, TimeGroup, shorten, to_utc
+from ..analysis.results import Result
+
+if TYPE_CHECKING:
+    from ..analysis.users import Selection
+    from ..store.userset import UserSet
+    from .asking import Ask
+
+Who = str | Expression
+"""An event's name, a name that the app has defined, or an expression; also as text."""
+
+When = date | datetime | str | None
+"""A day, a moment, either as ISO text, or None for now."""
+
+User = int | str
+"""A user's id, or the app's own key."""
+
+Group = Literal["hours", "days", "weeks", "months", "years"]
+"""How time is cut into periods."""
+
+P = ParamSpec("P")
+D = TypeVar("D", bound="Declared")
+
+LONGEST_TEXT = 8192
+"""Most characters of one text."""
+
+GROUPS = {
+    "hours": Text("hour"),
+    "days": Text("day"),
+    "weeks": Text("week"),
+    "months": Text("month"),
+    "years": Text("year"),
+}
+"""What one period of each group is called."""
+
+_TRUE = frozenset({"y", "yes", "true", "on", "1"})
+_FALSE = frozenset({"", "n", "no", "false", "off", "0"})
+
+
+class ParameterError(QueryError):
+    """Parameters that cannot be used, all at once.
+
+    Args:
+        wrong: What is wrong, by the name of the parameter.
+    """
+
+    def __init__(self, wrong: Mapping[str, Text]) -> None:
+        told = [f"{name}: {text}" for name, text in wrong.items()]
+        super().__init__(Text("; ".join(told)), field=next(iter(wrong)))
+        self.wrong = dict(wrong)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a parameter can be.
+
+    Args:
+        name: ``event``, ``number``, ``choice``, ``switch``, ``day``, ``user`` or
+            ``text``: how a form and a command ask for it.
+        take: Makes the value of whatever a surface has, or raises ValueError with a
+            :class:`Text`.
+        schema: The same as JSON Schema.
+        many: Whether there may be several.
+        choices: Allowed or suggested values, and what people call them.
+        least: The smallest number, or the fewest entries.
+        most: The largest number, or the most entries.
+    """
+
+    name: str
+    take: Callable[[Any], Any]
+    schema: Mapping[str, Any]
+    many: bool = False
+    choices: Mapping[Any, Text] = dataclasses.field(default_factory=dict)
+    least: int | None = None
+    most: int | None = None
+
+
+class Param(NamedTuple):
+    """A parameter, as the surfaces see it."""
+
+    name: str
+    kind: Kind
+    label: Text
+    help: Text
+    default: Any
+    """:data:`dataclasses.MISSING` where it has to be given."""
+    positional: bool
+    """Whether Python and the command line take it without its name."""
+    short: str
+    """The letter of the command line's option, or nothing."""
+    in_form: bool
+    """Whether the page's form asks for it."""
+
+    @property
+    def required(self) -> bool:
+        """Whether it has to be given."""
+        return self.default is MISSING
+
+
+def param(
+    label: Text,
+    *,
+    default: Any = MISSING,
+    kw_only: bool = True,
+    help: Text | str = "",
+    least: int = 1,
+    most: int = 10_000,
+    choices: Mapping[Any, Text] | None = None,
+    short: str = "",
+    in_form: bool = True,
+) -> Any:
+    """Declare a parameter of a question; its annotation says what kind it is.
+
+    Args:
+        label: What it is called on a page, and where it is wrong.
+        default: Its value where none is given; without one it has to be given.
+        kw_only: Whether Python wants its name, and the command line an option.
+        help: More about it, in a sentence.
+        least: The smallest number; of a list, the fewest entries.
+        most: The largest number; of a list, the most entries.
+        choices: What people call the words of a ``Literal``; of a list of numbers,
+            those that a form offers.
+        short: A letter for the command line.
+        in_form: Whether the page's form asks for it.
+
+    Example:
+        >>> class Weekdays(Question[Answer]):
+        ...     num_weeks: int = param(Text("Weeks"), default=4, most=53)
+    """
+    about = {
+        "label": label,
+        "help": Text(help) if not isinstance(help, Text) else help,
+        "least": least,
+        "most": most,
+        "choices": dict(choices or {}),
+        "short": short,
+        "in_form": in_form,
+    }
+    return dataclasses.field(default=default, kw_only=kw_only, metadata=about)
+
+
+# It holds no field itself: type checkers do not see those of the class that carries
+# dataclass_transform.
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(param,)
+)
+class Declared:
+    """Plain values that are checked when they are made, each by its kind."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(frozen=True)(cls)
+
+    def __post_init__(self) -> None:
+        wrong: dict[str, Text] = {}
+        for each in params_of(type(self)):
+            given = getattr(self, each.name)
+            if given is None and each.default is None:
+                continue
+            try:
+                object.__setattr__(self, each.name, each.kind.take(given))
+            except ValueError as error:
+                wrong[each.name] = error.args[0]
+        if not wrong:
+            wrong = dict(self.check())
+        if wrong:
+            raise ParameterError(wrong)
+
+    def check(self) -> Mapping[str, Text]:
+        """Return what is wrong with values that are right one by one, by parameter."""
+        return {}
+
+    @classmethod
+    def read(cls: type[D], given: Mapping[str, Any]) -> D:
+        """Make it of what a surface was given; texts are read, blanks left out.
+
+        Args:
+            given: Values or texts by the names of the parameters; lists where there
+                may be several.
+
+        Raises:
+            ParameterError: A value cannot be used, or one is missing.
+        """
+        values: dict[str, Any] = {}
+        wrong: dict[str, Text] = {}
+        for each in params_of(cls):
+            value = given.get(each.name)
+            if each.kind.many and isinstance(value, (list, tuple)):
+                value = [entry for entry in value if not _is_blank(entry)]
+            if _is_blank(value):
+                if each.required:
+                    wrong[each.name] = Text("This field is required.")
+                continue
+            try:
+                values[each.name] = each.kind.take(value)
+            except ValueError as error:
+                wrong[each.name] = error.args[0]
+        if wrong:
+            raise ParameterError(wrong)
+        return cls(**values)
+
+    def given(self) -> dict[str, Any]:
+        """Return the values that are not the defaults, fit for JSON."""
+        return {
+            each.name: plain(getattr(self, each.name))
+            for each in params_of(type(self))
+            if getattr(self, each.name) != each.default
+        }
+
+    def arguments(self) -> dict[str, str | list[str]]:
+        """Return the values that are not the defaults as the arguments of a URL."""
+        return {name: written(value) for name, value in self.given().items()}
+
+    def words(self) -> list[str]:
+        """Return the values that are not the defaults as words of a command."""
+        options: list[str] = []
+        positional: list[str] = []
+        for each in params_of(type(self)):
+            value = getattr(self, each.name)
+            if value == each.default:
+                continue
+            texts = written(plain(value))
+            several = texts if isinstance(texts, list) else [texts]
+            if each.positional:
+                positional += several
+            elif each.kind.name == "switch":
+                options.append(f"--{each.name.replace('_', '-')}")
+            else:
+                for text in several:
+                    options.append(f"--{each.name.replace('_', '-')}={text}")
+        return [*options, "--", *positional] if positional else options
+
+
+def _is_blank(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, (list, tuple)) and not value)
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter's value as JSON has it."""
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    return value
+
+
+def written(value: Any) -> str | list[str]:
+    """Return a plain value as text for a URL or a command; of a list, a text each."""
+    if isinstance(value, list):
+        return [str(written(each)) for each in value]
+    if isinstance(value, bool):
+        return "y" if value else "n"
+    return str(value)
+
+
+def params_of(declared: type[Declared]) -> tuple[Param, ...]:
+    """Return the parameters of a declaration, the positional ones first."""
+    kept: Any = declared  # checkers do not see that a class can be hashed
+    return _params_of(kept)
+
+
+@cache
+def _params_of(declared: Any) -> tuple[Param, ...]:
+    hints = get_type_hints(declared)
+    found = [
+        Param(
+            name=each.name,
+            kind=_kind(hints[each.name], each.metadata),
+            label=each.metadata["label"],
+            help=each.metadata["help"],
+            default=each.default,
+            positional=not each.kw_only,
+            short=each.metadata["short"],
+            in_form=each.metadata["in_form"],
+        )
+        for each in dataclasses.fields(declared)
+    ]
+    # What all questions take is declared first, and asked for last.
+    own = declared.__annotations__
+    found.sort(key=lambda each: (not each.positional, each.name not in own))
+    return tuple(found)
+
+
+class Cell(Declared):
+    """Names one number of an answer, by labels that mean the same tomorrow."""
+
+
+C = TypeVar("C", bound=Cell)
+A = TypeVar("A", bound="Answer")
+A_co = TypeVar("A_co", bound="Answer", covariant=True)
+
+
+class Question(Declared, Generic[A_co]):
+    """What can be asked.  A subclass declares its parameters, and answers.
+
+    Equal questions ask the same, and can be kept, hashed and compared.  The
+    docstring's first line says on every surface what is asked.
+    """
+
+    name: ClassVar[str]
+    """The method and the command; by default the class's name in lower case."""
+    title: ClassVar[Text]
+    """What the page and the tab are called."""
+    endpoint: ClassVar[str]
+    """The page's endpoint and the end of its URL; :attr:`name` by default."""
+    icon: ClassVar[str] = "fa-bar-chart"
+    """Its icon in Flask-Admin's menu, a class of Font Awesome 4."""
+    template: ClassVar[str] = "bitmapist/answer.html"
+    """The page; a generic one shows the table and a chart."""
+    in_menu: ClassVar[bool] = True
+    """Whether there is a page for it, or JSON and CSV alone."""
+    is_private: ClassVar[bool] = False
+    """Whether the answer tells of single people."""
+    spans: ClassVar[tuple[str, ...]] = ()
+    """The parameters that a preset such as "12 weeks" fills with its number."""
+    cell: ClassVar[type[Cell] | None] = None
+    """How a number of the answer is named, if there are users behind it."""
+
+    as_of: When = param(
+        Text("To"),
+        default=None,
+        help=Text("The last day that counts, YYYY-MM-DD; today by default."),
+    )
+    allow_unknown: bool = param(
+        Text("Allow unknown events"),
+        default=False,
+        in_form=False,
+        help=Text("Count nobody for an event that was never tracked."),
+    )
+
+    def __init_subclass__(cls) -> None:
+        own = vars(cls)
+        if "name" not in own:
+            cls.name = cls.__name__.lower()
+        if "title" not in own:
+            cls.title = Text(cls.__name__)
+        if "endpoint" not in own:
+            cls.endpoint = cls.name
+        super().__init_subclass__()
+
+    def answer(self, ask: Ask) -> A_co:
+        """Return the answer; called by the query, with what it may look at."""
+        raise NotImplementedError
+
+    def people(self, ask: Ask, cell: Any) -> Selection:
+        """Return who is behind the number that *cell* names.
+
+        Raises:
+            QueryError: There is no such number.
+        """
+        raise NotImplementedError
+
+    def sentence(self) -> Text:
+        """Return what is asked, in a sentence for headings, titles and files."""
+        said = [f"{name}={written(value)}" for name, value in self.given().items()]
+        return Text("%(title)s: %(given)s", title=self.title, given=", ".join(said))
+
+
+class AnswerDict(TypedDict):
+    """What the JSON of every answer has."""
+
+    question: str
+    """What was asked, in a sentence."""
+    asked: dict[str, Any]
+    """The parameters that were not left at their defaults."""
+    as_of: str
+    """The moment up to which events count, ISO 8601."""
+    warnings: list[str]
+    """What is odd about the question, in sentences."""
+
+
+@dataclass(frozen=True)
+class Answer(Result):
+    """The answer to a question, which it keeps."""
+
+    ask: Ask = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def question(self) -> Any:
+        """The question, as data."""
+        return self.ask.question
+
+    @property
+    def as_of(self) -> datetime:
+        """The moment up to which events count, in UTC."""
+        return self.ask.as_of.moment
+
+    @property
+    def warnings(self) -> tuple[Text, ...]:
+        """What is odd about the question."""
+        return tuple(self.ask.warnings)
+
+    def notes(self) -> tuple[Text, ...]:
+        """Return what has to be said beside the numbers, in sentences."""
+        return ()
+
+    def head(self) -> AnswerDict:
+        """Return what the dict of every answer begins with."""
+        return {
+            "question": str(self.question.sentence()),
+            "asked": self.question.given(),
+            "as_of": self.as_of.isoformat(),
+            "warnings": list(map(str, self.warnings)),
+        }
+
+    def behind(self, cell: Cell) -> UserSet:
+        """Return the users behind the number that *cell* names.
+
+        Raises:
+            QueryError: There is no such number.
+        """
+        return self.ask.select(self.question.people(self.ask, cell))
+
+
+class Asking(Generic[P, A]):
+    """The method of a query for one question: ``trend = Asking(Trend)``.
+
+    It has the signature and the docstring of the question.
+
+    Args:
+        question: The class of the question.
+    """
+
+    def __init__(self, question: Callable[P, Question[A]]) -> None:
+        self.question = question
+
+        def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> A:
+            answer: A = query(question(*args, **kwargs))
+            return answer
+
+        _sign(method, question)
+        self._method = method
+
+    def __get__(self, query: Any, owner: type) -> Callable[P, A]:
+        bound: Callable[P, A] = self._method.__get__(query, owner)
+        return bound
+
+
+class Behind(Generic[P]):
+    """The method of an answer for who is behind a number: ``users = Behind(Cell)``.
+
+    Args:
+        cell: The class of the record that names a number.
+    """
+
+    def __init__(self, cell: Callable[P, Cell]) -> None:
+        def method(answer: Any, *args: P.args, **kwargs: P.kwargs) -> UserSet:
+            users: UserSet = answer.behind(cell(*args, **kwargs))
+            return users
+
+        _sign(method, cell)
+        self._method = method
+
+    def __get__(self, answer: Any, owner: type) -> Callable[P, UserSet]:
+        bound: Callable[P, UserSet] = self._method.__get__(answer, owner)
+        return bound
+
+
+def _sign(method: Callable[..., Any], made: Callable[..., Any]) -> None:
+    """Give *method* the name, the docstring and the parameters of a class."""
+    own = inspect.signature(made)
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    signature = own.replace(
+        parameters=[me, *own.parameters.values()],
+        return_annotation=inspect.Signature.empty,
+    )
+    setattr(method, "__signature__", signature)  # noqa: B010 - unknown to checkers
+    method.__doc__ = made.__doc__
+    method.__name__ = getattr(made, "name", "users")
+
+
+def running_note(ask: Ask, last: Period) -> Text:
+    """Return the sentence that says that the last period is not complete, if so."""
+    if ask.as_of.is_complete(last):
+        return Text("")
+    if ask.as_of.is_today:
+        return Text("%(period)s is not over yet.", period=last.label)
+    return Text(
+        "%(period)s counts to %(day)s.", period=last.label, day=str(ask.as_of.day)
+    )
+
+
+def period_of(periods: Sequence[Period], label: str) -> Period:
+    """Return the one of *periods* with a label.
+
+    Raises:
+        QueryError: None of them has it.
+    """
+    for period in periods:
+        if period.label == label:
+            return period
+    raise QueryError(
+        Text(
+            "This must be one of %(first)s to %(last)s.",
+            first=periods[0].label,
+            last=periods[-1].label,
+        ),
+        field="period",
+    )
+
+
+# --- Kinds: one for each way in which a value can look
+
+
+def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
+    if hint == When:
+        return Kind("day", _day, {"type": "string", "format": "date"})
+    if hint == Who or hint == Who | None:
+        return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
+    if hint == User:
+        return Kind("user", _user, {"type": ["integer", "string"]})
+    if get_origin(hint) is UnionType and NoneType in get_args(hint):
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    if hint == Group:
+        return _choice(GROUPS, _group)
+    if get_origin(hint) is Literal:
+        words = get_args(hint)
+        labels = {word: about["choices"].get(word, Text(str(word))) for word in words}
+        return _choice(labels, _one_of(words))
+    if get_origin(hint) is Sequence:
+        return _list(get_args(hint)[0], about)
+    if hint is bool:
+        return Kind("switch", _switch, {"type": "boolean"})
+    if hint is int:
+        least, most = about["least"], about["most"]
+        schema = {"type": "integer", "minimum": least, "maximum": most}
+        return Kind("number", _whole(least, most), schema, least=least, most=most)
+    if hint is str:
+        return Kind("text", _text, {"type": "string", "maxLength": LONGEST_TEXT})
+    raise TypeError(f"a question has no parameters of the kind {hint!r}")
+
+
+def _list(hint: Any, about: Mapping[str, Any]) -> Kind:
+    # The bounds of a list are those of its length; its numbers have a day's to a
+    # decade's.
+    one = _kind(hint, {**about, "least": 1, "most": 3660})
+    least, most = about["least"], min(about["most"], 20)
+
+    def take(value: Any) -> tuple[Any, ...]:
+        single = isinstance(value, (str, Expression, int))
+        values = (value,) if single else tuple(value) if _is_list(value) else None
+        if values is None:
+            raise ValueError(Text("This must be a list."))
+        if len(values) < least:
+            raise ValueError(Text("At least %(least)s of these.", least=least))
+        if len(values) > most:
+            raise ValueError(Text("At most %(most)s of these.", most=most))
+        return tuple(map(one.take, values))
+
+    schema = {
+        "type": "array",
+        "items": one.schema,
+        "minItems": least,
+        "maxItems": most,
+    }
+    choices = about["choices"]
+    return Kind(one.name, take, schema, True, choices, least, most)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping))
+
+
+def _choice(labels: Mapping[Any, Text], take: Callable[[Any], Any]) -> Kind:
+    schema = {"type": "string", "enum": list(labels)}
+    return Kind("choice", take, schema, choices=labels)
+
+
+def _one_of(words: Sequence[str]) -> Callable[[Any], str]:
+    def take(value: Any) -> str:
+        for word in words:
+            if value == word:
+                return str(word)
+        raise ValueError(_use_one_of(words))
+
+    return take
+
+
+def _group(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            return TimeGroup.parse(value.strip()).value
+        except QueryError:
+            pass
+    raise ValueError(_use_one_of(tuple(GROUPS)))
+
+
+def _use_one_of(words: Sequence[str]) -> Text:
+    return Text("Use one of %(allowed)s.", allowed=", ".join(words))
+
+
+def _who(value: Any) -> str:
+    if isinstance(value, Expression):
+        value = str(value)
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(Text("This must be text, not %(given)s.", given=_typed(value)))
+    text = value.strip()
+    if not text:
+        raise ValueError(Text("This field is required."))
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            Text("This is too long; at most %(most)s characters.", most=LONGEST_TEXT)
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(Text("This is not valid Unicode text.")) from None
+    return text
+
+
+def _user(value: Any) -> int | str:
+    if isinstance(value, bool):
+        raise ValueError(Text("This is not a user: %(given)s.", given=_typed(value)))
+    if isinstance(value, str):
+        return _text(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(
+            Text("This is not a user: %(given)s.", given=_typed(value))
+        ) from None
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(_use_one_of(("true", "false")))
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    def take(value: Any) -> int:
+        number = _number(value)
+        if number is None or not least <= number <= most:
+            raise ValueError(
+                Text(
+                    "This must be a whole number from %(least)s to %(most)s.",
+                    least=least,
+                    most=most,
+                )
+            )
+        return number
+
+    return take
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str):
+        text = value.strip()
+        digits = text.removeprefix("-")
+        is_number = digits.isascii() and digits.isdigit() and len(digits) < 20
+        return int(text) if is_number else None
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def _day(value: Any) -> date | datetime:
+    if isinstance(value, datetime):
+        return to_utc(value)
+    if isinstance(value, date):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(Text("This is not a date: %(given)s.", given=_typed(value)))
+    text = value.strip()
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        # Weeks and days without dashes are for machines.
+        if len(text) >= 10 and text[4] == text[7] == "-":
+            try:
+                return _day(read(text))
+            except (ValueError, OverflowError):
+                continue
+    raise ValueError(Text("This is not a date; write it as YYYY-MM-DD."))
+
+
+def _typed(value: Any) -> str:
+    return shorten(f"{type(value).__name__} {value!r}")

@@ -1,0 +1,234 @@
+"""The form of a question, made from its declaration.
+
+Its fields hold texts, as they stand in a URL: what a text means, and whether it is
+allowed, is the declaration's to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+from wtforms import (
+    BooleanField,
+    Field,
+    FieldList,
+    Form,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+)
+
+from ..analysis.errors import QueryError, Text
+from ..questions.declare import Declared, Param, ParameterError, Question, params_of
+from . import formats
+
+Texts = dict[str, Any]
+"""What a form holds, by parameter: a text, of a list a text each, or a truth value."""
+
+PRESETS: Mapping[str, tuple[Text, str, int]] = {
+    "30-days": (Text("Last 30 days"), "days", 30),
+    "12-weeks": (Text("12 weeks"), "weeks", 12),
+    "12-months": (Text("12 months"), "months", 12),
+}
+"""Common spans of time: what they are called, the time group, how many of them."""
+
+
+class QuestionForm:
+    """The form of a question, filled in with texts.
+
+    Args:
+        question: The question's class.
+        texts: What is filled in.
+    """
+
+    def __init__(self, question: type[Question[Any]], texts: Texts) -> None:
+        shown = dict(texts)
+        for each in params_of(question):
+            if each.kind.name == "switch" and each.name in shown:
+                shown[each.name] = str(shown[each.name]).lower() in _ON
+        kept: Any = question  # checkers do not see that a class can be hashed
+        self.fields = form_of(kept)(data=shown)
+        self._others: dict[str, list[str]] = {}
+
+    @property
+    def about(self) -> list[Field]:
+        """The fields that come first: what the question is about."""
+        return [each for each in self.fields if _param(each).positional]
+
+    @property
+    def options(self) -> list[Field]:
+        """The other fields, switches aside."""
+        return [
+            each
+            for each in self.fields
+            if not _param(each).positional and not _is_switch(each)
+        ]
+
+    @property
+    def switches(self) -> list[Field]:
+        """The fields that are ticked or not."""
+        return [each for each in self.fields if _is_switch(each)]
+
+    def tell(self, error: QueryError) -> None:
+        """Show what is wrong beside the fields that it is about."""
+        told: Mapping[str, str] = (
+            error.wrong
+            if isinstance(error, ParameterError)
+            else {error.field or "form": error.message}
+        )
+        for name, text in told.items():
+            message = formats.translated(text)
+            if name in self.fields:
+                field = self.fields[name]
+                field.errors = [*field.errors, message]
+            else:
+                self._others.setdefault(name, []).append(message)
+
+    @property
+    def messages(self) -> dict[str, list[str]]:
+        """What is wrong, by the name of the parameter; ``form`` for all of it."""
+        beside = {each.name: [*map(str, each.errors)] for each in self.fields}
+        told = {name: messages for name, messages in beside.items() if messages}
+        return {**told, **self._others}
+
+    def label_of(self, name: str) -> str:
+        """Return what a parameter is called on the page, empty if unknown."""
+        if name not in self.fields:
+            return ""
+        return formats.translated(_param(self.fields[name]).label)
+
+
+@cache
+def form_of(question: Any) -> type[Form]:
+    """Return the form of a question, its fields in the order of the parameters.
+
+    Args:
+        question: The question's class.
+    """
+    fields: dict[str, Any] = {
+        each.name: _field(each) for each in params_of(question) if each.in_form
+    }
+    return type(f"{question.__name__}Form", (Form,), fields)
+
+
+def _field(param: Param) -> Any:
+    kind = param.kind
+    options: dict[str, Any] = {
+        "label": str(param.label),
+        "render_kw": {"param": param},
+        "default": _default(param),
+    }
+    if kind.many and kind.choices:
+        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
+        return SelectMultipleField(choices=choices, validate_choice=False, **options)
+    if kind.many:
+        return FieldList(StringField(), min_entries=max(kind.least or 0, 1), **options)
+    if kind.name == "choice":
+        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
+        return SelectField(choices=choices, validate_choice=False, **options)
+    if kind.name == "switch":
+        return BooleanField(**options)
+    return StringField(**options)
+
+
+def _default(param: Param) -> Any:
+    if param.required or param.default is None:
+        return [] if param.kind.many else ""
+    if isinstance(param.default, tuple):
+        return list(map(str, param.default))
+    return param.default if param.kind.name == "switch" else str(param.default)
+
+
+def _param(field: Any) -> Param:
+    found: Param = field.render_kw["param"]
+    return found
+
+
+def _is_switch(field: Any) -> bool:
+    return _param(field).kind.name == "switch"
+
+
+_ON = frozenset({"y", "yes", "true", "on", "1"})
+
+
+def texts_in(declared: type[Declared], arguments: MultiDict[str, str]) -> Texts:
+    """Return what the arguments of a URL say of the parameters, blanks left out.
+
+    A list is read as ``events=a&events=b`` and as ``events-0=a&events-1=b``.
+    """
+    found: Texts = {}
+    for each in params_of(declared):
+        if each.kind.many:
+            value: Any = [
+                *arguments.getlist(each.name),
+                *_entries(each.name, arguments),
+            ]
+        else:
+            value = arguments.get(each.name, "")
+        if value:
+            found[each.name] = value
+    return found
+
+
+def _entries(name: str, arguments: MultiDict[str, str]) -> Iterator[str]:
+    pattern = re.compile(rf"{re.escape(name)}-([0-9]{{1,3}})")
+    numbered = [
+        (int(match[1]), text)
+        for key, text in arguments.items()
+        if (match := pattern.fullmatch(key)) and match[1].isascii()
+    ]
+    for _, text in sorted(numbered):
+        yield text
+
+
+def edited(
+    question: type[Question[Any]], texts: Texts, arguments: MultiDict[str, str]
+) -> Texts | None:
+    """Return the texts after a button that adds an entry or removes one.
+
+    Returns:
+        None if no such button was pressed.
+    """
+    for each in params_of(question):
+        if not each.kind.many or each.kind.choices:
+            continue
+        entries = list(texts.get(each.name, []))
+        if arguments.get("add") == each.name:
+            entries += [""] * max(1, (each.kind.least or 0) + 1 - len(entries))
+            return {**texts, each.name: entries[: each.kind.most]}
+        name, _, number = arguments.get("remove", "").rpartition("-")
+        if name == each.name and number.isascii() and number.isdigit():
+            place = int(number[:4])
+            left = [text for at, text in enumerate(entries) if at != place]
+            return {**texts, each.name: left}
+    return None
+
+
+def preset(question: type[Question[Any]], texts: Texts, name: str) -> Texts:
+    """Return the texts with the span of a preset; what does not go with it is dropped.
+
+    Args:
+        question: The question's class.
+        texts: What was filled in.
+        name: The preset's name; an unknown one changes nothing.
+    """
+    if name not in PRESETS or not question.spans:
+        return texts
+    _, group, count = PRESETS[name]
+    changed = {
+        **texts,
+        "time_group": group,
+        **dict.fromkeys(question.spans, str(count)),
+    }
+    try:
+        question.read(changed)
+    except ParameterError as error:
+        required = {each.name for each in params_of(question) if each.required}
+        for wrong in error.wrong:
+            if wrong not in required:
+                changed.pop(wrong, None)
+    return changed
