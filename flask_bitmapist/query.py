@@ -79,6 +79,11 @@ class Query:
         )
         return question.answer(ask)
 
+    @classmethod
+    def questions(cls) -> tuple[type[Question[Any]], ...]:
+        """Return the classes of all questions, in the order of the menu."""
+        return questions()
+
     def within(self, most_bytes: int) -> Query:
         """Return a query for one page, which refuses what would read too much.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class Selection:
     """The stored bitmap that holds just these users, where there is one."""
 
 
+class UsersPageDict(TypedDict):
+    """The JSON of a page of users."""
+
+    users: str
+    ids: list[int]
+    total: int
+    page: int
+    pages: int
+    per_page: int
+
+
 @dataclass(frozen=True)
 class UsersPage(Result):
     """One page of user ids."""
@@ -51,7 +62,7 @@ class UsersPage(Result):
         """Number of pages, at least 1."""
         return max(1, -(-self.total // self.per_page))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> UsersPageDict:
         return {
             "users": self.users,
             "ids": list(self.ids),

@@ -9,6 +9,7 @@ it is made, and as an *answer*, for which :class:`Ask` resolves names, days and 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -235,6 +236,19 @@ class Declared:
             raise ParameterError(wrong)
         return cls(**values)
 
+    @classmethod
+    def from_json(cls: type[D], body: Mapping[str, Any]) -> D:
+        """Make it of a JSON object, which has no other keys than the parameters.
+
+        Raises:
+            ParameterError: As for :meth:`read`, and for a key that is no parameter.
+        """
+        known = [each.name for each in params_of(cls)]
+        unknown = {name: _unknown(name, known) for name in body if name not in known}
+        if unknown:
+            raise ParameterError(unknown)
+        return cls.read(body)
+
     def given(self) -> dict[str, Any]:
         """Return the values that are not the defaults, fit for JSON."""
         return {
@@ -265,6 +279,13 @@ class Declared:
                 for text in several:
                     options.append(f"--{each.name.replace('_', '-')}={text}")
         return [*options, "--", *positional] if positional else options
+
+
+def _unknown(name: str, known: Sequence[str]) -> Text:
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return Text("Unknown parameter. Did you mean %(near)s?", near=f"'{near[0]}'")
+    return Text("Unknown parameter; use %(allowed)s.", allowed=", ".join(known))
 
 
 def _is_blank(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from flask import redirect, request
@@ -32,6 +32,12 @@ class ListPage(Declared):
 
     page: int = param(Text("Page"), default=1, most=2**32)
     per_page: int = param(Text("Users on a page"), default=100, most=10_000)
+
+
+class ErrorsDict(TypedDict):
+    """What is wrong, by parameter; ``form`` for all of it."""
+
+    errors: dict[str, list[str]]
 
 
 class QuestionPage:

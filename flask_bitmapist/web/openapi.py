@@ -1,0 +1,123 @@
+"""The OpenAPI document of the pages' JSON, made from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .._version import __version__
+from ..analysis.users import UsersPageDict
+from ..questions.declare import Param, Question, params_of
+from ..questions.schema import (
+    Schema,
+    answer_schema,
+    parameter_schema,
+    parameters_schema,
+    schema_of,
+)
+from .page import ErrorsDict, ListPage
+
+
+def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
+    """Return the OpenAPI 3.1 document of some questions.
+
+    Args:
+        questions: Which questions.
+        prefix: Where the pages are, ``BITMAPIST_URL_PREFIX``.
+    """
+    asked = list(questions)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Flask-Bitmapist",
+            "version": __version__,
+            "description": (
+                "Exact, live answers about what users do. Counts are unique users, "
+                "shares are fractions, periods are calendar periods in UTC."
+            ),
+        },
+        "servers": [{"url": prefix}],
+        "paths": {_path(each): _operations(each) for each in asked},
+        "components": {
+            "schemas": {
+                **{each.__name__: answer_schema(each) for each in asked},
+                "UserList": schema_of(UsersPageDict),
+                "Errors": schema_of(ErrorsDict),
+            }
+        },
+    }
+
+
+def _path(question: type[Question[Any]]) -> str:
+    return "/" if question.endpoint == "index" else f"/{question.endpoint}"
+
+
+def _operations(question: type[Question[Any]]) -> Schema:
+    title, about = str(question.title), (question.__doc__ or "").strip()
+    cell = question.cell
+    several: tuple[Param, ...] = params_of(question)
+    if cell is not None:
+        names = {each.name for each in several}
+        behind = (*params_of(cell), *params_of(ListPage))
+        several += tuple(
+            each._replace(default=None) for each in behind if each.name not in names
+        )
+        about += (
+            f" With {', '.join(each.name for each in params_of(cell))} it lists the "
+            "users behind that number."
+        )
+    responses = {
+        "200": _response("The answer.", question.__name__, cell is not None),
+        "400": _response("The question cannot be answered as it is.", "Errors"),
+        "403": _response("You may not see this.", "Errors"),
+        "503": _response("The store does not answer.", "Errors"),
+    }
+    return {
+        "get": {
+            "operationId": question.name,
+            "summary": title,
+            "description": about,
+            "parameters": [*map(_parameter, several), _FORMAT],
+            "responses": responses,
+        },
+        "post": {
+            "operationId": f"{question.name}_by_body",
+            "summary": title,
+            "description": about,
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/json": {"schema": parameters_schema(question)}
+                },
+            },
+            "responses": responses,
+        },
+    }
+
+
+_FORMAT: Schema = {
+    "name": "format",
+    "in": "query",
+    "required": True,
+    "schema": {"enum": ["json"]},
+}
+
+
+def _parameter(param: Param) -> Schema:
+    return {
+        "name": param.name,
+        "in": "query",
+        "required": param.required,
+        "schema": parameter_schema(param),
+        **({"style": "form", "explode": True} if param.kind.many else {}),
+    }
+
+
+def _response(about: str, schema: str, has_users: bool = False) -> Schema:
+    found: Schema = {"$ref": f"#/components/schemas/{schema}"}
+    if has_users:
+        found = {"anyOf": [found, {"$ref": "#/components/schemas/UserList"}]}
+    return {
+        "description": about,
+        "content": {"application/json": {"schema": found}},
+    }
