@@ -24,7 +24,7 @@ from .analysis.periods import AsOf, Period, TimeGroup, to_utc
 from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
 from .analysis.users import Selection, expression_users
 from .questions.asking import Ask, Names
-from .questions.declare import A, Asking, Question
+from .questions.declare import A, AnyQuestion, Asking, Question
 from .questions.trend import Trend
 from .store.userset import UserSet
 
@@ -49,15 +49,18 @@ class Query:
     Args:
         bitmaps: Where the bitmaps come from.
         names: What can be named; any event by default.
+        own: The app's own questions, by name; each is a method as well.
     """
 
     def __init__(
         self,
         bitmaps: Bitmaps,
         names: Names | None = None,
+        own: Mapping[str, AnyQuestion] | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
+        self._own = {} if own is None else own
 
     trend = Asking(Trend)
 
@@ -79,10 +82,16 @@ class Query:
         )
         return question.answer(ask)
 
-    @classmethod
-    def questions(cls) -> tuple[type[Question[Any]], ...]:
-        """Return the classes of all questions, in the order of the menu."""
-        return questions()
+    def __getattr__(self, name: str) -> Any:
+        # What the class has is found before: only the app's own questions are here.
+        question = self.__dict__.get("_own", {}).get(name)
+        if question is None:
+            raise AttributeError(f"there is no question {name!r}")
+        return Asking(question).__get__(self, type(self))
+
+    def questions(self) -> tuple[AnyQuestion, ...]:
+        """Return the classes of all questions: the menu's, then the app's own."""
+        return (*QUESTIONS, *self._own.values())
 
     def within(self, most_bytes: int) -> Query:
         """Return a query for one page, which refuses what would read too much.
@@ -99,7 +108,7 @@ class Query:
             >>> bitmapist.query.within(10_000_000).count("song:played", "month")
             2
         """
-        return Query(self.bitmaps.within(most_bytes), self.names)
+        return Query(self.bitmaps.within(most_bytes), self.names, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -348,13 +357,12 @@ class Query:
         return membership(question, self.bitmaps)
 
 
-def questions() -> tuple[type[Question[Any]], ...]:
-    """Return all questions, in the order of the menu."""
-    return tuple(
-        cast("type[Question[Any]]", each.question)
-        for each in vars(Query).values()
-        if isinstance(each, Asking)
-    )
+QUESTIONS: tuple[AnyQuestion, ...] = tuple(
+    cast("AnyQuestion", each.question)
+    for each in vars(Query).values()
+    if isinstance(each, Asking)
+)
+"""The questions of this package, in the order of the menu."""
 
 
 def utc_now() -> datetime:

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from flask.cli import AppGroup
+import click
+from flask.cli import AppGroup, ScriptInfo
 
+from ..questions.declare import AnyQuestion
 from .deleting import delete_command
 from .doctor import doctor_command
 from .importing import import_command
 from .listing import events_command, export_command
-from .questions import QUESTIONS
+from .mcp import mcp_command
+from .openapi import openapi_command
+from .questions import QUESTIONS, command_of
 
-bitmapist_cli = AppGroup("bitmapist", help="Ask and feed the app's analytics.")
+
+class _Commands(AppGroup):
+    """The commands, with one for each of the current app's own questions."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *_own(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and cmd_name in (own := _own(ctx)):
+            return command_of(own[cmd_name])
+        return found
+
+
+def _own(ctx: click.Context) -> dict[str, AnyQuestion]:
+    app = ctx.ensure_object(ScriptInfo).load_app()
+    state = app.extensions.get("bitmapist")
+    return {} if state is None else dict(state.own)
+
+
+bitmapist_cli = _Commands("bitmapist", help="Query and manage analytics.")
 for command in (
     events_command,
     *QUESTIONS,
@@ -18,6 +42,8 @@ for command in (
     export_command,
     delete_command,
     doctor_command,
+    openapi_command,
+    mcp_command,
 ):
     bitmapist_cli.add_command(command)
 

@@ -10,8 +10,9 @@ import click
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv, to_text
 from ..extension import BitmapistState
-from ..query import moment, questions
-from ..questions.declare import Kind, Param, Question, params_of
+from ..query import QUESTIONS as DECLARED
+from ..query import moment
+from ..questions.declare import AnyQuestion, Kind, Param, params_of
 from ..store.userset import UserSet
 from .common import (
     as_of_option,
@@ -339,7 +340,7 @@ def user_command(
     click.echo(str(result) if result.active_days else f"nothing in {days} days")
 
 
-def command_of(question: type[Question[Any]]) -> click.Command:
+def command_of(question: AnyQuestion) -> click.Command:
     """Return the command that asks a question: its parameters, and how to print."""
     params: list[click.Parameter] = [*map(_parameter, params_of(question))]
     if question.cell is not None:
@@ -428,7 +429,7 @@ def _note_current(period: Period, output: str | None) -> None:
 
 
 QUESTIONS = (
-    *map(command_of, questions()),
+    *map(command_of, DECLARED),
     has_command,
     count_command,
     users_command,

@@ -415,6 +415,10 @@ class Question(Declared, Generic[A_co]):
         return Text("%(title)s: %(given)s", title=self.title, given=", ".join(said))
 
 
+AnyQuestion = type[Question[Any]]
+"""The class of any question."""
+
+
 class AnswerDict(TypedDict):
     """What the JSON of every answer has."""
 
