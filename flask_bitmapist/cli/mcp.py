@@ -76,7 +76,7 @@ def server_of(state: BitmapistState, people: bool) -> Server[Any]:
 
     async def call_tool(_context: Any, params: Any) -> types.CallToolResult:
         text, is_error = _called(state, offered, params.name, params.arguments or {})
-        content = [types.TextContent(type="text", text=text)]
+        content: list[Any] = [types.TextContent(type="text", text=text)]
         return types.CallToolResult(content=content, is_error=is_error)
 
     return Server(
