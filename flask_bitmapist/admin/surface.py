@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from flask import current_app, url_for
 from markupsafe import Markup
 
+from ..web.door import bounded_template
 from ..web.surface import Surface, state
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class AdminSurface(Surface):
         return address
 
     @property
-    def may_delete(self) -> bool:
-        return state().settings.allow_delete and self._view.is_restricted
+    def is_restricted(self) -> bool:
+        return self._view.is_restricted
 
     def deletion_url(self, **arguments: Any) -> str | None:
         if not self.may_delete or not hasattr(self._view, "delete"):
@@ -84,7 +85,7 @@ class AdminSurface(Surface):
         return name, url
 
     def render(self, template: str, **context: Any) -> str:
-        text: str = self._view.render(template, **context)
+        text: str = self._view.render(bounded_template(template), **context)
         return text
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
-from ..access import Access
-from ..web import registry
+from ..web import door, registry
 from ..web.deletion import serve_deletion
-from ..web.pages import Page, serve
+from ..web.pages import Page, serve, turn_away
 from .surface import AdminSurface
 
 try:
@@ -36,7 +37,8 @@ class PageView(BaseView):  # type: ignore[misc]
     ``is_accessible`` and ``inaccessible_callback`` rule as in any view.  Where a class
     does not override them, they follow the callable that was given to
     :meth:`~flask_bitmapist.FlaskBitmapist.access` or as ``BITMAPIST_ACCESS``; where
-    there is none, the Admin's index view.
+    there is none, the Admin's index view, if its class overrides ``is_accessible``;
+    else the word of ``BITMAPIST_ACCESS``, as the standalone pages do.
 
     Args:
         name: Its name in the menu.
@@ -86,37 +88,41 @@ class PageView(BaseView):  # type: ignore[misc]
 
     def is_accessible(self) -> bool:
         """Return whether the current request may see the tab."""
-        access = _explicit_access()
-        if access is not None:
-            return access.decide() is True
-        index = self._index_view()
-        return True if index is None else bool(index.is_accessible())
+        return self._verdict() is True
 
     def inaccessible_callback(self, name: str, **kwargs: Any) -> ResponseReturnValue:
         """Answer whoever may not see the tab."""
-        access = _explicit_access()
-        verdict = access.decide() if access is not None else False
+        verdict = self._verdict()
         if isinstance(verdict, Response):
             return verdict
-        index = self._index_view()
-        refused_by_index = access is None and index is not None
-        answer: Any = index if refused_by_index else super()
+        if not self.is_restricted and "bitmapist" in current_app.extensions:
+            return turn_away(AdminSurface(self))
+        decides = self._index_rule() is not None and not _has_explicit_rule()
+        answer: Any = self.admin.index_view if decides else super()
         refusal: ResponseReturnValue = answer.inaccessible_callback(name, **kwargs)
         return refusal
 
     @property
     def is_restricted(self) -> bool:
-        """Whether anything but Flask-Admin's own "everybody" decides who sees it."""
-        unrestricted = (BaseView.is_accessible, PageView.is_accessible)
-        views = filter(None, (self, self._index_view()))
-        return _explicit_access() is not None or any(
-            type(view).is_accessible not in unrestricted for view in views
+        """Whether code of the app decides who sees it, not a word of a setting."""
+        return (
+            _has_explicit_rule()
+            or _overridden(self) is not None
+            or self._index_rule() is not None
         )
 
-    def _index_view(self) -> BaseView | None:
-        """Return the Admin's index view, unless this is it."""
+    def _verdict(self) -> bool | Response:
+        # The menu asks on every page, also if the extension came to nothing.
+        kept = current_app.extensions.get("bitmapist")
+        if kept is None:
+            return False
+        verdict: bool | Response = kept.access.decide(self._index_rule())
+        return verdict
+
+    def _index_rule(self) -> Callable[[], Any] | None:
+        """Return what the Admin's index view decides with, if it restricts anything."""
         index: BaseView | None = self.admin.index_view
-        return None if index is self else index
+        return None if index is None or index is self else _overridden(index)
 
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
@@ -127,10 +133,19 @@ class PageView(BaseView):  # type: ignore[misc]
         """Return the view's blueprint, which finds this package's files."""
         # BaseView takes its static files, and where they are, from the Admin.
         self.static_url_path = "/bitmapist-static"
+        for _, name, _ in self._urls:
+            # All tabs have a method of this name, which an extension could not tell
+            # apart; BaseView takes what the object itself has first.
+            method = MethodType(getattr(type(self), name), self)
+            own_name = f"{self.endpoint}_{name}"
+            about = method.__doc__ or ""
+            view = door.named(method, type(self).__module__, own_name, about)
+            setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
         # BaseView looks for templates in flask_admin itself.
         blueprint.template_folder = str(PACKAGE / "templates")
         blueprint.static_folder = str(PACKAGE / "static")
+        blueprint.url_value_preprocessor(door.enter)
         AdminSurface.register(admin, self)
         return blueprint
 
@@ -139,11 +154,17 @@ class PageView(BaseView):  # type: ignore[misc]
         return fn(self, *args, **kwargs)
 
 
-def _explicit_access() -> Access | None:
-    """Return the app's own rule, if it has one."""
-    # The menu asks on every page of the Admin, also if the extension came to nothing.
+def _overridden(view: BaseView) -> Callable[[], Any] | None:
+    """Return a view's ``is_accessible`` if it is neither Flask-Admin's nor ours."""
+    rule: Callable[[], Any] = view.is_accessible
+    function = getattr(rule, "__func__", rule)
+    is_open = function in (BaseView.is_accessible, PageView.is_accessible)
+    return None if is_open else rule
+
+
+def _has_explicit_rule() -> bool:
     kept = current_app.extensions.get("bitmapist")
-    return kept.access if kept is not None and kept.access.is_explicit else None
+    return kept is not None and bool(kept.access.is_explicit)
 
 
 class OverviewView(PageView):

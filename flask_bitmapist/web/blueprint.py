@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response as AnyResponse
 
+from . import door
 from .deletion import serve_deletion
-from .guard import guard
-from .pages import serve
+from .pages import Page, serve, turn_away
 from .registry import PAGES
 from .surface import Surface, nonce, state
 
@@ -27,6 +29,9 @@ class _AnyHostState(BlueprintSetupState):
 
 
 class _AnyHostBlueprint(Blueprint):
+    enable_openapi = False
+    """APIFlask asks every blueprint whether its views stand in the app's API."""
+
     def make_setup_state(
         self, app: Any, options: dict[str, Any], first_registration: bool = False
     ) -> BlueprintSetupState:
@@ -48,24 +53,51 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
     )
     surface = Surface()
     for page in PAGES:
-        blueprint.add_url_rule(
-            page.path,
-            page.name,
-            partial(serve, page, surface),
-            methods=["GET", "POST"] if page.fragment else ["GET"],
-        )
+        methods = ["GET", "POST"] if page.fragment else ["GET"]
+        view = _view(page.name, _serving(page, surface), f"The page {page.name!r}.")
+        blueprint.add_url_rule(page.path, page.name, view, methods=methods)
     blueprint.add_url_rule(
         "/events/delete",
         "delete",
-        partial(serve_deletion, surface),
+        _view("delete", lambda: serve_deletion(surface), "Deletes an event."),
         methods=["GET", "POST"],
     )
+    blueprint.url_value_preprocessor(door.enter)
     blueprint.before_request(guard)
     blueprint.url_value_preprocessor(_without_host)
     blueprint.url_defaults(_with_host)
     # Not of the blueprint alone: a page that is not found belongs to none.
-    blueprint.after_app_request(partial(_secured, url_prefix))
+    blueprint.after_app_request(
+        _view(
+            "secured",
+            lambda response: _secured(url_prefix, response),
+            "Keeps answers to their own origin.",
+        )
+    )
     return blueprint
+
+
+def _view(name: str, answer: Callable[..., Any], about: str) -> Callable[..., Any]:
+    return door.named(answer, __name__, name, about)
+
+
+def _serving(page: Page, surface: Surface) -> Callable[[], ResponseReturnValue]:
+    return lambda: serve(page, surface)
+
+
+def guard() -> ResponseReturnValue | None:
+    """Answer the current request for whoever may not see the pages.
+
+    Returns:
+        None if the request may go on.
+    """
+    # The stylesheets of the refusal; whoever installs the package has them anyway.
+    if (request.endpoint or "").endswith(".static"):
+        return None
+    verdict = state().access.decide()
+    if isinstance(verdict, AnyResponse):
+        return verdict
+    return None if verdict else turn_away(Surface())
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -19,10 +19,9 @@ from wtforms import (
 from ..analysis.errors import QueryError
 from ..analysis.history import EPOCH
 from ..analysis.periods import TimeGroup
+from ..capture.names import MAX_BYTES
 from ..query import utc_now
 from .texts import gettext, lazy
-
-LONGEST_NAME = 10_000
 
 FALSE = ("false", "False", "FALSE", "0", "no", "No", "off", "n", "")
 
@@ -54,16 +53,14 @@ class Text(StringField):
         text = self.data or ""
         if self.required and not text:
             raise ValidationError(gettext("Choose an event."))
-        if len(text) > LONGEST_NAME:
-            raise ValidationError(
-                gettext(
-                    "This is too long; at most %(most)s characters.", most=LONGEST_NAME
-                )
-            )
         try:
-            text.encode()
+            size = len(text.encode())
         except UnicodeEncodeError:
             raise ValidationError(gettext("This is not valid Unicode text.")) from None
+        if size > MAX_BYTES:
+            raise ValidationError(
+                gettext("This is too long; at most %(most)s bytes.", most=MAX_BYTES)
+            )
 
 
 class EventName(Text):

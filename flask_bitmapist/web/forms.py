@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, ClassVar
 
 from werkzeug.datastructures import MultiDict
@@ -12,11 +13,8 @@ from ..analysis.errors import QueryError
 from ..analysis.results import Result, Table
 from ..analysis.users import Selection
 from ..query import Query
-from .fields import (
-    Choice,
-    EventName,
-    Flag,
-)
+from .door import Declared
+from .fields import Choice, EventName, Flag
 from .formats import number, translated
 from .texts import gettext, lazy
 
@@ -56,6 +54,26 @@ class QuestionForm(Form):
 
     cell_fields: ClassVar[tuple[str, ...]] = ()
     """The fields that name one number of the answer, when its users are asked for."""
+
+    notes: tuple[str, ...] = ()
+    """What to tell about the question beside its answer."""
+
+    @classmethod
+    @cache
+    def declared(cls) -> Declared:
+        """Return which arguments the page takes."""
+        names = {"json", *cls()._fields}
+        lists = {
+            field.name: field.keys for field in cls() if isinstance(field, Entries)
+        }
+        if cls.several:
+            names |= {"add", "remove"}
+        if cls.preset_fields:
+            names.add("preset")
+        if cls.cell_fields:
+            # Of the list of users behind a number.
+            names |= {"page", "per_page"}
+        return Declared(frozenset(names - lists.keys()), lists)
 
     def ask(self, query: Query) -> Result:
         """Return the answer to the question in this form."""
@@ -168,6 +186,9 @@ class Entries(FieldList):  # type: ignore[type-arg]
         options.setdefault("max_entries", MOST_ENTRIES + 1)
         super().__init__(field, label, min_entries=least, **options)
         self.least = least
+
+    keys: frozenset[str] = frozenset({""})
+    """The last parts of the entries' names, empty where an entry is one value."""
 
     def filled(self) -> list[Any]:
         """Return what the entries that are filled in hold."""

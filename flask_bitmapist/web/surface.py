@@ -9,6 +9,8 @@ from urllib.parse import quote
 from flask import current_app, render_template, request, url_for
 from markupsafe import Markup
 
+from .door import bounded_template
+
 if TYPE_CHECKING:
     from ..extension import BitmapistState
 
@@ -38,9 +40,19 @@ class Surface:
         return url_for(f".{page}", **arguments)
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether code of the app decides who sees it, not a word of a setting."""
+        return state().access.is_explicit
+
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody may see the page."""
+        return state().access.is_public and not self.is_restricted
+
+    @property
     def may_delete(self) -> bool:
         """Whether events may be deleted here by whoever sees the page."""
-        return state().settings.allow_delete and state().access.is_explicit
+        return state().settings.allow_delete and self.is_restricted
 
     def deletion_url(self, **arguments: Any) -> str | None:
         """Return where an event is deleted, or None where that is not allowed."""
@@ -67,8 +79,12 @@ class Surface:
         return str(name) if name else "", _user_url(settings.user_url, user)
 
     def render(self, template: str, **context: Any) -> str:
-        """Return *template* filled in."""
-        return render_template(template, **context)
+        """Return *template* filled in.
+
+        Raises:
+            QueryError: The text would be longer than an answer may be.
+        """
+        return render_template(bounded_template(template), **context)
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:

@@ -12,10 +12,11 @@ from ...analysis.periods import Period, TimeGroup
 from ...analysis.results import Result, Table
 from ...analysis.seen import Days, first_and_last_days
 from ...query import Query, moment
+from ..door import may_look_through
 from ..fields import AsOf, Count, Flag, Text
 from ..forms import QuestionForm
 from ..surface import state
-from ..texts import lazy
+from ..texts import gettext, lazy
 
 GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 MOST_PAGES = 1_000_000
@@ -161,7 +162,15 @@ class EventsForm(EventListForm):
     refresh = Flag(lazy("Look for events anew"))
 
     def ask(self, query: Query) -> EventsResult:
-        found = self.listed(query, self.refresh.data)
+        anew = self.refresh.data and may_look_through(state())
+        if self.refresh.data and not anew:
+            self.notes = (
+                gettext(
+                    "All keys were looked through less than a minute ago; try again in "
+                    "a moment."
+                ),
+            )
+        found = self.listed(query, anew)
         names = [event.name for event in found.events]
         days = first_and_last_days(query.bitmaps, names, found.as_of)
         return EventsResult(found, days)
