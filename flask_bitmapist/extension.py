@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,56 +14,13 @@ from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
 from .capture.deletion import Deletion, plan_deletion
-from .capture.recorder import Recorder
 from .query import Query
-from .store import systems
-from .store.catalogue import Catalogue
-from .store.connect import open_client
-from .store.reader import BitmapReader
+from .state import EXTENSION_NAME, BitmapistState, create_state, current_state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
-    from redis import Redis
-
-EXTENSION_NAME = "bitmapist"
 
 R = TypeVar("R", bound=Rule)
-
-
-@dataclass(eq=False)
-class BitmapistState:
-    """What the extension keeps for one app, in ``app.extensions["bitmapist"]``."""
-
-    app: Flask
-    settings: configuration.Settings
-    systems: dict[str, Redis]
-    """The app's connections for marks, by the names under which they serve."""
-    read_client: Redis
-    """The connection for questions."""
-    recorder: Recorder
-    query: Query
-    catalogue: Catalogue
-    named: dict[str, Expression]
-    """Expressions that the app has given names, see :meth:`FlaskBitmapist.define`."""
-    access: Access
-    """Who may see the pages."""
-    admins: list[Any] = field(default_factory=list)
-    """The Flask-Admin instances that already have the tabs."""
-
-    @property
-    def redis_url(self) -> str:
-        """The configured URL, password included: keep it from pages and logs."""
-        return self.settings.redis_url
-
-    @property
-    def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
-        """bitmapist's connections by name."""
-        return bitmapist.SYSTEMS
-
-    @property
-    def TRACK_HOURLY(self) -> bool:  # noqa: N802 - the name of version 0.1
-        """Whether marks keep hours unless they say otherwise."""
-        return self.settings.track_hourly
 
 
 class FlaskBitmapist:
@@ -123,10 +79,8 @@ class FlaskBitmapist:
         state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
         if state is None:
             access = Access(app, settings.access, self._registered)
-            state = _create_state(app, settings, self._named, access)
-            app.extensions[EXTENSION_NAME] = state
-            systems.install(state)
-            _register(app, settings)
+            state = create_state(app, settings, self._named, access)
+            _register(state)
         elif state.settings != settings:
             raise RuntimeError(_initialised_twice(state.settings, settings))
         self._last = state
@@ -182,7 +136,7 @@ class FlaskBitmapist:
 
     @property
     def _state(self) -> BitmapistState | None:
-        current = systems.current_state()
+        current = current_state()
         return current if current is not None else self._last
 
     @property
@@ -265,47 +219,18 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
 
 
-def _create_state(
-    app: Flask,
-    settings: configuration.Settings,
-    named: dict[str, Expression],
-    access: Access,
-) -> BitmapistState:
-    marks = _open(settings.redis_url, settings)
-    elsewhere = settings.redis_read_url
-    reads = marks if elsewhere is None else _open(elsewhere, settings)
-    names = dict.fromkeys((settings.redis_system, systems.DEFAULT_SYSTEM), marks)
-    catalogue = Catalogue(reads, marks)
-    return BitmapistState(
-        app=app,
-        settings=settings,
-        systems=names,
-        read_client=reads,
-        recorder=Recorder(settings, marks, app),
-        query=Query(BitmapReader(reads), catalogue.names, named),
-        catalogue=catalogue,
-        named=named,
-        access=access,
-    )
-
-
-def _open(url: str, settings: configuration.Settings) -> Redis:
-    return open_client(
-        url, connect_timeout=settings.connect_timeout, timeout=settings.read_timeout
-    )
-
-
-def _register(app: Flask, settings: configuration.Settings) -> None:
+def _register(state: BitmapistState) -> None:
     from .cli import bitmapist_cli
     from .web.blueprint import create_blueprint
 
+    app, settings = state.app, state.settings
     app.cli.add_command(bitmapist_cli)
     if settings.login_events and find_spec("flask_login"):
         from .extensions.flask_login import connect
 
         connect(app)
     if not settings.disable_blueprint:
-        app.register_blueprint(create_blueprint(settings.url_prefix))
+        app.register_blueprint(create_blueprint(state))
 
 
 def _add_tabs(state: BitmapistState, admin: Admin) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, current_app
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from ..state import current_state, demanded_state
 from ..web import door, registry
 from ..web.deletion import serve_deletion
 from ..web.pages import Page, serve, turn_away
@@ -95,8 +96,9 @@ class PageView(BaseView):  # type: ignore[misc]
         verdict = self._verdict()
         if isinstance(verdict, Response):
             return verdict
-        if not self.is_restricted and "bitmapist" in current_app.extensions:
-            return turn_away(AdminSurface(self))
+        state = current_state()
+        if not self.is_restricted and state is not None:
+            return turn_away(AdminSurface(self, state))
         decides = self._index_rule() is not None and not _has_explicit_rule()
         answer: Any = self.admin.index_view if decides else super()
         refusal: ResponseReturnValue = answer.inaccessible_callback(name, **kwargs)
@@ -113,11 +115,8 @@ class PageView(BaseView):  # type: ignore[misc]
 
     def _verdict(self) -> bool | Response:
         # The menu asks on every page, also if the extension came to nothing.
-        kept = current_app.extensions.get("bitmapist")
-        if kept is None:
-            return False
-        verdict: bool | Response = kept.access.decide(self._index_rule())
-        return verdict
+        state = current_state()
+        return False if state is None else state.access.decide(self._index_rule())
 
     def _index_rule(self) -> Callable[[], Any] | None:
         """Return what the Admin's index view decides with, if it restricts anything."""
@@ -127,7 +126,7 @@ class PageView(BaseView):  # type: ignore[misc]
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
-        return serve(self.page, AdminSurface(self))
+        return serve(self.page, AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, which finds this package's files."""
@@ -163,8 +162,8 @@ def _overridden(view: BaseView) -> Callable[[], Any] | None:
 
 
 def _has_explicit_rule() -> bool:
-    kept = current_app.extensions.get("bitmapist")
-    return kept is not None and bool(kept.access.is_explicit)
+    state = current_state()
+    return state is not None and state.access.is_explicit
 
 
 class OverviewView(PageView):
@@ -217,7 +216,7 @@ class EventsView(PageView):
     @expose("/delete", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def delete(self) -> ResponseReturnValue:
         """Answer a request to delete an event."""
-        return serve_deletion(AdminSurface(self))
+        return serve_deletion(AdminSurface(self, demanded_state()))
 
 
 VIEWS: tuple[type[PageView], ...] = (

@@ -16,7 +16,7 @@ from .names import check_name
 from .timestamps import hour_in
 
 if TYPE_CHECKING:
-    from ..extension import BitmapistState
+    from ..state import BitmapistState
     from .recorder import Recorder
 
 BATCH_SIZE = 100_000
@@ -130,7 +130,7 @@ class Importer:
     ) -> None:
         recorder: Any = getattr(recorder_or_state, "recorder", recorder_or_state)
         self._recorder: Recorder = recorder
-        default = self._recorder.settings.track_hourly
+        default = self._recorder.process.track_hourly
         self._hourly = default if track_hourly is None else track_hourly
         self._writer = wire.GroupWriter(self._recorder.shared_client)
         self._on_reject = on_reject

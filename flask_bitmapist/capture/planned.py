@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
 from .errors import BadMarkError
-from .events import recorder_for
 from .ids import user_key
 
 if TYPE_CHECKING:
@@ -67,7 +66,9 @@ class PlannedMark:
             return None
 
 
-def write(planned: Sequence[PlannedMark], arguments: Mapping[str, Any]) -> None:
+def write(
+    recorder: Recorder, planned: Sequence[PlannedMark], arguments: Mapping[str, Any]
+) -> None:
     """Write the marks of one call, those for the same system in one round trip."""
     start = 0
     while start < len(planned):
@@ -75,7 +76,6 @@ def write(planned: Sequence[PlannedMark], arguments: Mapping[str, Any]) -> None:
         end = start + 1
         while end < len(planned) and _go_together(first, planned[end]):
             end += 1
-        recorder = recorder_for(first.system)
         found = [each.resolve(recorder, arguments) for each in planned[start:end]]
         marks = [mark for mark in found if mark is not None]
         if marks:

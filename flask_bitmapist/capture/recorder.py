@@ -11,7 +11,6 @@ import bitmapist
 from redis.client import Pipeline, Redis
 
 from ..analysis.periods import to_utc
-from ..store import systems
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from . import wire
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from ..config import Settings
+    from ..state import Globals
     from .counters import Counters
 
 MOST_OUTBOXES = 64
@@ -42,12 +42,22 @@ class Recorder:
         client: The app's client for everything that is not a mark; None without an
             app, where each mark names its own.
         app: The app, as sender of the signals.
+        process: bitmapist's settings of the process, as the app sees them.
+        mark_client: The app's client for marks, if they are not to go to the Redis of
+            the settings.
     """
 
     def __init__(
-        self, settings: Settings, client: Redis | None, app: Flask | None = None
+        self,
+        settings: Settings,
+        client: Redis | None,
+        app: Flask | None,
+        process: Globals,
+        mark_client: Redis | None = None,
     ) -> None:
         self.settings = settings
+        self.process = process
+        self._mark_client = mark_client
         self.reports = Reports(app)
         self.shared_client = client
         self._lock = threading.Lock()
@@ -106,7 +116,7 @@ class Recorder:
         number = self._number_of(user)
         if number is None:
             return None
-        hourly = self.settings.track_hourly if track_hourly is None else track_hourly
+        hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
@@ -156,9 +166,9 @@ class Recorder:
             redis.exceptions.RedisError: They cannot be written, and
                 ``BITMAPIST_ON_ERROR`` is ``"raise"``.
         """
-        outbox = self._own_outbox(system)
+        client = self.process.client(system)
+        outbox = self._own if client is self.shared_client else None
         if outbox is None:
-            client = systems.resolve(system)
             if isinstance(client, Pipeline):
                 if not use_pipeline:
                     self._queue(client, marks)
@@ -221,15 +231,6 @@ class Recorder:
         for mark in marks:
             wire.queue_mark(pipeline, mark, ids[mark.user])
 
-    def _own_outbox(self, system: Any) -> Outbox | None:
-        if self._own is None:
-            return None
-        if isinstance(system, str):
-            is_own = system in (systems.DEFAULT_SYSTEM, self.settings.redis_system)
-        else:
-            is_own = system is self.shared_client
-        return self._own if is_own else None
-
     def _outbox_for(self, client: Redis) -> Outbox:
         pool = getattr(client, "connection_pool", client)
         outbox = self._outboxes.get(pool)
@@ -255,7 +256,9 @@ class Recorder:
     def _open_outbox(self, client: Redis) -> Outbox:
         settings = self.settings
         spool = Spool(settings.spool_file) if settings.spool_file else None
-        marks = _client_for_marks(settings, client)
+        marks = self._mark_client
+        if marks is None:
+            marks = _client_for_marks(settings, client)
         id_map = IdMap(marks) if settings.id_map else None
         return Outbox(Delivery(marks, id_map), settings, self.reports, spool)
 

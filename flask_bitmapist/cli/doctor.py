@@ -12,8 +12,8 @@ import click
 from ..analysis.counting import fastest
 from ..analysis.periods import Period, TimeGroup
 from ..config import PREFIX
-from ..extension import BitmapistState
 from ..query import utc_now
+from ..state import BitmapistState
 from ..store.connect import redact
 from ..store.diagnosis import Finding, diagnose
 from .common import asks, show_json

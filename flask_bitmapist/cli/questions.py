@@ -9,8 +9,8 @@ import click
 
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv, to_text
-from ..extension import BitmapistState
 from ..query import moment
+from ..state import BitmapistState
 from .common import (
     as_of_option,
     asks,

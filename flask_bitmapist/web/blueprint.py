@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
@@ -14,7 +14,10 @@ from . import door
 from .deletion import serve_deletion
 from .pages import Page, serve, turn_away
 from .registry import PAGES
-from .surface import Surface, nonce, state
+from .surface import Surface, nonce
+
+if TYPE_CHECKING:
+    from ..state import BitmapistState
 
 HOST = "bitmapist_host"
 
@@ -38,20 +41,20 @@ class _AnyHostBlueprint(Blueprint):
         return _AnyHostState(self, app, options, first_registration)
 
 
-def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
+def create_blueprint(state: BitmapistState) -> Blueprint:
     """Return the blueprint of the standalone pages.
 
     Args:
-        url_prefix: Where they are.
+        state: What the extension keeps for the app.
     """
     blueprint = _AnyHostBlueprint(
         "bitmapist",
         "flask_bitmapist",
-        url_prefix=url_prefix,
+        url_prefix=state.settings.url_prefix,
         template_folder="templates",
         static_folder="static",
     )
-    surface = Surface()
+    surface = Surface(state, PAGES)
     for page in PAGES:
         methods = ["GET", "POST"] if page.fragment else ["GET"]
         view = _view(page.name, _serving(page, surface), f"The page {page.name!r}.")
@@ -63,30 +66,41 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
         methods=["GET", "POST"],
     )
     blueprint.url_value_preprocessor(door.enter)
-    blueprint.before_request(guard)
+    blueprint.before_request(_view("guard", lambda: guard(surface), guard.__doc__))
     blueprint.url_value_preprocessor(_without_host)
-    blueprint.url_defaults(_with_host)
+    blueprint.url_defaults(
+        _view(
+            "with_host",
+            lambda endpoint, values: _with_host(state, values),
+            _with_host.__doc__,
+        )
+    )
     # Not of the blueprint alone: a page that is not found belongs to none.
     blueprint.after_app_request(
         _view(
             "secured",
-            lambda response: _secured(url_prefix, response),
-            "Keeps answers to their own origin.",
+            lambda response: _secured(state, response),
+            _secured.__doc__,
         )
     )
     return blueprint
 
 
-def _view(name: str, answer: Callable[..., Any], about: str) -> Callable[..., Any]:
-    return door.named(answer, __name__, name, about)
+def _view(
+    name: str, answer: Callable[..., Any], about: str | None
+) -> Callable[..., Any]:
+    return door.named(answer, __name__, name, about or "")
 
 
 def _serving(page: Page, surface: Surface) -> Callable[[], ResponseReturnValue]:
     return lambda: serve(page, surface)
 
 
-def guard() -> ResponseReturnValue | None:
+def guard(surface: Surface) -> ResponseReturnValue | None:
     """Answer the current request for whoever may not see the pages.
+
+    Args:
+        surface: Where they are shown.
 
     Returns:
         None if the request may go on.
@@ -94,10 +108,10 @@ def guard() -> ResponseReturnValue | None:
     # The stylesheets of the refusal; whoever installs the package has them anyway.
     if (request.endpoint or "").endswith(".static"):
         return None
-    verdict = state().access.decide()
+    verdict = surface.state.access.decide()
     if isinstance(verdict, AnyResponse):
         return verdict
-    return None if verdict else turn_away(Surface())
+    return None if verdict else turn_away(surface)
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -105,17 +119,17 @@ def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
         values.pop(HOST, None)
 
 
-def _with_host(endpoint: str, values: dict[str, Any]) -> None:
+def _with_host(state: BitmapistState, values: dict[str, Any]) -> None:
     """Keep links on the host that was asked."""
-    if has_request_context() and state().app.url_map.host_matching:
+    if has_request_context() and state.app.url_map.host_matching:
         values.setdefault(HOST, request.host)
 
 
-def _secured(url_prefix: str, response: Response) -> Response:
+def _secured(state: BitmapistState, response: Response) -> Response:
     """Add the headers that keep a page to its own origin, unless the app sets them."""
-    if not _is_ours(url_prefix):
+    if not _is_ours(state.settings.url_prefix):
         return response
-    given = nonce()
+    given = nonce(state)
     source = f"'self' 'nonce-{given}'" if given else "'self'"
     response.headers.setdefault(
         "Content-Security-Policy",

@@ -16,7 +16,7 @@ from .export import json_response
 from .fields import AsOf, Text
 from .pages import Page, answered, context_of, refuse
 from .registry import EVENTS
-from .surface import Surface, state, wants_json
+from .surface import Surface, wants_json
 from .texts import gettext, lazy
 
 TEMPLATE = "bitmapist/delete.html"
@@ -66,7 +66,7 @@ def serve_deletion(surface: Surface) -> ResponseReturnValue:
     """
     if not surface.may_delete:
         return refuse(surface, gettext("Events cannot be deleted here."))
-    if not state().app.secret_key:
+    if not surface.state.app.secret_key:
         return refuse(surface, gettext("Deleting needs the app's SECRET_KEY."))
     return door.unkept(answered(PAGE, surface, lambda: _respond(surface)))
 
@@ -76,16 +76,16 @@ def _respond(surface: Surface) -> ResponseReturnValue:
     try:
         door.check_body()
         read = door.form_arguments if is_post else door.url_arguments
-        form = _form(read(DECLARED))
+        form = _form(surface, read(DECLARED))
     except door.TurnedAwayError as error:
-        return _shown(surface, _form(None), None, error.messages["form"][0])
+        return _shown(surface, _form(surface, None), None, error.messages["form"][0])
     if not form.event.data:
         return _shown(surface, form, None, gettext("Choose an event."))
     is_meant = form.validate()
     for field in (form.event, form.before):
         if field.errors:
             return _shown(surface, form, None, str(field.errors[0]))
-    kept = state()
+    kept = surface.state
     bitmaps = kept.query.within(kept.settings.max_query_bytes).bitmaps
     plan = plan_deletion(
         kept, form.event.data, before=form.before.data, bitmaps=bitmaps
@@ -106,8 +106,8 @@ def _problem(form: DeletionForm) -> str:
     return str(form.confirm.errors[0])
 
 
-def _form(values: Any) -> DeletionForm:
-    secret = state().app.secret_key
+def _form(surface: Surface, values: Any) -> DeletionForm:
+    secret = surface.state.app.secret_key
     meta = {
         "csrf": True,
         "csrf_class": SessionCSRF,

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, current_app, make_response, request
+from flask import Response, make_response, request
 from flask.typing import ResponseReturnValue
-from jinja2 import Template
+from jinja2 import Environment, Template
 from redis import RedisError
 from redis.exceptions import RedisClusterException
 from werkzeug.datastructures import MultiDict
@@ -30,7 +30,7 @@ from . import formats
 from .texts import gettext
 
 if TYPE_CHECKING:
-    from ..extension import BitmapistState
+    from ..state import BitmapistState
     from .surface import Surface
 
 MOST_BODY = 64 * 1024
@@ -267,7 +267,7 @@ def may_look_through(kept: BitmapistState) -> bool:
     Args:
         kept: What is kept for the app.
     """
-    client = kept.systems[kept.settings.redis_system]
+    client = kept.store.client
     try:
         return bool(client.set(LOOKED_KEY, 1, nx=True, ex=LOOK_EVERY))
     except (RedisError, RedisClusterException):
@@ -306,14 +306,14 @@ class _BoundedTemplate(Template):
         return bounded(self.generate(*arguments, **context))
 
 
-def bounded_template(name: str) -> Template:
+def bounded_template(environment: Environment, name: str) -> Template:
     """Return the template *name*, which writes no more than an answer may have.
 
     Flask's ``render_template`` takes it like any other, and Flask-Admin's ``render``
     hands it on.
     """
     template: Template = object.__new__(_BoundedTemplate)
-    template.__dict__.update(current_app.jinja_env.get_template(name).__dict__)
+    template.__dict__.update(environment.get_template(name).__dict__)
     return template
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from flask import current_app
 from wtforms import (
     BooleanField,
     DateField,
@@ -102,8 +101,7 @@ class Count(IntegerField):
         """The largest allowed number."""
         if isinstance(self._most, int):
             return self._most
-        settings = current_app.extensions["bitmapist"].settings
-        most: int = getattr(settings, self._most)
+        most: int = getattr(self.meta.state.settings, self._most)
         return most
 
     def process_formdata(self, valuelist: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from werkzeug.datastructures import MultiDict
 from wtforms import FieldList, Form, FormField
@@ -17,6 +17,9 @@ from .door import Declared
 from .fields import Choice, EventName, Flag
 from .formats import number, translated
 from .texts import gettext, lazy
+
+if TYPE_CHECKING:
+    from ..state import BitmapistState
 
 FORMATS = ("html", "json", "csv")
 MOST_ENTRIES = 20
@@ -54,6 +57,12 @@ class QuestionForm(Form):
 
     cell_fields: ClassVar[tuple[str, ...]] = ()
     """The fields that name one number of the answer, when its users are asked for."""
+
+    @property
+    def state(self) -> BitmapistState:
+        """What the extension keeps for the app, which the form was given."""
+        state: BitmapistState = self.meta.state
+        return state
 
     notes: tuple[str, ...] = ()
     """What to tell about the question beside its answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import redirect, request
@@ -20,7 +21,7 @@ from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .forms import PRESETS, QuestionForm
 from .links import Links
-from .surface import Surface, state, wants_json
+from .surface import Surface, wants_json
 from .texts import gettext, language, lazy, ngettext
 from .userlist import keys_of, users_page
 
@@ -95,6 +96,7 @@ class Answering:
     def __init__(self, page: Page, surface: Surface) -> None:
         self.page = page
         self.surface = surface
+        self.state = surface.state
         self.is_post = request.method == "POST"
 
     def respond(self) -> ResponseReturnValue:
@@ -102,11 +104,11 @@ class Answering:
         try:
             arguments = self._arguments()
         except door.TurnedAwayError as error:
-            return self._refused(self.page.form(), error.messages)
+            return self._refused(self._form(), error.messages)
         preset = self._preset(arguments)
         if preset is not None:
             return preset
-        form = self.page.form(arguments)
+        form = self._form(arguments)
         form.prepare(arguments)
         is_edit = not self.is_post and not wants_json() and _is_edit(arguments)
         if form.needs_question and arguments is None and not wants_json():
@@ -136,23 +138,27 @@ class Answering:
         if not arguments or self.is_post or "preset" not in arguments:
             return None
         preset = self.page.form.preset(arguments["preset"])
-        kept = self.page.form(arguments).arguments()
+        kept = self._form(arguments).arguments()
         url = self.surface.url(self.page.name, **{**kept, **preset})
         return redirect(url or request.path)
 
     def _cleared(self, arguments: MultiDict[str, str] | None) -> QuestionForm:
-        form = self.page.form(arguments)
+        form = self._form(arguments)
         form.prepare(arguments)
         return form
 
+    def _form(self, arguments: MultiDict[str, str] | None = None) -> QuestionForm:
+        return self.page.form(arguments, meta={"state": self.state})
+
     def _answered(self, form: QuestionForm) -> ResponseReturnValue:
-        query = state().query.within(state().settings.max_query_bytes)
+        query = self.state.query.within(self.state.settings.max_query_bytes)
         selection = form.selection(query)
         wanted = self._wanted(form)
         if selection is not None:
             users = query.select(selection)
             if wanted == "csv":
-                return door.unkept(users_csv(users, f"{self.page.name}-users", keys_of))
+                keys = partial(keys_of, self.state)
+                return door.unkept(users_csv(users, f"{self.page.name}-users", keys))
             return door.unkept(users_page(self, form, users, wanted))
         if wanted == "html":
             form.check_size()
@@ -176,8 +182,7 @@ class Answering:
 
     def _warnings(self, form: QuestionForm) -> list[str]:
         """Return what to tell about the question beside its answer."""
-        kept = state()
-        known = {*kept.catalogue.names(), *kept.named}
+        known = {*self.state.catalogue.names(), *self.state.named}
         unknown = (name for name in form.event_names() if name and name not in known)
         return [
             *form.notes,
@@ -209,11 +214,10 @@ class Answering:
         result: Any = None,
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
-        kept = state()
         # What is longer cannot be asked for.
         names = [
             name
-            for name in (*kept.named, *kept.catalogue.names())
+            for name in (*self.state.named, *self.state.catalogue.names())
             if len(name) <= MAX_BYTES
         ]
         context = {
@@ -221,7 +225,7 @@ class Answering:
             "messages": messages or {},
             "warnings": [] if result is None else self._warnings(form),
             "event_names": names[:MOST_SUGGESTIONS],
-            "flag_names": kept.catalogue.flags()[:MOST_SUGGESTIONS],
+            "flag_names": self.state.catalogue.flags()[:MOST_SUGGESTIONS],
             "link": Links(self.surface, self.page.name, form),
             "presets": PRESETS if form.preset_fields else {},
             **(self.page.present(result) if result is not None else {}),
@@ -237,9 +241,7 @@ def _is_edit(arguments: MultiDict[str, str] | None) -> bool:
 
 def context_of(page: Page, surface: Surface) -> dict[str, Any]:
     """Return what the template of every page needs."""
-    from .registry import PAGES
-
-    links = [(each, surface.url(each.name)) for each in PAGES]
+    links = [(each, surface.url(each.name)) for each in surface.pages]
     return {
         "page": page,
         "surface": surface,
@@ -300,7 +302,7 @@ def refuse(
 
 def unavailable(page: Page, surface: Surface, error: Exception) -> ResponseReturnValue:
     """Return what to show where Redis does not answer as it should."""
-    state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
+    surface.state.app.logger.warning("%s: Redis does not answer: %s", page.name, error)
     if isinstance(error, NotABitmapError):
         message = formats.translated(error.args[0])
     elif isinstance(error, ResponseError):
