@@ -18,10 +18,14 @@ from redis.exceptions import (
 
 from .lending import Lender
 from .pipeline import (
+    DIRECT,
     Command,
+    DirectTransport,
     Exchange,
     PendingReplies,
+    PipelinedTransport,
     Repeated,
+    Transport,
     largest_reply,
     packed_commands,
 )
@@ -207,3 +211,13 @@ def _plain_error(error: RedisClusterException) -> redis.RedisError:
     if isinstance(error.__cause__, redis.TimeoutError):
         return redis.TimeoutError(str(error))
     return redis.ConnectionError(str(error))
+
+
+def transport(client: Any) -> Transport:
+    """Return the fastest way to read through *client*."""
+    if is_cluster(client):
+        return ClusterTransport(client)
+    pool = getattr(client, "connection_pool", None)
+    if getattr(pool, "connection_class", None) in DIRECT:
+        return DirectTransport(client)
+    return PipelinedTransport(client)

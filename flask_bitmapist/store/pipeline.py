@@ -21,7 +21,7 @@ from .replies import Part, part_of, read_replies
 if TYPE_CHECKING:
     from redis import Redis
 
-_DIRECT = (
+DIRECT = (
     Connection,
     SSLConnection,
     UnixDomainSocketConnection,
@@ -236,18 +236,6 @@ def largest_reply(command: str, arguments: Sequence[Any]) -> int:
         return 0
     start, last = arguments
     return int(last) - int(start) + 1
-
-
-def transport(client: Redis) -> Transport:
-    """Return the fastest way to read through *client*."""
-    from .cluster import ClusterTransport, is_cluster
-
-    if is_cluster(client):
-        return ClusterTransport(client)
-    pool = getattr(client, "connection_pool", None)
-    if getattr(pool, "connection_class", None) in _DIRECT:
-        return DirectTransport(client)
-    return PipelinedTransport(client)
 
 
 @kept_while_few(lambda command, keys, arguments: len(keys))

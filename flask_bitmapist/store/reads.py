@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import NoPermissionError, ResponseError
 
+from .cluster import transport
 from .errors import of_key
-from .pipeline import PendingReplies, transport
+from .pipeline import PendingReplies
 from .replies import Part
 from .values import EqualValues, Value
 
