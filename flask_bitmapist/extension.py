@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import bitmapist
-from flask import Flask
+from flask import Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
@@ -136,7 +136,7 @@ class FlaskBitmapist:
 
     @property
     def _state(self) -> BitmapistState | None:
-        current = current_state()
+        current = current_state() if has_app_context() else None
         return current if current is not None else self._last
 
     @property
