@@ -285,7 +285,8 @@ def _check_constants(event_name: Any, uuid: Any) -> None:
     key = user_key(uuid)
     if key is None or key is not uuid:
         return
-    state = current_state()
+    # While an app is made, the one that it takes the place of is often still there.
+    state = current_state(sweep=False)
     if state is None:
         check_id(key)
     elif not state.settings.id_map:

@@ -270,10 +270,10 @@ class _Living:
         self._states.add(state)
         self._is_swept = False
 
-    def only(self) -> BitmapistState | None:
+    def only(self, sweep: bool) -> BitmapistState | None:
         """Return the state of the only app, or None if there are none or several."""
         states = list(self._states)
-        if len(states) > 1 and not self._is_swept:
+        if len(states) > 1 and sweep and not self._is_swept:
             # An app refers to itself in many ways, so it outlives its last use until
             # Python looks for such circles.  That takes long: once for each new app.
             self._is_swept = True
@@ -286,17 +286,20 @@ class _Living:
 _living = _Living()
 
 
-def current_state() -> BitmapistState | None:
+def current_state(sweep: bool = True) -> BitmapistState | None:
     """Return the state of the app whose context is active, if it has one.
 
     Outside any app context it is the state of the only app of this process, where
     there is no more than one; apps that are gone do not count.
+
+    Args:
+        sweep: Find out about apps that are gone, where it depends on them.
     """
     # Asked for each mark, so the proxy is looked through only once.
     try:
         app = current_app._get_current_object()  # type: ignore[attr-defined]
     except RuntimeError:
-        return _living.only()
+        return _living.only(sweep)
     state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
     return state
 
