@@ -20,7 +20,7 @@ from .capture.errors import BadMarkError
 from .capture.ids import check_id, user_key
 from .capture.names import check_name
 from .capture.outcome import is_success
-from .capture.planned import PlannedMark, write
+from .capture.planned import PlannedMark, resolved
 from .capture.recorder import Recorder
 from .config import Settings
 from .state import WITHOUT_APP, current_state
@@ -274,7 +274,9 @@ class _Marking:
         kwargs: dict[str, Any],
     ) -> None:
         recorder = recorder_for(*[each.system for each in planned])
-        write(recorder, planned, view_arguments(self.signature, args, kwargs))
+        arguments = view_arguments(self.signature, args, kwargs)
+        for first, marks in resolved(recorder, planned, arguments):
+            recorder.record(marks, first.system, first.use_pipeline)
 
 
 def _check_constants(event_name: Any, uuid: Any) -> None:

@@ -1,8 +1,8 @@
-"""Marks that stand on a view, and their writing in a request."""
+"""Marks that stand on a view, and what they come to in a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
@@ -66,10 +66,19 @@ class PlannedMark:
             return None
 
 
-def write(
+def resolved(
     recorder: Recorder, planned: Sequence[PlannedMark], arguments: Mapping[str, Any]
-) -> None:
-    """Write the marks of one call, those for the same system in one round trip."""
+) -> Iterator[tuple[PlannedMark, list[Mark]]]:
+    """Yield the marks of one call, those that go in one round trip together.
+
+    Args:
+        recorder: Makes the marks.
+        planned: What stands on the view.
+        arguments: The view's arguments.
+
+    Returns:
+        The first that was planned of those that go together, and their marks.
+    """
     start = 0
     while start < len(planned):
         first = planned[start]
@@ -79,7 +88,7 @@ def write(
         found = [each.resolve(recorder, arguments) for each in planned[start:end]]
         marks = [mark for mark in found if mark is not None]
         if marks:
-            recorder.record(marks, first.system, first.use_pipeline)
+            yield first, marks
         start = end
 
 
