@@ -111,7 +111,7 @@ class FlaskBitmapist:
         """Let *rule* decide who may see the pages, in all apps of this object.
 
         It comes before ``BITMAPIST_ACCESS``, and is followed by the tabs in
-        Flask-Admin as well, unless a view has an ``is_accessible`` of its own.
+        Flask-Admin as well, unless a tab's class has an ``is_accessible`` of its own.
 
         Args:
             rule: Called without arguments in each request for a page.  True shows

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, redirect
+from flask import Blueprint, Flask, abort, redirect
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -549,3 +549,53 @@ def test_a_view_knows_whether_anything_restricts_it() -> None:
     view = TrendsView(endpoint="t", url="t")
     guarded.extensions["admin"][0].add_view(view)
     assert restriction(guarded, view)
+
+
+def test_the_setting_in_the_environment_opens_both_surfaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLASK_BITMAPIST_ACCESS", "public")
+    app = Flask("environment")
+    app.config.from_prefixed_env()
+    app.config.update(BITMAPIST_REDIS_URL="memory://", SECRET_KEY="for the tests")
+    FlaskBitmapist(app, admin=make_admin(app))
+    for path in (TAB, "/bitmapist/cohort"):
+        assert app.test_client().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", [TAB, "/bitmapist/cohort"])
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        (lambda: True, 200),
+        (lambda: False, 403),
+        (lambda: None, 403),
+        (lambda: 1, 403),
+        (lambda: "yes", 403),
+        (lambda: redirect("/login"), 302),
+        (lambda: abort(418), 418),
+        (lambda: 1 / 0, 500),
+    ],
+    ids=["True", "False", "None", "1", "yes", "redirect", "abort", "error"],
+)
+def test_a_rule_means_the_same_on_both_surfaces(
+    rule: Callable[[], Any], status: int, path: str
+) -> None:
+    app, _ = admin_app(BITMAPIST_ACCESS=rule)
+    for form in ("", "?format=json", "?format=csv"):
+        assert app.test_client().get(path + form).status_code == (
+            status if status != 200 or not form else 400
+        )
+
+
+@pytest.mark.parametrize("word", ["local", "public"])
+def test_nothing_is_deleted_on_a_tab_that_only_a_word_opens(word: str) -> None:
+    app, _ = admin_app(BITMAPIST_ACCESS=word, BITMAPIST_ALLOW_DELETE=True)
+    url = "/admin/bitmapist/events/delete?event=a"
+    for method in ("GET", "POST"):
+        with app.test_client() as client:
+            answer = client.open(url, method=method, environ_overrides=LAPTOP)
+        assert answer.status_code == 403
+    closed = make_index(is_accessible=lambda self: True)
+    app, _ = admin_app(closed, BITMAPIST_ALLOW_DELETE=True)
+    assert app.test_client().get(url).status_code == 200

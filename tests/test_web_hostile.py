@@ -20,7 +20,6 @@ from flask_bitmapist.analysis.periods import Period, TimeGroup
 from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.query import utc_now
 from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.web.door import MOST_BODY
 from flask_bitmapist.web.registry import PAGES
 
 from .hostile import (
@@ -327,19 +326,6 @@ def test_a_huge_question_is_refused_soon(client: FlaskClient) -> None:
     response = client.get(f"/bitmapist/cohort?{repeated}&secondary_event=a")
     check_response(response, {400})
     assert "A question has at most 8,192 bytes" in response.text
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_huge_body_is_not_read(client: FlaskClient, chunked: bool) -> None:
-    body = Endless()
-    environ = {"wsgi.input": body, "wsgi.input_terminated": True}
-    headers = {} if chunked else {"Content-Length": str(10**12)}
-    response = client.post(
-        "/bitmapist/cohort?json=y", headers=headers, environ_overrides=environ
-    )
-    check_response(response, {400})
-    assert response.get_json()["errors"]["form"]
-    assert body.given <= MOST_BODY + 1
 
 
 class Endless:
