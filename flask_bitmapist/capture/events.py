@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..store import systems
 from .bits import Mark
 from .errors import BadMarkError
 from .recorder import Recorder
+from .writer import FAILURES
 
 
 def mark_event(
@@ -36,12 +38,14 @@ def mark_event(
         now: When; a naive datetime is in UTC.  The moment of the call by default.
         track_hourly: Mark the hour as well; ``BITMAPIST_TRACK_HOURLY`` by default.
         track_unique: Mark the event's flag, which has no date, as well.
-        use_pipeline: Send all in one round trip.  Pass False with a pipeline as
-            *system* to execute that yourself.
+        use_pipeline: Pass False with a pipeline as *system* to execute that yourself.
 
     Raises:
-        ValueError: The name, the id or the time cannot be used; in a request this
-            is logged instead.
+        ValueError: The name, the id or the time cannot be used.
+        redis.exceptions.RedisError: A client passed as *system*, or one that is not
+            the app's own, fails.
+
+    In a request both are logged instead.
 
     Example:
         >>> mark_event("song:played", 123)
@@ -126,6 +130,25 @@ def recorder_for(system: Any) -> Recorder:
     return _without_app(bool(bitmapist.TRACK_HOURLY))
 
 
+def record(
+    recorder: Recorder, marks: Sequence[Mark], system: Any, use_pipeline: bool
+) -> None:
+    """Write *marks*, see :meth:`Recorder.record`; in a request an error is logged."""
+    try:
+        recorder.record(marks, system, use_pipeline)
+    except FAILURES as error:
+        if recorder.settings.on_error == "raise" or not has_request_context():
+            raise
+        # A connection of the app's own choice must not take a request down either.
+        recorder.reports.log(
+            logging.WARNING,
+            "elsewhere",
+            "marks for a connection passed as 'system' are lost (%s: %s)",
+            type(error).__name__,
+            error,
+        )
+
+
 @functools.lru_cache
 def _without_app(track_hourly: bool) -> Recorder:
     """Return a recorder for the host's own connections, as bitmapist would use them."""
@@ -149,7 +172,7 @@ def _mark(
         lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
     )
     if mark is not None:
-        recorder.record([mark], system, use_pipeline)
+        record(recorder, [mark], system, use_pipeline)
 
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
@@ -157,7 +180,7 @@ def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
-        recorder.record([mark], system, use_pipeline=False)
+        record(recorder, [mark], system, use_pipeline=False)
 
 
 def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:

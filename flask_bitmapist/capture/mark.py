@@ -46,8 +46,7 @@ def mark(
         now: When it is done, or a callable; a naive datetime is in UTC.  By default
             the moment of the request.
         track_hourly: Mark the hour as well; ``BITMAPIST_TRACK_HOURLY`` by default.
-        use_pipeline: Send all in one round trip.  Pass False with a pipeline as
-            *system* to execute that yourself.
+        use_pipeline: Pass False with a pipeline as *system* to execute that yourself.
         track_unique: Mark the event's flag, which has no date, as well.
         on_success: Mark after the view, and only if it neither raised nor answered
             with a status of 400 or more.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
 from .errors import BadMarkError
-from .events import recorder_for
+from .events import record, recorder_for
 from .ids import user_key
 
 if TYPE_CHECKING:
@@ -79,13 +79,9 @@ def write(planned: Sequence[PlannedMark], arguments: Mapping[str, Any]) -> None:
         found = [each.resolve(recorder, arguments) for each in planned[start:end]]
         marks = [mark for mark in found if mark is not None]
         if marks:
-            recorder.record(marks, first.system, first.use_pipeline)
+            record(recorder, marks, first.system, first.use_pipeline)
         start = end
 
 
 def _go_together(one: PlannedMark, other: PlannedMark) -> bool:
-    return (
-        one.use_pipeline
-        and other.use_pipeline
-        and (one.system is other.system or one.system == other.system)
-    )
+    return one.use_pipeline and other.use_pipeline and one.system == other.system
