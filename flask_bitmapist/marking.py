@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -22,6 +23,7 @@ from .capture.names import check_name
 from .capture.outcome import is_success
 from .capture.planned import PlannedMark, resolved
 from .capture.recorder import Recorder
+from .capture.writer import FAILURES
 from .config import Settings
 from .state import WITHOUT_APP, current_state
 
@@ -54,8 +56,7 @@ def mark(
         now: When it is done, or a callable; a naive datetime is in UTC.  By default
             the moment of the request.
         track_hourly: Mark the hour as well; ``BITMAPIST_TRACK_HOURLY`` by default.
-        use_pipeline: Send all in one round trip.  Pass False with a pipeline as
-            *system* to execute that yourself.
+        use_pipeline: Pass False with a pipeline as *system* to execute that yourself.
         track_unique: Mark the event's flag, which has no date, as well.
         on_success: Mark after the view, and only if it neither raised nor answered
             with a status of 400 or more.
@@ -108,12 +109,14 @@ def mark_event(
         now: When; a naive datetime is in UTC.  The moment of the call by default.
         track_hourly: Mark the hour as well; ``BITMAPIST_TRACK_HOURLY`` by default.
         track_unique: Mark the event's flag, which has no date, as well.
-        use_pipeline: Send all in one round trip.  Pass False with a pipeline as
-            *system* to execute that yourself.
+        use_pipeline: Pass False with a pipeline as *system* to execute that yourself.
 
     Raises:
-        ValueError: The name, the id or the time cannot be used; in a request this
-            is logged instead.
+        ValueError: The name, the id or the time cannot be used.
+        redis.exceptions.RedisError: A client passed as *system*, or one that is not
+            the app's own, fails.
+
+    In a request both are logged instead.
 
     Example:
         >>> mark_event("song:played", 123)
@@ -200,6 +203,25 @@ def recorder_for(*systems: Any) -> Recorder:
     return _without_app()
 
 
+def record(
+    recorder: Recorder, marks: Sequence[Mark], system: Any, use_pipeline: bool
+) -> None:
+    """Write *marks*, see :meth:`Recorder.record`; in a request an error is logged."""
+    try:
+        recorder.record(marks, system, use_pipeline)
+    except FAILURES as error:
+        if recorder.settings.on_error == "raise" or not has_request_context():
+            raise
+        # A connection of the app's own choice must not take a request down either.
+        recorder.reports.log(
+            logging.WARNING,
+            "elsewhere",
+            "marks for a connection passed as 'system' are lost (%s: %s)",
+            type(error).__name__,
+            error,
+        )
+
+
 @functools.lru_cache
 def _without_app() -> Recorder:
     """Return a recorder for the host's own connections, as bitmapist would use them."""
@@ -276,7 +298,7 @@ class _Marking:
         recorder = recorder_for(*[each.system for each in planned])
         arguments = view_arguments(self.signature, args, kwargs)
         for first, marks in resolved(recorder, planned, arguments):
-            recorder.record(marks, first.system, first.use_pipeline)
+            record(recorder, marks, first.system, first.use_pipeline)
 
 
 def _check_constants(event_name: Any, uuid: Any) -> None:
@@ -312,7 +334,7 @@ def _mark(
         lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
     )
     if mark is not None:
-        recorder.record([mark], system, use_pipeline)
+        record(recorder, [mark], system, use_pipeline)
 
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
@@ -320,7 +342,7 @@ def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
-        recorder.record([mark], system, use_pipeline=False)
+        record(recorder, [mark], system, use_pipeline=False)
 
 
 def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:

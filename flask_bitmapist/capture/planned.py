@@ -93,8 +93,4 @@ def resolved(
 
 
 def _go_together(one: PlannedMark, other: PlannedMark) -> bool:
-    return (
-        one.use_pipeline
-        and other.use_pipeline
-        and (one.system is other.system or one.system == other.system)
-    )
+    return one.use_pipeline and other.use_pipeline and one.system == other.system

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import bitmapist
-from redis.client import Pipeline, Redis
+from redis.client import Pipeline
+from redis.cluster import ClusterPipeline
 
 from ..analysis.periods import to_utc
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
-from . import wire
 from .bits import Mark, bits_of, current_hour, hour_of
-from .delivery import Delivery
 from .errors import BadMarkError
 from .idmap import IdMap
 from .ids import check_id, user_key
@@ -23,15 +21,15 @@ from .names import check_name
 from .outbox import Outbox
 from .reports import Reports
 from .spool import Spool
+from .writer import FAILURES, Writer
 
 if TYPE_CHECKING:
     from flask import Flask
+    from redis import Redis
 
     from ..config import Settings
     from ..state import Globals
     from .counters import Counters
-
-MOST_OUTBOXES = 64
 
 
 class Recorder:
@@ -60,8 +58,6 @@ class Recorder:
         self._mark_client = mark_client
         self.reports = Reports(app)
         self.shared_client = client
-        self._lock = threading.Lock()
-        self._outboxes: dict[Any, Outbox] = {}
         self._own: Outbox | None = None
         self.id_map: IdMap | None = None
         # An id needs a bitmap of one byte for each eight.
@@ -79,7 +75,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Marks of this process that wait for Redis."""
-        return sum(each.waiting for each in self._all_outboxes())
+        return self._own.waiting if self._own is not None else 0
 
     def status(self) -> dict[str, Any]:
         """Return how writing goes, in a form that goes into JSON.
@@ -156,27 +152,29 @@ class Recorder:
     ) -> None:
         """Write *marks*, or keep them until they can be written.
 
+        Those for a connection that is not the app's own are written at once.
+
         Args:
             marks: What to write.
             system: A system's name, or a redis-py client or pipeline.
-            use_pipeline: Write all in one round trip; without it each bit goes by
-                itself, and stays unsent on a pipeline given as *system*.
+            use_pipeline: Write all in one round trip; without it they are put on a
+                pipeline given as *system*, and stay there unsent.
 
         Raises:
             redis.exceptions.RedisError: They cannot be written, and
-                ``BITMAPIST_ON_ERROR`` is ``"raise"``.
+                ``BITMAPIST_ON_ERROR`` is ``"raise"`` or the connection is not the
+                app's own.
         """
         client = self.process.client(system)
-        outbox = self._own if client is self.shared_client else None
-        if outbox is None:
-            if isinstance(client, Pipeline):
-                if not use_pipeline:
-                    self._queue(client, marks)
-                    return
-                # What its owner has put on the pipeline stays there.
-                client = Redis(connection_pool=client.connection_pool)
-            outbox = self._outbox_for(client)
-        outbox.put(marks, use_pipeline)
+        # What bitmapist has under a name is only a proxy for the app's client.
+        if self._own is not None and client == self.shared_client:
+            self._own.put(marks)
+            return
+        writer = Writer(client, self.ids_of)
+        if use_pipeline or not isinstance(client, Pipeline | ClusterPipeline):
+            self._write_at_once(writer, marks)
+        else:
+            writer.queue(marks)
 
     def flush(self) -> bool:
         """Write all marks that wait, now.
@@ -184,8 +182,7 @@ class Recorder:
         Returns:
             Whether everything is written.
         """
-        unwritten = [each for each in self._all_outboxes() if not each.flush()]
-        return not unwritten
+        return self._own is None or self._own.flush()
 
     def key_of(self, user: Any) -> int | str:
         """Return what a row of an import is marked under, see :meth:`ids_of`.
@@ -201,7 +198,7 @@ class Recorder:
         """Return the id for each of *keys*."""
         if self.id_map is not None:
             return dict(self.id_map.ids(str(key) for key in keys))
-        return {key: int(key) for key in keys}
+        return _numbers(keys)
 
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
@@ -226,32 +223,16 @@ class Recorder:
             )
         return number
 
-    def _queue(self, pipeline: Pipeline, marks: Sequence[Mark]) -> None:
-        ids = self.ids_of(mark.user for mark in marks)
-        for mark in marks:
-            wire.queue_mark(pipeline, mark, ids[mark.user])
-
-    def _outbox_for(self, client: Redis) -> Outbox:
-        pool = getattr(client, "connection_pool", client)
-        outbox = self._outboxes.get(pool)
-        if outbox is None:
-            with self._lock:
-                if len(self._outboxes) >= MOST_OUTBOXES:
-                    self._close_idle_outboxes()
-                outbox = self._outboxes.setdefault(
-                    pool, Outbox(Delivery(client), self.settings, self.reports)
-                )
-        return outbox
-
-    def _close_idle_outboxes(self) -> None:
-        # An app that opens a client for each request must not fill the memory.
-        busy = {pool: each for pool, each in self._outboxes.items() if each.waiting}
-        self._outboxes = busy
-
-    def _all_outboxes(self) -> list[Outbox]:
-        with self._lock:
-            others = list(self._outboxes.values())
-        return others if self._own is None else [self._own, *others]
+    def _write_at_once(self, writer: Writer, marks: Sequence[Mark]) -> None:
+        try:
+            refused = writer.write(marks)
+        except FAILURES:
+            self.counters.add(marked=len(marks), failed=len(marks))
+            self.reports.lost(marks, "error")
+            raise
+        self.reports.written(marks, refused)
+        if refused:
+            raise refused[0].error
 
     def _open_outbox(self, client: Redis) -> Outbox:
         settings = self.settings
@@ -259,8 +240,9 @@ class Recorder:
         marks = self._mark_client
         if marks is None:
             marks = _client_for_marks(settings, client)
-        id_map = IdMap(marks) if settings.id_map else None
-        return Outbox(Delivery(marks, id_map), settings, self.reports, spool)
+        ids_of = IdMap(marks).ids if settings.id_map else _numbers
+        writer = Writer(marks, ids_of, Catalogue(marks, marks))
+        return Outbox(writer, settings, self.reports, spool)
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
@@ -274,6 +256,10 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
+
+
+def _numbers(keys: Iterable[int | str]) -> dict[Any, int]:
+    return {key: int(key) for key in keys}
 
 
 def _text(key: Any) -> str:

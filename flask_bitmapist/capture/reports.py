@@ -15,7 +15,7 @@ from .counters import Counters
 from .errors import BadMarkError
 
 if TYPE_CHECKING:
-    from .delivery import Refused
+    from .writer import Refused
 
 # A message of the same kind is not logged again for so many seconds.
 QUIET_SECONDS = 60.0

@@ -111,11 +111,9 @@ class ClusterTransport:
 
         They may be carried out twice, if a connection fails.
         """
-        # A replica answers for its primary where the URL allows it, but takes nothing.
-        replicas = not any(command[0] == "SETBIT" for command in commands)
 
         def connect() -> _NodesRead:
-            return _NodesRead(self._cluster, commands, replicas)
+            return _NodesRead(self._cluster, commands)
 
         return Repeated(connect, lambda: refresh(self._cluster))
 
@@ -128,13 +126,12 @@ class ClusterTransport:
 class _NodesRead:
     """One exchange with each node that holds some of the keys."""
 
-    def __init__(
-        self, cluster: Any, commands: Sequence[Command], replicas: bool
-    ) -> None:
+    def __init__(self, cluster: Any, commands: Sequence[Command]) -> None:
         self._cluster = cluster
         self._commands = commands
         self._exchanges: list[tuple[list[int], Exchange]] = []
-        replicas = replicas and bool(getattr(cluster, "read_from_replicas", False))
+        # A replica answers for its primary where the URL allows it.
+        replicas = bool(getattr(cluster, "read_from_replicas", False))
         try:
             for pool, places in _places(cluster, commands, replicas):
                 request = packed_commands([commands[place] for place in places])
@@ -204,6 +201,60 @@ def refresh(cluster: Any) -> None:
         cluster.nodes_manager.initialize()
     except RedisClusterException as error:
         raise _plain_error(error) from error
+
+
+def send_to_nodes(client: Any, commands: Sequence[Command]) -> list[Any]:
+    """Send writes in one pipeline to each node that holds some of their keys.
+
+    redis-py's own pipeline of a cluster would ask again, key by key, at a node that is
+    too slow; here such a node is waited for once.
+
+    Args:
+        client: A client of a cluster.
+        commands: Each a name, a key and arguments; they may be carried out twice, if a
+            connection fails.
+
+    Returns:
+        The replies in order, errors among them.
+
+    Raises:
+        redis.RedisError: A node cannot be reached, or does not answer.
+    """
+    replies: list[Any] = [None] * len(commands)
+    try:
+        cluster = client.cluster if isinstance(client, ClusterClient) else client
+        for node, places in _nodes(cluster, commands):
+            pipeline = cluster.get_redis_connection(node).pipeline(transaction=False)
+            for place in places:
+                pipeline.execute_command(*commands[place])
+            try:
+                found = pipeline.execute(raise_on_error=False)
+            except redis.ConnectionError as error:
+                found = [error] * len(places)
+            for place, reply in zip(places, found):
+                if isinstance(reply, (*_ELSEWHERE, redis.ConnectionError)):
+                    # redis-py follows the key, and remembers where it found it.
+                    reply = _followed(cluster, commands[place])
+                replies[place] = reply
+    except RedisClusterException as error:
+        raise _plain_error(error) from error
+    return replies
+
+
+def _followed(cluster: Any, command: Command) -> Any:
+    try:
+        return cluster.execute_command(*command)
+    except redis.ResponseError as error:
+        return error
+
+
+def _nodes(cluster: Any, commands: Sequence[Command]) -> list[tuple[Any, list[int]]]:
+    """Return the nodes, each with the indexes of the commands for it."""
+    places: dict[str, tuple[Any, list[int]]] = {}
+    for place, command in enumerate(commands):
+        node = cluster.get_node_from_key(command[1])
+        places.setdefault(node.name, (node, []))[1].append(place)
+    return list(places.values())
 
 
 def _plain_error(error: RedisClusterException) -> redis.RedisError:
