@@ -14,8 +14,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from redis.exceptions import ResponseError
 
-from ..store.cluster import ClusterTransport, is_cluster
-from ..store.lending import take_connection
 from .bits import Mark, setbit_head
 
 # Bits in one command: Redis serves nobody else meanwhile.
@@ -83,22 +81,11 @@ class GroupWriter:
         return _joined(send(self._client, command, len(group.users)))
 
     def _with_pipeline(self, groups: Sequence[Group]) -> list[Reply]:
-        if is_cluster(self._client):
-            return self._to_nodes(groups)
         pipeline = self._client.pipeline(transaction=False)
         for key, users, value in groups:
             for user in users:
                 pipeline.setbit(key, user, value)
         replies = iter(pipeline.execute(raise_on_error=False))
-        return [_joined(list(islice(replies, len(each.users)))) for each in groups]
-
-    def _to_nodes(self, groups: Sequence[Group]) -> list[Reply]:
-        commands = [
-            ("SETBIT", key, user, value)
-            for key, users, value in groups
-            for user in users
-        ]
-        replies = iter(ClusterTransport(self._client).send(commands).result())
         return [_joined(list(islice(replies, len(each.users)))) for each in groups]
 
 
@@ -129,7 +116,7 @@ def send(client: Any, command: bytes, replies: int) -> list[Reply]:
             commands may have been carried out.
     """
     pool = client.connection_pool
-    connection = take_connection(pool)
+    connection = pool.get_connection()
     try:
         connection.send_packed_command(_pieces(command))
         return [_reply(connection) for _ in range(replies)]
