@@ -24,17 +24,15 @@ from .keys import month_keys, redis_key
 if TYPE_CHECKING:
     from redis import Redis
 
-# Bytes of all bitmaps together in one round trip, and at least of each.
-FETCH_BYTES = 4 * 1024 * 1024
-NARROWEST_FETCH = 1024
+# Bytes of all bitmaps together in a stripe, which is one round trip, and the bounds of
+# one bitmap's part.  The more, the fewer commands; the less, the more of it is still in
+# the processor's cache when it is counted.
+STRIPE_BYTES = 4 * 1024 * 1024
+NARROWEST_STRIPE = 1024
+WIDEST_STRIPE = 128 * 1024
+
 # Where bitmaps come whole, each round is another walk over all of them.
 WHOLE_BYTES = 32 * 1024 * 1024
-
-# Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part: a
-# stripe stays in the processor's cache, and is worth the calls that it takes.
-STRIPE_BYTES = 1024 * 1024
-WIDEST_STRIPE = 8 * 2000
-NARROWEST_STRIPE = 1024
 
 # Bytes that Redis counts in one round trip: it serves nobody else meanwhile, and takes
 # some milliseconds.  Where it does not tell how long bitmaps are, so many bitmaps.
@@ -62,6 +60,10 @@ class BitmapReader:
     """
 
     def __init__(self, client: Redis) -> None:
+        # The system's allocator keeps what is freed up to twice the largest piece that
+        # it has had back.  To get each stripe's memory anew, page by page, would take
+        # longer than to count it.
+        np.empty(2 * STRIPE_BYTES, np.uint8)
         self._client = client
         self._refused: set[str] = set()
         self._budget: Budget | None = None
@@ -97,16 +99,18 @@ class BitmapReader:
     def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
         start = 0
         while plan.keys:
-            together = WHOLE_BYTES if "GETRANGE" in self._refused else FETCH_BYTES
-            width = max(together // len(plan.keys), NARROWEST_FETCH) & ~7
-            values = self._parts(plan.keys, start, start + width)
-            plan = plan.only(values)  # not those that have ended, or are missing
-            cut = _cut(start, plan.rows, list(filter(None, values)))
-            plan = plan.only([len(value) == width for value in values if value])
+            stripe = fetch = _width(STRIPE_BYTES, len(plan.keys), WIDEST_STRIPE)
+            if "GETRANGE" in self._refused:
+                fetch = _width(WHOLE_BYTES, len(plan.keys), WHOLE_BYTES)
+            values = self._parts(plan.keys, start, start + fetch)
+            plan = plan.only(values)  # without what has ended, or is missing
+            cut = _cut(start, plan.rows, list(filter(None, values)), stripe)
+            plan = plan.only([len(value) == fetch for value in values if value])
             if start == 0:
-                self._foresee(plan.keys, width)
-            start += width
+                self._foresee(plan.keys, fetch)
+            start += fetch
             yield from cut
+            del values, cut  # this part goes before the next one comes
 
     def _parts(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
         """Return the bytes *start* to *stop* - 1 of each bitmap, b"" where it has none.
@@ -152,7 +156,9 @@ class BitmapReader:
         if lengths is None:
             lengths = [COUNTED_BYTES // COUNTED_AT_ONCE] * len(keys)
         else:
-            self._taken(sum(lengths))  # the server reads them: nobody can stop it then
+            # The server reads them itself, and then nobody can stop it any more.
+            self._expected(sum(lengths))
+            self._taken(sum(lengths))
         rounds = (end // COUNTED_BYTES for end in accumulate(lengths))
         for _, each in groupby(zip(rounds, keys), lambda pair: pair[0]):
             some = [key for _, key in each]
@@ -234,6 +240,10 @@ class BitmapReader:
         if self._budget is not None:
             self._budget.plan(bitmaps)
 
+    def _expected(self, size: int) -> None:
+        if self._budget is not None:
+            self._budget.expect(size)
+
     def _taken(self, size: int) -> None:
         if self._budget is not None:
             self._budget.take(size)
@@ -248,7 +258,7 @@ class BitmapReader:
         if self._budget is not None:
             lengths = self._lengths(keys)
             if lengths is not None:
-                self._budget.expect(sum(lengths) - done * len(keys))
+                self._expected(sum(lengths) - done * len(keys))
 
 
 def send(client: Redis, commands: Sequence[Command]) -> list[Any]:
@@ -300,17 +310,19 @@ def _plan(sources: tuple[Source, ...]) -> _Plan:
     return _Plan(Rows(stored), tuple(map(redis_key, stored)))
 
 
-def _cut(offset: int, rows: Rows, values: Sequence[bytes]) -> Iterator[Stripe]:
+def _width(together: int, bitmaps: int, widest: int) -> int:
+    """Return how many bytes of each bitmap are read, a whole number of words."""
+    return min(max(together // bitmaps, NARROWEST_STRIPE), widest) & ~7
+
+
+def _cut(
+    offset: int, rows: Rows, values: Sequence[bytes], width: int
+) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
     longest = max(map(len, values), default=0)
-    if not longest:
-        return
-    most = min(max(STRIPE_BYTES // len(values), NARROWEST_STRIPE), WIDEST_STRIPE)
-    # All of about the same width: a narrow one is as many steps as a wide one.
-    width = -(-longest // -(-longest // (most & ~7)) // 8) * 8
     for start in range(0, longest, width):
         # A whole number of words, also where the longest bitmap ends within one.
-        size = min(width, -(-(longest - start) // 8) * 8)
+        size = min(width, (longest - start + 7) & ~7)
         parts = [value[start : start + size].ljust(size, b"\0") for value in values]
         words = np.frombuffer(b"".join(parts), np.uint64).reshape(len(values), -1)
         yield Stripe((offset + start) * 8, words, rows)
