@@ -8,18 +8,21 @@ import sys
 import textwrap
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from enum import IntEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist import mark_event
+from flask_bitmapist import Event, get_event_data, mark_event
 from flask_bitmapist.analysis.bitmaps import Source, sources_of
 from flask_bitmapist.analysis.periods import Period, TimeGroup, last_periods
 from flask_bitmapist.query import Query
@@ -48,7 +51,9 @@ def commands_sent(client: redis.Redis) -> dict[str, int]:
     return {name.removeprefix("cmdstat_"): stats[name]["calls"] for name in stats}
 
 
-def long_bitmaps(client: redis.Redis, length: int, names: str = "ab") -> list[Source]:
+def long_bitmaps(
+    client: redis.Redis, length: int, names: Iterable[str] = "ab"
+) -> list[Source]:
     """Make bitmaps of so many bytes, with one user each, and return them."""
     sources = [Source(name, TODAY) for name in names]
     for source in sources:
@@ -174,6 +179,92 @@ def test_the_years_of_more_events_than_are_asked_for_at_once_are_all_found(
     found = BitmapReader(client).years(events, 2026)
     assert found == {event: [1980 + n] for n, event in enumerate(events)}
     assert BitmapReader(client).years([], 2026) == {}
+
+
+class Noting(redis.Redis):
+    """Remembers which commands went out together, in one pipeline each."""
+
+    def pipeline(self, *args: Any, **kwargs: Any) -> Any:
+        noted: list[tuple[Any, ...]] = []
+        vars(self).setdefault("sent", []).append(noted)
+        pipeline = super().pipeline(*args, **kwargs)
+        execute_command = pipeline.execute_command
+
+        def note(*command: Any, **options: Any) -> Any:
+            noted.append(command)
+            return execute_command(*command, **options)
+
+        pipeline.execute_command = note  # type: ignore[method-assign]
+        return pipeline
+
+
+def counted_together(client: redis.Redis) -> list[list[Any]]:
+    """Return the keys that the server was asked to count in one round trip each."""
+    keys = [[key for name, key in sent if name == "BITCOUNT"] for sent in client.sent]  # type: ignore[attr-defined]
+    return list(filter(None, keys))
+
+
+@pytest.mark.parametrize("limit", [0, 2**40])
+def test_the_server_counts_little_before_it_serves_somebody_else(
+    redis_url: str, limit: int
+) -> None:
+    with Noting.from_url(redis_url) as client:
+        long = long_bitmaps(client, 5 * 2**20, "abcdefghij")
+        short = long_bitmaps(client, 100, [f"short {n}" for n in range(100)])
+        longest = long_bitmaps(client, 40 * 2**20, ["longest"])
+        sources = [*long, *longest, *short]
+        client.sent = []
+        assert BitmapReader(client).within(limit).counts(sources) == [1] * 111
+        together = counted_together(client)
+        assert [redis_key(each) for each in sources] == list(
+            chain.from_iterable(together)
+        )
+        sizes = [sum(map(client.strlen, keys)) for keys in together]
+        assert max(sizes) <= (16 + 40) * 2**20
+        assert sorted(sizes)[-2] <= 21 * 2**20
+        assert len(together) <= 6, "short ones go together"
+
+
+def test_where_lengths_are_not_told_few_bitmaps_are_counted_at_a_time() -> None:
+    with RedisProcess("--rename-command", "STRLEN", "") as server:
+        client = Noting.from_url(server.url)
+        sources = long_bitmaps(client, 10, [f"event {n}" for n in range(40)])
+        assert BitmapReader(client).counts(sources) == [1] * 40
+        assert max(map(len, counted_together(client))) <= 16
+        client.close()
+
+
+class Someone(IntEnum):
+    """A number with a name."""
+
+    ADA = 799
+
+
+@pytest.mark.parametrize(
+    ("user", "is_there"),
+    [
+        *((Someone.ADA, True), (np.int64(799), True), (np.uint32(799), True)),
+        *((True, False), (np.int64(-1), False), (2**32, False), (2**80, False)),
+        *((799.0, False), ("799", False), (None, False)),
+    ],
+)
+def test_users_of_any_kind_of_number_are_looked_for(
+    app: Flask, redis_client: redis.Redis, user: Any, is_there: bool
+) -> None:
+    long_bitmaps(redis_client, 100)
+    query: Query = app.extensions["bitmapist"].query
+    assert query.has(user, "a", "days", AS_OF) is is_there
+    assert (user in query.users(Event("a") & Event("b"), "days", AS_OF)) is is_there
+    with app.app_context():
+        events = get_event_data("a", "days", AS_OF)
+        assert (user in events) is is_there
+
+
+def test_true_is_the_user_one_as_in_any_set(app: Flask) -> None:
+    query: Query = app.extensions["bitmapist"].query
+    with app.app_context():
+        mark_event("a", 1, now=AS_OF)
+    assert query.has(True, "a", "days", AS_OF)
 
 
 def test_a_key_of_another_type_is_named_in_the_error(client: redis.Redis) -> None:
@@ -372,6 +463,7 @@ MEMORY = """
     print(peak() - before)
 """
 
+
 def extra_peak(url: str, largest_id: int, days: int = 5) -> int:
     """Return how many bytes more it takes to ask about so many users."""
     done = subprocess.run(
@@ -402,9 +494,9 @@ def test_memory_is_bounded_however_many_users_there_are(
 def test_memory_is_bounded_where_bitmaps_come_whole() -> None:
     # Sixteen bitmaps of 12 MiB, which come one by one.
     with RedisProcess("--rename-command", "GETRANGE", "") as server:
-        assert (
-            extra_peak(server.url, 100_000_000, days=8) < 96 * 1024 * 1024
-        ), "all of them together are twice as much"
+        assert extra_peak(server.url, 100_000_000, days=8) < 96 * 1024 * 1024, (
+            "all of them together are twice as much"
+        )
 
 
 def test_a_mark_is_seen_by_the_next_question(app: Flask) -> None:
