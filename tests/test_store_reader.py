@@ -220,9 +220,9 @@ def test_the_server_counts_little_before_it_serves_somebody_else(
             chain.from_iterable(together)
         )
         sizes = [sum(map(client.strlen, keys)) for keys in together]
-        assert max(sizes) <= (16 + 40) * 2**20
-        assert sorted(sizes)[-2] <= 21 * 2**20
-        assert len(together) <= 6, "short ones go together"
+        assert max(sizes) <= (8 + 40) * 2**20
+        assert sorted(sizes)[-2] <= (8 + 5) * 2**20
+        assert len(together) <= 10, "short ones go together"
 
 
 def test_where_lengths_are_not_told_few_bitmaps_are_counted_at_a_time() -> None:
@@ -230,7 +230,7 @@ def test_where_lengths_are_not_told_few_bitmaps_are_counted_at_a_time() -> None:
         client = Noting.from_url(server.url)
         sources = long_bitmaps(client, 10, [f"event {n}" for n in range(40)])
         assert BitmapReader(client).counts(sources) == [1] * 40
-        assert max(map(len, counted_together(client))) <= 16
+        assert max(map(len, counted_together(client))) <= 8
         client.close()
 
 

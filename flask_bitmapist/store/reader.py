@@ -36,8 +36,8 @@ WHOLE_BYTES = 32 * 1024 * 1024
 
 # Bytes that Redis counts in one round trip: it serves nobody else meanwhile, and takes
 # some milliseconds.  Where it does not tell how long bitmaps are, so many bitmaps.
-COUNTED_BYTES = 16 * 1024 * 1024
-COUNTED_AT_ONCE = 16
+COUNTED_BYTES = 8 * 1024 * 1024
+COUNTED_AT_ONCE = 8
 
 # To ask for the years of one event takes some twenty kilobytes.
 EVENTS_AT_ONCE = 8
