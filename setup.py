@@ -73,7 +73,7 @@ setup(
     install_requires=[
         "Flask>=3.0",
         "bitmapist>=3.117",
-        "redis>=5.0",
+        "redis[hiredis]>=5.0",
         "WTForms>=3.1",
         "numpy>=2.0",
     ],

@@ -190,7 +190,7 @@ def named(key: bytes, error: ResponseError) -> ResponseError:
 
 def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     if is_cluster(client):
-        return send_to_nodes(client, commands)
+        return send_to_nodes(client, commands, writes=True)
     pipeline = client.pipeline(transaction=False)
     for command in commands:
         pipeline.execute_command(*command)

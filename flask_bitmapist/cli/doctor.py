@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version
-from importlib.util import find_spec
 
 import click
 
@@ -74,13 +73,6 @@ def _counting() -> Finding:
     found = f"{package} {version(package)} counts"
     if package == "numkong":
         return Finding("ok", "counting", found)
-    if find_spec("numkong"):
-        return Finding(
-            "warning",
-            "counting",
-            f"{found}, although numkong is installed",
-            "The log says why it is not used; answers are right, but slower.",
-        )
     return Finding(
         "ok",
         "counting",
