@@ -73,7 +73,7 @@ setup(
     install_requires=[
         "Flask>=3.0",
         "bitmapist>=3.117",
-        "redis>=5.0",
+        "redis[hiredis]>=5.0",
         "WTForms>=3.1",
         "numpy>=2.0",
     ],
@@ -98,6 +98,9 @@ setup(
             *DATAFRAME,
             *ASYNC,
             *FAST,
+            # Extensions that look at every view, and at every form that is posted.
+            "Flask-WTF>=1.2",
+            "Flask-Limiter>=3.5",
             "hypothesis>=6.100",
             "playwright>=1.45",
             "pytest>=8.2",

@@ -2,13 +2,15 @@
 
     python -m benchmarks.analysis [--quick]
 
-The floor is one MGET of the same bitmaps, with nothing computed from them.  All
-figures are medians; the ratios are what counts, since machines differ and are noisy.
+The floor is a bare pipeline of GETs of the same bitmaps, by redis-py and hiredis, with
+nothing computed from them.  All figures are medians, of questions asked in turn; the
+ratios are what counts, since machines differ and are noisy.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -19,7 +21,6 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import bitmapist
 import bitmapist.cohort
@@ -35,6 +36,7 @@ from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
 from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
+from flask_bitmapist.store.connect import open_client
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from tests.servers import RedisProcess
@@ -43,76 +45,90 @@ NOW = datetime.now(tz=timezone.utc)
 A, B, C = Event("a"), Event("b"), Event("c")
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 ROWS, COLS = 31, 13
-TO_REACH = {  # users: (times faster than bitmapist, times the floor)
-    10_000: (250, 3.0),
-    100_000: (100, 3.0),
-    1_000_000: (15, 2.0),
-    10_000_000: (5, 1.5),
-}
+# Times the floor, by what counts: up to 100,000 users, and above.
+TO_REACH = {"numkong": (2.2, 2.2), "numpy": (2.8, 4.5)}
+WAITING_SECONDS = 3.0
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="leave 10,000,000 out")
-    options.add_argument("--peak", type=int, help=argparse.SUPPRESS)
-    options.add_argument("--url", help=argparse.SUPPRESS)
+    for name in ("--alone", "--url", "--users", "--counting"):
+        options.add_argument(name, help=argparse.SUPPRESS)
     given = options.parse_args()
-    if given.peak:
-        print_peak_memory(given.url, given.peak)
+    if given.alone:
+        ALONE[given.alone](given.url, int(given.users), given.counting)
         return
     sizes = SIZES[:-1] if given.quick else SIZES
     with RedisProcess() as server:
         bitmapist.SYSTEMS["default"] = client = server.client()
         version = client.info("server")["redis_version"]
         print(f"redis-server {version}, Python {sys.version.split()[0]}, ", end="")
-        print(f"numpy {np.__version__}, redis-py {redis.__version__}")
-        counter = counting.fastest().package
-        print(f"counting: {counter} {metadata.version(counter)}\n")
-        against_bitmapist(client, sizes)
+        print(f"numpy {np.__version__}, redis-py {redis.__version__}, ", end="")
+        print(f"hiredis {metadata.version('hiredis')}, counting: ", end="")
+        print(", ".join(f"{name} {metadata.version(name)}" for name in ways()) + "\n")
+        daily(server.url, client, sizes)
         yearly(client, sizes)
         other_analyses(client, sizes)
         growth(client)
         memory(server.url, client, sizes)
-        counters(client, sizes)
+        waits(server.url, client)
+
+
+def ways() -> list[str]:
+    """Return what can count here."""
+    return list(dict.fromkeys(["numpy", counting.fastest().package]))
 
 
 # -- what is measured
 
 
-def against_bitmapist(client: redis.Redis, sizes: Iterable[int]) -> None:
-    print(f"(a) daily cohort, {ROWS} rows x {COLS} columns")
+def daily(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
+    print(
+        f"(a) daily cohort, {ROWS} rows x {COLS} columns; each line of its own process"
+    )
     header(
-        "users", "bitmapist", "one MGET", "ours", "faster than", "floor x", "to reach"
+        *("users", "counts", "bitmapist", "floor", "ours"),
+        *("faster than bitmapist", "floor x", "to reach"),
     )
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, ROWS)
+        check_equal(client, daily_cohort(), BitmapReader(client))
+        for way in ways():
+            theirs, floor, ours = json.loads(alone("cohort", url, users, way))
+            limit = TO_REACH[way][users > 100_000]
+            row(
+                *(f"{users:,}", way, ms(theirs), ms(floor), ms(ours)),
+                *(f"{theirs / ours:.0f}", f"{ours / floor:.2f}", f"<= {limit}"),
+            )
+
+
+def print_cohort(url: str, users: int, way: str) -> None:
+    """Print the seconds of bitmapist, of the floor and of ours."""
+    if way == "numpy":
+        # As where the other one is not installed.
+        sys.modules["numkong"] = None  # type: ignore[assignment]
+    assert counting.fastest().package == way
+    with opened(url) as client:
+        bitmapist.SYSTEMS["default"] = client
         query = daily_cohort()
-        reader = BitmapReader(client)
         keys = keys_of(query.primary, query.secondary, periods=query.periods)
-        theirs, floor, ours = side_by_side(
-            users,
+        reader = BitmapReader(client)
+        (theirs,) = side_by_side(
+            1_000_001,
             lambda: bitmapist.cohort.get_dates_data(
                 "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
             ),
-            lambda: client.mget(keys),
-            lambda: cohort(daily_cohort(), reader),
         )
-        check_equal(client, query, reader)
-        faster, limit = TO_REACH[users]
-        row(
-            f"{users:,}",
-            ms(theirs),
-            ms(floor),
-            ms(ours),
-            f"{theirs / ours:.0f}",
-            f"{ours / floor:.2f}",
-            f">= {faster}, <= {limit}",
+        fetched = side_by_side(
+            users, lambda: get_all(client, keys), lambda: cohort(daily_cohort(), reader)
         )
+        print(json.dumps([theirs, *fetched]))
 
 
 def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
     print("\n(b) yearly cohort, 3 rows x 3 columns (a year is read as twelve months)")
-    header("users", "bitmapist", "one MGET", "ours", "faster than", "floor x")
+    header("users", "bitmapist", "floor", "ours", "faster than", "floor x")
     for users in sizes:
         fill(client, users, TimeGroup.MONTHS, 36)
         query = CohortQuery(A, B, NOW, TimeGroup.YEARS, 3, 3, with_replacement=True)
@@ -124,7 +140,7 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
             lambda: bitmapist.cohort.get_dates_data(
                 "a", "b", time_group="years", num_of_rows=2, as_percent=False
             ),
-            lambda: client.mget(keys),
+            lambda: get_all(client, keys),
             lambda: cohort(replace(query), reader),
         )
         row(
@@ -138,7 +154,7 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
 
 
 def other_analyses(client: redis.Redis, sizes: Iterable[int]) -> None:
-    print("\n(c) the other analyses against one MGET of the bitmaps that they read")
+    print("\n(c) the other analyses against the floor of the bitmaps that they read")
     header("users", "trend", "trend, rolling 7+30", "stickiness", "lifecycle", "funnel")
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, 60)
@@ -165,7 +181,7 @@ def against_floor(
     question(spy)
     keys = [redis_key(source) for source in spy.read]
     floor, ours = side_by_side(
-        users, lambda: client.mget(keys), lambda: question(reader)
+        users, lambda: get_all(client, keys), lambda: question(reader)
     )
     return f"{ours / floor:.2f} x ({ms(ours)}, {len(keys)} bitmaps)"
 
@@ -195,44 +211,74 @@ def memory(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, ROWS)
         size = 2 * ROWS * users / 8 / 2**20
-        command = [sys.executable, "-m", __spec__.name, "--url", url, "--peak"]
-        told = subprocess.check_output([*command, str(users)], text=True)
-        row(f"{users:,}", f"{size:,.1f} MiB", told.strip())
+        row(f"{users:,}", f"{size:,.1f} MiB", alone("peak", url, users).strip())
 
 
-def counters(client: redis.Redis, sizes: Iterable[int]) -> None:
-    print(f"\n(f) the {ROWS} x {COLS} cohort and a lifecycle, by what counts")
-    faster = counting.fastest()
-    header(
-        "users",
-        *("cohort: numpy", faster.package, "x"),
-        *("lifecycle: numpy", faster.package, "x"),
-    )
-    for users in sizes:
-        fill(client, users, TimeGroup.DAYS, 2 * ROWS)
-        reader = BitmapReader(client)
-        cells = []
-        for question in (
-            lambda: cohort(daily_cohort(), reader),
-            lambda: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), reader),
-        ):
-            slow, fast = side_by_side(
-                users,
-                counted_by(counting.NumpyCounting(), question),
-                counted_by(faster, question),
-            )
-            cells += [ms(slow), ms(fast), f"{slow / fast:.2f}"]
-        row(f"{users:,}", *cells)
-
-
-def print_peak_memory(url: str, users: int) -> None:
-    with redis.Redis.from_url(url) as client:
+def print_peak_memory(url: str, users: int, _way: str) -> None:
+    with opened(url) as client:
         reader = BitmapReader(client)
         # A first small question, so that what is loaded once does not count.
         cohort(CohortQuery(C, C, NOW, num_rows=2, num_cols=2), reader)
         before = peak_kib()
         cohort(daily_cohort(), reader)
         print(f"{(peak_kib() - before) / 1024:,.1f} MiB")
+
+
+def waits(url: str, client: redis.Redis) -> None:
+    users, events = 10_000_000, 12
+    print(f"\n(f) how long another client's SETBITs take meanwhile, {events} events x ")
+    print(f"30 days x {users:,} users")
+    client.flushall()
+    value = np.random.default_rng(1).bytes(users // 8)
+    periods = last_periods(TimeGroup.DAYS, 30, NOW)
+    names = [Event(f"event {number}") for number in range(events)]
+    sources = [Source(each.name, period) for each in names for period in periods]
+    for source in sources:
+        client.set(redis_key(source), value)
+    keys = list(map(redis_key, sources))
+    reader = BitmapReader(client)
+
+    def count_at_once() -> None:
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.bitcount(key)  # type: ignore[arg-type]
+        pipeline.execute()
+
+    header("meanwhile", "takes", "SETBIT: median", "p99", "max")
+    for name, question in (
+        ("nothing", lambda: time.sleep(0.1)),
+        ("one pipeline of BITCOUNTs", count_at_once),
+        ("the same counts by the reader", lambda: reader.counts(sources)),
+        ("the same bitmaps, read", lambda: [None for _ in reader.stripes(sources)]),
+    ):
+        other = subprocess.Popen(
+            command_alone("setbit", url, users), stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout is not None
+        other.stdout.readline()  # it has begun
+        taken = []
+        while other.poll() is None:
+            begun = time.perf_counter()
+            question()
+            taken.append(time.perf_counter() - begun)
+        found = json.loads(other.stdout.read())
+        row(name, ms(statistics.median(taken)), *map(ms, found))
+
+
+def print_setbit(url: str, users: int, _way: str) -> None:
+    """Print the median, the 99th percentile and the maximum of SETBIT's seconds."""
+    with opened(url) as client:
+        taken = []
+        end = time.perf_counter() + WAITING_SECONDS
+        print("begun", flush=True)
+        while (begun := time.perf_counter()) < end:
+            client.setbit("other", users, 1)
+            taken.append(time.perf_counter() - begun)
+            time.sleep(0.0005)
+        taken.sort()
+        print(
+            json.dumps([taken[len(taken) // 2], taken[-len(taken) // 100], taken[-1]])
+        )
 
 
 def peak_kib() -> int:
@@ -260,14 +306,31 @@ class Spy:
         return self._reader.stripes(sources)
 
 
-def counted_by(
-    counter: counting.Counting, question: Callable[[], Any]
-) -> Callable[[], Any]:
-    def asked() -> Any:
-        with mock.patch.object(counting, "fastest", return_value=counter):
-            return question()
+ALONE = {"cohort": print_cohort, "peak": print_peak_memory, "setbit": print_setbit}
+"""What is measured in a process of its own."""
 
-    return asked
+
+def command_alone(what: str, url: str, users: int, way: str = "") -> list[str]:
+    assert __spec__ is not None
+    command = [sys.executable, "-m", __spec__.name, "--alone", what, "--url", url]
+    return [*command, "--users", str(users), "--counting", way]
+
+
+def alone(what: str, url: str, users: int, way: str = "") -> str:
+    """Measure something in a new process, and return what it prints."""
+    return subprocess.check_output(command_alone(what, url, users, way), text=True)
+
+
+def opened(url: str) -> redis.Redis:
+    return open_client(url, connect_timeout=5, timeout=60)
+
+
+def get_all(client: redis.Redis, keys: Iterable[bytes]) -> None:
+    """Fetch whole bitmaps, the usual way: the floor."""
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key)  # type: ignore[arg-type]
+    pipeline.execute()
 
 
 def daily_cohort(rows: int = ROWS, cols: int = COLS) -> CohortQuery:

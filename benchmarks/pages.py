@@ -44,7 +44,7 @@ def main() -> None:
         with server.client() as client:
             fill(client, users)
         app = Flask("measured")
-        app.config.update(BITMAPIST_REDIS_URL=server.url, TESTING=True)
+        app.config.update(BITMAPIST_REDIS_URL=server.url, BITMAPIST_ACCESS="public")
         FlaskBitmapist(app)
         engine, *pages = medians(app)
         print(f"{users:,} users, {ROWS} rows x {COLUMNS} columns, medians of {TURNS}")

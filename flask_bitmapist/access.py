@@ -58,8 +58,20 @@ class Access:
         """Whether a callable of the app decides."""
         return self.rule is not None
 
-    def decide(self) -> bool | Response:
-        """Return whether the current request may see the pages.
+    @property
+    def is_public(self) -> bool:
+        """Whether the setting lets everybody in."""
+        return not self.is_explicit and self.setting == PUBLIC
+
+    def decide(self, admin: Callable[[], Any] | None = None) -> bool | Response:
+        """Return whether the current request may see the pages, on either surface.
+
+        The app's own rule decides; where there is none, the rule of the Admin; where
+        that is open to everybody or there is no Admin, the word of the setting.
+
+        Args:
+            admin: What the app's Admin has overridden ``is_accessible`` with, for a
+                tab in one that restricts anything.
 
         Returns:
             True, False, or the response to send instead, such as a redirect to a
@@ -70,7 +82,9 @@ class Access:
         """
         rule = self.rule
         if rule is None:
-            return self.setting == PUBLIC or self.app.testing or is_local()
+            if admin is not None:
+                return bool(admin())
+            return self.setting == PUBLIC or is_local()
         verdict = self.app.ensure_sync(rule)()
         if isinstance(verdict, (bool, Response)):
             return verdict

@@ -220,9 +220,10 @@ class Settings:
     )
     access: str | Callable[..., Any] = setting(
         "local",
-        "Who may see the standalone pages: 'local' for developers on their own "
-        "machine, 'public' for everybody, or something that is called in the request "
-        "and gives True, False or a response.",
+        "Who may see the pages: 'local' for developers on their own machine, 'public' "
+        "for everybody, or something that is called in the request and gives True, "
+        "False or a response.  In Flask-Admin a word gives way to an index view with "
+        "an is_accessible of its own.",
         _access,
     )
     allow_delete: bool = setting(

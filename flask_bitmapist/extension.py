@@ -2,70 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 import bitmapist
-from flask import Flask
+from flask import Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
 from .capture.deletion import Deletion, plan_deletion
-from .capture.recorder import Recorder
-from .query import Query
-from .questions.asking import Names
-from .store import systems
-from .store.catalogue import Catalogue
-from .store.connect import open_client
-from .store.reader import BitmapReader
+from .query import QUESTIONS, Query
+from .questions.declare import AnyQuestion, Question
+from .questions.schema import answer_type
+from .state import EXTENSION_NAME, BitmapistState, create_state, current_state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
-    from redis import Redis
-
-EXTENSION_NAME = "bitmapist"
 
 R = TypeVar("R", bound=Rule)
-
-
-@dataclass(eq=False)
-class BitmapistState:
-    """What the extension keeps for one app, in ``app.extensions["bitmapist"]``."""
-
-    app: Flask
-    settings: configuration.Settings
-    systems: dict[str, Redis]
-    """The app's connections for marks, by the names under which they serve."""
-    read_client: Redis
-    """The connection for questions."""
-    recorder: Recorder
-    query: Query
-    catalogue: Catalogue
-    named: dict[str, Expression]
-    """Expressions that the app has given names, see :meth:`FlaskBitmapist.define`."""
-    access: Access
-    """Who may see the pages."""
-    admins: list[Any] = field(default_factory=list)
-    """The Flask-Admin instances that already have the tabs."""
-
-    @property
-    def redis_url(self) -> str:
-        """The configured URL, password included: keep it from pages and logs."""
-        return self.settings.redis_url
-
-    @property
-    def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
-        """bitmapist's connections by name."""
-        return bitmapist.SYSTEMS
-
-    @property
-    def TRACK_HOURLY(self) -> bool:  # noqa: N802 - the name of version 0.1
-        """Whether marks keep hours unless they say otherwise."""
-        return self.settings.track_hourly
+Q = TypeVar("Q", bound=Question[Any])
 
 
 class FlaskBitmapist:
@@ -95,7 +54,9 @@ class FlaskBitmapist:
     ) -> None:
         self.config = _checked_config(config)
         self._last: BitmapistState | None = None
+        self._states: WeakSet[BitmapistState] = WeakSet()
         self._named: dict[str, Expression] = {}
+        self._own: dict[str, AnyQuestion] = {}
         self._registered = Registered()
         if app is not None:
             self.init_app(app, admin=admin)
@@ -124,13 +85,12 @@ class FlaskBitmapist:
         state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
         if state is None:
             access = Access(app, settings.access, self._registered)
-            state = _create_state(app, settings, self._named, access)
-            app.extensions[EXTENSION_NAME] = state
-            systems.install(state)
-            _register(app, settings)
+            state = create_state(app, settings, self._named, self._own, access)
+            _register(state)
         elif state.settings != settings:
             raise RuntimeError(_initialised_twice(state.settings, settings))
         self._last = state
+        self._states.add(state)
         if admin is not None:
             _add_tabs(state, admin)
 
@@ -154,11 +114,45 @@ class FlaskBitmapist:
             expression = parse(expression, self._named)
         self._named[name] = expression
 
+    def question(self, declared: type[Q]) -> type[Q]:
+        """Add a question of the app's own, in all apps of this object.
+
+        It is then asked like the others: as a method of :attr:`query`, a command, a
+        page with a form, a tab in Flask-Admin, JSON, CSV, OpenAPI and MCP.  Apps that
+        are initialised already get it too, as long as they have served no request.
+
+        Args:
+            declared: A class derived from
+                :class:`~flask_bitmapist.questions.Question`.
+
+        Returns:
+            *declared* as it is, so that this can be used as a decorator.
+
+        Raises:
+            TypeError: *declared* is no question.
+            ValueError: There is another question of that name.
+
+        Example:
+            >>> @bitmapist.question
+            ... class Weekdays(Question[WeekdaysAnswer]):
+            ...     ...
+        """
+        if not (isinstance(declared, type) and issubclass(declared, Question)):
+            raise TypeError(f"a question derives from Question; {declared!r} does not")
+        taken = {each.name for each in QUESTIONS} | set(self._own)
+        if declared.name in taken or hasattr(Query, declared.name):
+            raise ValueError(f"there is a question {declared.name!r} already")
+        answer_type(declared)  # says what is missing while the class is looked at
+        self._own[declared.name] = declared
+        for state in list(self._states):
+            _add_question(state, declared)
+        return declared
+
     def access(self, rule: R) -> R:
         """Let *rule* decide who may see the pages, in all apps of this object.
 
         It comes before ``BITMAPIST_ACCESS``, and is followed by the tabs in
-        Flask-Admin as well, unless a view has an ``is_accessible`` of its own.
+        Flask-Admin as well, unless a tab's class has an ``is_accessible`` of its own.
 
         Args:
             rule: Called without arguments in each request for a page.  True shows
@@ -183,7 +177,7 @@ class FlaskBitmapist:
 
     @property
     def _state(self) -> BitmapistState | None:
-        current = systems.current_state()
+        current = current_state() if has_app_context() else None
         return current if current is not None else self._last
 
     @property
@@ -266,57 +260,39 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
 
 
-def _create_state(
-    app: Flask,
-    settings: configuration.Settings,
-    named: dict[str, Expression],
-    access: Access,
-) -> BitmapistState:
-    marks = _open(settings.redis_url, settings)
-    elsewhere = settings.redis_read_url
-    reads = marks if elsewhere is None else _open(elsewhere, settings)
-    names = dict.fromkeys((settings.redis_system, systems.DEFAULT_SYSTEM), marks)
-    catalogue = Catalogue(reads, marks)
-    return BitmapistState(
-        app=app,
-        settings=settings,
-        systems=names,
-        read_client=reads,
-        recorder=Recorder(settings, marks, app),
-        query=Query(
-            BitmapReader(reads), Names(catalogue.names, catalogue.flags, named)
-        ),
-        catalogue=catalogue,
-        named=named,
-        access=access,
-    )
-
-
-def _open(url: str, settings: configuration.Settings) -> Redis:
-    return open_client(
-        url, connect_timeout=settings.connect_timeout, timeout=settings.read_timeout
-    )
-
-
-def _register(app: Flask, settings: configuration.Settings) -> None:
+def _register(state: BitmapistState) -> None:
     from .cli import bitmapist_cli
     from .web.blueprint import create_blueprint
 
+    app, settings = state.app, state.settings
     app.cli.add_command(bitmapist_cli)
     if settings.login_events and find_spec("flask_login"):
         from .extensions.flask_login import connect
 
         connect(app)
     if not settings.disable_blueprint:
-        app.register_blueprint(create_blueprint(settings.url_prefix))
+        app.register_blueprint(create_blueprint(state))
+
+
+def _add_question(state: BitmapistState, question: AnyQuestion) -> None:
+    if not state.settings.disable_blueprint:
+        from .web.blueprint import add_question
+
+        add_question(state, question)
+    if state.admins:
+        from .admin.views import add_question_view
+
+        for admin in state.admins:
+            add_question_view(admin, question)
 
 
 def _add_tabs(state: BitmapistState, admin: Admin) -> None:
     from .admin import add_views
+    from .web.registry import pages_of
 
     if not any(known is admin for known in state.admins):
         state.admins.append(admin)
-        add_views(admin)
+        add_views(admin, pages=pages_of(state))
 
 
 def _initialised_twice(

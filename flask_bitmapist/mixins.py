@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from .capture.events import recorder_for
+from .marking import recorder_for
 
 try:
     from sqlalchemy import event, inspect

@@ -101,7 +101,7 @@ class Query:
 
         Args:
             most_bytes: How many bytes of bitmaps all of its answers together may
-                read, 0 for any number.  About a megabyte more is read before a
+                read, 0 for any number.  Some megabytes more are read before a
                 question is refused.
 
         Example:

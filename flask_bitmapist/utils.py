@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from .analysis.expressions import chain
 from .query import Query
+from .questions.asking import Names
+from .state import WITHOUT_APP, current_state
 from .store.reader import BitmapReader
-from .store.systems import current_state, resolve
 from .store.userset import UserSet
 
 
@@ -62,8 +62,9 @@ def chain_events(
     Raises:
         QueryError: A time group or an operator that does not exist.
     """
-    expression = chain(base_event_name, events_to_chain or ())
-    return _query(system).users(expression, time_group, now)
+    query = _query(system)
+    expression = query.chain(base_event_name, events_to_chain or ())
+    return query.users(expression, time_group, now)
 
 
 def get_cohort(
@@ -115,8 +116,10 @@ def get_cohort(
 
 def _query(system: Any) -> Query:
     """Return where questions to *system* are asked: the app's own if it is that."""
-    client = resolve(system)
     state = current_state()
-    if state is not None and client in state.systems.values():
+    if state is None:
+        return Query(BitmapReader(WITHOUT_APP.client(system)))
+    client = state.globals.client(system)
+    if client == state.store.client:
         return state.query
-    return Query(BitmapReader(client))
+    return Query(BitmapReader(client), Names(defined=state.named))

@@ -74,7 +74,7 @@ def shots() -> Iterator[Shot]:
 def served() -> Iterator[str]:
     """Serve the demo and give its address."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = create_app({"BITMAPIST_REDIS_URL": "memory://", "TESTING": True})
+    app = create_app({"BITMAPIST_REDIS_URL": "memory://", "BITMAPIST_ACCESS": "public"})
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -41,8 +41,8 @@ def main(redis_url: str) -> None:
     """Mark a user, look at everything, and print what was seen."""
     check_installation()
     app = Flask("smoke")
-    app.testing = True  # else the pages are closed
-    FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": redis_url})
+    settings = {"BITMAPIST_REDIS_URL": redis_url, "BITMAPIST_ACCESS": "public"}
+    FlaskBitmapist(app, settings)
     app.add_url_rule("/", "index", mark("came", 5)(lambda: "hello"))
     client = app.test_client()
     check(client.get("/").text == "hello", "the marked view")

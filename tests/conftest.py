@@ -26,7 +26,8 @@ hypothesis.settings.load_profile("suite")
 # What the extras bring.  A test of one skips where it is missing, and where it may be
 # missing is decided here: nowhere, or everywhere (BITMAPIST_TEST_BARE=1).
 OPTIONAL = (
-    *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel", "flask_login"),
+    *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel"),
+    *("flask_limiter", "flask_login", "flask_wtf"),
     *("flask_sqlalchemy", "numkong", "pandas", "playwright", "rich", "sqlalchemy"),
 )
 
@@ -83,6 +84,7 @@ def make_app(redis_url: str) -> Callable[..., Flask]:
         app.config.update(
             {
                 "TESTING": True,
+                "BITMAPIST_ACCESS": "public",
                 "SECRET_KEY": "for the tests",
                 "BITMAPIST_REDIS_URL": redis_url,
                 **settings,

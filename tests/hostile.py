@@ -63,8 +63,18 @@ DATES = [
     *("2024-02-30", "2026-W53", "2026-11-23T25:00", "10000-01-01", "today"),
 ]
 OTHER = [
-    *("", "\x00", "%", "*", "[", "\\", "\ufffd", "\U0010ffff", "a" * 10_000, "y"),
-    *("a" * 10_001, "__class__", "purchase", "days", "json", "csv", "html", "or"),
+    *("", "\x00", "%", "*", "[", "\\", "\ufffd", "\U0010ffff", "a" * 1024, "y"),
+    *(
+        "a" * 1025,
+        "a" * 10_000,
+        "__class__",
+        "purchase",
+        "days",
+        "json",
+        "csv",
+        "html",
+        "or",
+    ),
     *("../../../etc/passwd", "purchase:*", "trackist_purchase_2026-1", "and or not"),
 ]
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, redirect
+from flask import Blueprint, Flask, abort, redirect
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -221,7 +221,7 @@ def test_the_refusal_says_in_two_lines_of_code_how_to_open_the_pages(
 
 def test_the_two_lines_work(make_deployed: Callable[..., Flask]) -> None:
     flask_login = pytest.importorskip("flask_login")
-    from flask_bitmapist.web.guard import OPENED_BY
+    from flask_bitmapist.web.pages import OPENED_BY
 
     app = Flask("with-login")
     app.config.update(SECRET_KEY="for the tests", BITMAPIST_REDIS_URL="memory://")
@@ -273,13 +273,17 @@ def test_the_refusal_can_load_its_stylesheet(
         assert answer.status_code == 200
 
 
-def test_the_pages_are_open_under_test(app: Flask) -> None:
-    assert app.test_client().get("/bitmapist/").status_code == 200
-
-
-def test_an_own_rule_rules_under_test_as_well(make_app: Callable[..., Flask]) -> None:
-    app = make_app(BITMAPIST_ACCESS=lambda: False)
-    assert app.test_client().get("/bitmapist/").status_code == 403
+@pytest.mark.parametrize("how", ["setting", "attribute", "environment"])
+def test_testing_opens_nothing(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    app, _ = admin_app(TESTING=True)
+    if how == "attribute":
+        app.testing = True
+    if how == "environment":
+        monkeypatch.setenv("FLASK_TESTING", "true")
+        app.config.from_prefixed_env()
+    assert app.testing
+    for method, path in requests_of(app):
+        assert app.test_client().open(path, method=method).status_code == 403, path
 
 
 def test_a_decorated_rule_comes_before_the_setting(redis_url: str) -> None:
@@ -301,7 +305,7 @@ def test_a_rule_registered_before_the_app_is_there_holds_for_it(redis_url: str) 
     bitmapist = FlaskBitmapist()
     bitmapist.access(lambda: False)
     app = Flask("factory")
-    app.config.update(BITMAPIST_REDIS_URL=redis_url, TESTING=True)
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
     bitmapist.init_app(app)
     assert app.test_client().get("/bitmapist/").status_code == 403
 
@@ -391,15 +395,83 @@ def admin_app(index_view: Any = None, **settings: Any) -> tuple[Flask, FlaskBitm
 TAB = "/admin/bitmapist/cohort/"
 
 
-def test_tabs_are_as_open_as_an_admin_that_restricts_nothing() -> None:
+def login_inside(self: Any) -> Any:
+    return redirect("/login")
+
+
+def make_index(**members: Any) -> Any:
+    """An index view whose class has the given members."""
+    flask_admin = pytest.importorskip("flask_admin")
+    exposed = {
+        name: flask_admin.expose("/")(member) if name == "index" else member
+        for name, member in members.items()
+    }
+    return type("OwnIndex", (flask_admin.AdminIndexView,), exposed)()
+
+
+SERVERS = {
+    "no server": {"SERVER_SOFTWARE": None, "werkzeug.socket": None},
+    "gunicorn": {"SERVER_SOFTWARE": "gunicorn/23.0.0", "werkzeug.socket": None},
+    "waitress": {"SERVER_SOFTWARE": "waitress", "werkzeug.socket": None},
+    "foreign host": {"HTTP_HOST": "shop.example"},
+    "proxy": {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+}
+
+
+@pytest.mark.parametrize("environ", SERVERS.values(), ids=SERVERS)
+@pytest.mark.parametrize(
+    "members", [{}, {"index": login_inside}], ids=["open", "login inside"]
+)
+def test_tabs_of_an_admin_that_restricts_nothing_are_closed_like_the_pages(
+    members: dict[str, Any], environ: dict[str, Any]
+) -> None:
+    app, _ = admin_app(make_index(**members))
+    asked = [path for method, path in requests_of(app) if method == "GET"]
+    assert f"{TAB}?format=csv" in asked
+    for path in asked:
+        assert get(app, path, **environ).status_code == 403, path
+
+
+@pytest.mark.parametrize("environ", [{}, {"HTTP_HOST": "localhost:5000"}], ids=str)
+def test_a_developer_sees_them_on_the_same_machine(environ: dict[str, Any]) -> None:
     app, _ = admin_app()
-    assert app.test_client().get(TAB).status_code == 200
+    assert get(app, TAB, **environ).status_code == 200
 
 
-@pytest.mark.parametrize("word", ["local", "public"])
-def test_the_words_of_the_setting_are_for_the_standalone_pages_only(word: str) -> None:
+def test_what_is_refused_for_want_of_a_rule_says_how_to_open_it() -> None:
+    app, _ = admin_app()
+    answer = app.test_client().get(TAB)
+    assert answer.status_code == 403
+    assert "bitmapist.access(" in answer.text
+    assert TAB not in answer.text
+    told = app.test_client().get(f"{TAB}?format=json")
+    assert (told.status_code, set(told.json)) == (403, {"error"})
+
+
+@pytest.mark.parametrize(("word", "status"), [("local", 403), ("public", 200)])
+def test_the_words_of_the_setting_are_for_both_surfaces(word: str, status: int) -> None:
     app, _ = admin_app(BITMAPIST_ACCESS=word)
-    assert app.test_client().get(TAB).status_code == 200
+    for path in (TAB, "/bitmapist/cohort"):
+        assert app.test_client().get(path).status_code == status
+
+
+def test_a_closed_index_view_closes_tabs_whatever_the_word() -> None:
+    index = make_index(is_accessible=lambda self: False)
+    app, _ = admin_app(index, BITMAPIST_ACCESS="public")
+    assert app.test_client().get(TAB).status_code == 403
+    assert app.test_client().get("/bitmapist/cohort").status_code == 200
+
+
+def test_tabs_without_the_extension_are_closed() -> None:
+    pytest.importorskip("flask_admin")
+    from flask_bitmapist.admin import add_views
+
+    app = Flask("without")
+    app.config["SECRET_KEY"] = "for the tests"
+    add_views(make_admin(app))
+    client = app.test_client()
+    assert "Cohort" not in client.get("/admin/").text
+    assert client.get(TAB).status_code == 403
 
 
 def test_tabs_follow_the_rule_of_the_admins_index_view() -> None:
@@ -477,3 +549,53 @@ def test_a_view_knows_whether_anything_restricts_it() -> None:
     view = TrendsView(endpoint="t", url="t")
     guarded.extensions["admin"][0].add_view(view)
     assert restriction(guarded, view)
+
+
+def test_the_setting_in_the_environment_opens_both_surfaces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLASK_BITMAPIST_ACCESS", "public")
+    app = Flask("environment")
+    app.config.from_prefixed_env()
+    app.config.update(BITMAPIST_REDIS_URL="memory://", SECRET_KEY="for the tests")
+    FlaskBitmapist(app, admin=make_admin(app))
+    for path in (TAB, "/bitmapist/cohort"):
+        assert app.test_client().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", [TAB, "/bitmapist/cohort"])
+@pytest.mark.parametrize(
+    ("rule", "status"),
+    [
+        (lambda: True, 200),
+        (lambda: False, 403),
+        (lambda: None, 403),
+        (lambda: 1, 403),
+        (lambda: "yes", 403),
+        (lambda: redirect("/login"), 302),
+        (lambda: abort(418), 418),
+        (lambda: 1 / 0, 500),
+    ],
+    ids=["True", "False", "None", "1", "yes", "redirect", "abort", "error"],
+)
+def test_a_rule_means_the_same_on_both_surfaces(
+    rule: Callable[[], Any], status: int, path: str
+) -> None:
+    app, _ = admin_app(BITMAPIST_ACCESS=rule)
+    for form in ("", "?format=json", "?format=csv"):
+        assert app.test_client().get(path + form).status_code == (
+            status if status != 200 or not form else 400
+        )
+
+
+@pytest.mark.parametrize("word", ["local", "public"])
+def test_nothing_is_deleted_on_a_tab_that_only_a_word_opens(word: str) -> None:
+    app, _ = admin_app(BITMAPIST_ACCESS=word, BITMAPIST_ALLOW_DELETE=True)
+    url = "/admin/bitmapist/events/delete?event=a"
+    for method in ("GET", "POST"):
+        with app.test_client() as client:
+            answer = client.open(url, method=method, environ_overrides=LAPTOP)
+        assert answer.status_code == 403
+    closed = make_index(is_accessible=lambda self: True)
+    app, _ = admin_app(closed, BITMAPIST_ALLOW_DELETE=True)
+    assert app.test_client().get(url).status_code == 200

@@ -162,7 +162,11 @@ def test_a_menu_asks_redis_nothing(
 ) -> None:
     app = host()
     app = Flask("down")
-    app.config.update(BITMAPIST_REDIS_URL=redis_process.url, SECRET_KEY="x")
+    app.config.update(
+        BITMAPIST_REDIS_URL=redis_process.url,
+        BITMAPIST_ACCESS="public",
+        SECRET_KEY="x",
+    )
     admin = Admin(app)
     if "flask_babel" in __import__("sys").modules:
         from flask_babel import Babel
@@ -229,7 +233,7 @@ def test_the_tabs_work_with_host_matching(redis_url: str, where: str) -> None:
         BITMAPIST_REDIS_URL=redis_url,
         BITMAPIST_DISABLE_BLUEPRINT=True,
         SECRET_KEY="x",
-        TESTING=True,
+        BITMAPIST_ACCESS="public",
     )
     try:
         from flask_babel import Babel

@@ -307,7 +307,7 @@ def test_an_event_is_deleted_on_its_page(make_app: MakeApp, surface: str) -> Non
     assert f'href="{url}?event=a"' in events
     shown = client.get(url, query_string={"event": "a"})
     assert shown.status_code == 200
-    assert shown.headers["Cache-Control"] == "no-store"
+    assert shown.headers["Cache-Control"] == "private, no-store"
     assert re.search(r"Users in them</dt>\s*<dd>2<", shown.text)
     assert names_of(app) == ["a", "b"]
     done = post(client, url, event="a", confirm="a")

@@ -28,11 +28,12 @@ from demo_app.__main__ import free_port
 from demo_app.history import FIRST, LAST, REPLAYED_TO, yesterday
 
 ROOT = Path(__file__).parents[1]
+OPEN = {"TESTING": True, "BITMAPIST_ACCESS": "public"}
 
 
 @pytest.fixture
 def demo(redis_url: str) -> Flask:
-    return create_app({"TESTING": True, "BITMAPIST_REDIS_URL": redis_url})
+    return create_app({**OPEN, "BITMAPIST_REDIS_URL": redis_url})
 
 
 def test_it_is_filled_so_that_the_last_day_is_yesterday_and_says_so(
@@ -161,7 +162,7 @@ def test_the_pages_of_the_shop_carry_no_scripts_or_styles_inline(
 def test_while_redis_is_down_the_shop_goes_on_and_the_purchase_arrives_later(
     redis_process: RedisProcess,
 ) -> None:
-    demo = create_app({"TESTING": True, "BITMAPIST_REDIS_URL": redis_process.url})
+    demo = create_app({**OPEN, "BITMAPIST_REDIS_URL": redis_process.url})
     client = demo.test_client()
     assert redis_process.url in client.get("/").text
     client.post("/login", data={"name": "Ada", "password": "demo"})

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import Any
 
 import bitmapist
 import pytest
@@ -13,7 +15,15 @@ import redis
 from flask import Flask
 
 import flask_bitmapist
-from flask_bitmapist import FlaskBitmapist, mark, mark_event
+from flask_bitmapist import (
+    FlaskBitmapist,
+    chain_events,
+    get_cohort,
+    get_event_data,
+    mark,
+    mark_event,
+)
+from flask_bitmapist.capture.bulk import import_rows
 
 from .servers import RedisProcess
 
@@ -110,6 +120,101 @@ def test_a_system_that_the_host_set_up_itself_is_left_to_it(
         assert {*flask_bitmapist.get_event_data("a")} == set()
 
 
+@pytest.mark.parametrize("by_setup", [False, True])
+def test_a_client_that_is_put_in_later_is_where_everything_goes(
+    redis_url: str,
+    redis_client: redis.Redis,
+    other_server: RedisProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    by_setup: bool,
+) -> None:
+    app = Flask("tracked")
+    extension = FlaskBitmapist(
+        app, {"BITMAPIST_REDIS_URL": redis_url, "BITMAPIST_ACCESS": "public"}
+    )
+    app.add_url_rule("/", "index", mark("seen", 1)(lambda: "seen"))
+    proxy = bitmapist.SYSTEMS["default"]
+    monkeypatch.setitem(bitmapist.SYSTEMS, "default", proxy)
+    if by_setup:
+        bitmapist.setup_redis("default", "127.0.0.1", other_server.port)
+    else:
+        bitmapist.SYSTEMS["default"] = other_server.client()
+    web = app.test_client()
+    assert web.get("/").text == "seen"
+    listed = web.get("/bitmapist/events?format=json").get_json()
+    assert [event["name"] for event in listed["events"]] == ["seen"]
+    with app.app_context():
+        mark_event("done", 2)
+        bitmapist.mark_event("done", 3)
+        assert {*bitmapist.DayEvents("done")} == {2, 3}
+        assert {*flask_bitmapist.get_event_data("done")} == {2, 3}
+        assert {*extension.query.users("done")} == {2, 3}
+        assert {*bitmapist.get_event_names()} == {"done", "seen"}
+        told = app.test_cli_runner().invoke(args=["bitmapist", "events", "--csv"])
+        assert "done,2,2,2,2" in told.output
+    assert redis_client.keys() == []
+
+    bitmapist.SYSTEMS["default"] = proxy
+    with app.app_context():
+        mark_event("later", 4)
+        assert bitmapist.get_event_names() == ["later"]
+        assert {*extension.query.users("done")} == set()
+
+
+def test_so_does_a_client_under_the_name_of_the_apps_own_connection(
+    make_app: Callable[..., Flask],
+    other_server: RedisProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app(BITMAPIST_REDIS_SYSTEM="analytics")
+    with app.app_context():
+        monkeypatch.setitem(bitmapist.SYSTEMS, "analytics", other_server.client())
+        mark_event("a", 1, "analytics")
+        bitmapist.mark_event("a", 2, "analytics")
+        assert {*flask_bitmapist.get_event_data("a", system="analytics")} == {1, 2}
+        assert {*bitmapist.DayEvents("a", system="analytics")} == {1, 2}
+        assert {*flask_bitmapist.get_event_data("a")} == set(), "by its name alone"
+
+
+def test_keys_of_users_get_their_ids_where_their_marks_are(
+    make_app: Callable[..., Flask],
+    redis_client: redis.Redis,
+    other_server: RedisProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True, BITMAPIST_ACCESS="public")
+    monkeypatch.setitem(bitmapist.SYSTEMS, "default", other_server.client())
+    with app.app_context():
+        mark_event("a", "ada@example.org")
+        assert {*flask_bitmapist.get_event_data("a")} == {0}
+    told = app.test_client().get("/bitmapist/users?user_id=ada@example.org&format=json")
+    assert [*told.get_json()["events"]] == ["a"]
+    assert redis_client.keys() == []
+
+
+@pytest.mark.parametrize("hourly", [True, False])
+def test_the_hourly_switch_of_bitmapist_set_later_is_heeded(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, hourly: bool
+) -> None:
+    app = make_app(BITMAPIST_TRACK_HOURLY=not hourly)
+    app.add_url_rule("/", "index", mark("viewed", 1)(lambda: "seen"))
+    monkeypatch.setattr(bitmapist, "TRACK_HOURLY", hourly)
+    app.test_client().get("/")
+    with app.app_context():
+        mark_event("ours", 1)
+        bitmapist.mark_event("theirs", 1)
+        mark_event("hourly", 1, track_hourly=True)
+        mark_event("daily", 1, track_hourly=False)
+        import_rows(
+            app.extensions["bitmapist"], [(1, "imported", datetime.now(timezone.utc))]
+        )
+        for name in ("viewed", "ours", "theirs", "imported"):
+            assert (1 in bitmapist.HourEvents(name)) == hourly, name
+        assert 1 in bitmapist.HourEvents("hourly")
+        assert 1 not in bitmapist.HourEvents("daily")
+    assert app.extensions["bitmapist"].TRACK_HOURLY is hourly
+
+
 @pytest.mark.parametrize("config", [[], "redis://", 5, [("BITMAPIST_REDIS_URL", "")]])
 def test_a_config_that_is_no_dict_is_refused(config: object) -> None:
     with pytest.raises(ValueError, match="config must be a dict or None"):
@@ -155,6 +260,25 @@ def test_a_named_expression_can_be_asked_for_by_its_name(redis_url: str) -> None
         assert list(extension.query.users(extension.query.parse("engaged"))) == [1]
 
 
+def test_the_functions_of_version_0_1_know_the_names_that_are_defined(
+    redis_url: str, other_server: RedisProcess
+) -> None:
+    app = Flask("tracked")
+    extension = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": redis_url})
+    extension.define("either", "a or b")
+    also = [{"name": "either", "op": "and"}]
+    with app.app_context():
+        for system in ("default", other_server.client()):
+            mark_event("a", 1, system)
+            mark_event("b", 2, system)
+            mark_event("c", 2, system)
+            given: dict[str, Any] = {"system": system}
+            assert [*get_event_data("either", **given)] == [1, 2]
+            assert [*chain_events("either", [], None, "days", **given)] == [1, 2]
+            assert [*chain_events("c", also, None, "days", **given)] == [2]
+            assert get_cohort("either", "c", **given)[0][-1][0] == 1
+
+
 def test_what_is_asked_before_any_app_is_initialised_is_told_so() -> None:
     with pytest.raises(RuntimeError, match="call init_app"):
         _ = FlaskBitmapist().query
@@ -169,9 +293,15 @@ def test_an_app_without_the_extension_is_told_to_initialise_it(app: Flask) -> No
 def test_outside_any_app_context_several_apps_are_told_apart_by_an_error(
     make_app: Callable[..., Flask],
 ) -> None:
-    make_app(), make_app()
+    apps = [make_app(), make_app()]
+    for use in (bitmapist.mark_event, mark_event):
+        with pytest.raises(RuntimeError, match=r"with app\.app_context\(\)"):
+            use("a", 1)
     with pytest.raises(RuntimeError, match=r"with app\.app_context\(\)"):
-        bitmapist.mark_event("a", 1)
+        flask_bitmapist.get_event_data("a")
+    for app in apps:
+        with app.app_context():
+            assert not flask_bitmapist.get_event_data("a")
 
 
 def run(code: str, *arguments: str) -> str:
@@ -195,6 +325,85 @@ def test_the_only_app_of_a_process_needs_no_context(redis_url: str) -> None:
         redis_url,
     )
     assert told == "[1, 2] ['a']\n"
+
+
+FACTORY = """
+    import sys, bitmapist
+    from flask import Flask
+    from flask_bitmapist import FlaskBitmapist, get_event_data, mark, mark_event
+
+    def make_app(**settings):
+        app = Flask("made")
+        app.config.update(settings, BITMAPIST_REDIS_URL=sys.argv[1])
+        FlaskBitmapist(app, admin=admin_of(app))
+        app.add_url_rule("/", "index", mark("seen", 1)(lambda: "seen"))
+        return app
+
+    def admin_of(app):
+        return None
+"""
+
+AFTER_EACH_OTHER = """
+    for user in (1, 2, 3):
+        app = make_app(BITMAPIST_MARK_MODE=sys.argv[2])
+        for path in ("/", *sys.argv[3:]):
+            assert app.test_client().get(path).status_code == 200
+        mark_event("a", user)
+        bitmapist.mark_event("a", user + 10)
+        assert app.extensions["bitmapist"].recorder.flush()
+    print(sorted(get_event_data("a")), sorted(bitmapist.get_event_names()))
+"""
+
+
+@pytest.mark.parametrize("mode", ["sync", "background"])
+def test_the_apps_of_a_factory_need_no_context_one_after_the_other(
+    redis_url: str, mode: str
+) -> None:
+    told = run(FACTORY + AFTER_EACH_OTHER, redis_url, mode)
+    assert told == "[1, 2, 3, 11, 12, 13] ['a', 'seen']\n"
+
+
+def test_nor_do_those_with_tabs_in_their_admin(redis_url: str) -> None:
+    pytest.importorskip("flask_admin")
+    with_admin = """
+    def admin_of(app):
+        from flask_admin import Admin
+        try:
+            from flask_babel import Babel
+            Babel(app)
+        except ImportError:
+            pass
+        app.config["BITMAPIST_ACCESS"] = "public"
+        return Admin(app)
+"""
+    page = "/admin/bitmapist/events/"
+    told = run(FACTORY + with_admin + AFTER_EACH_OTHER, redis_url, "sync", page)
+    assert told == "[1, 2, 3, 11, 12, 13] ['a', 'seen']\n"
+
+
+def test_of_two_apps_that_live_none_is_taken_outside_a_context(redis_url: str) -> None:
+    told = run(
+        FACTORY
+        + """
+    apps = [make_app(), make_app()]
+    for use in (mark_event, bitmapist.mark_event):
+        try:
+            use("a", 1)
+        except RuntimeError as error:
+            print(error)
+    del apps[0]
+    apps.append(make_app())
+    del apps[0]
+    mark_event("a", 2)
+    print(sorted(get_event_data("a")))
+""",
+        redis_url,
+    )
+    wrong = (
+        "the Redis system 'default' belongs to an app, and none is active; "
+        "use it inside 'with app.app_context():'\n"
+    )
+    assert told == f"{wrong}{wrong}[2]\n"
 
 
 def test_the_core_imports_none_of_the_optional_packages() -> None:

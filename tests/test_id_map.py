@@ -71,6 +71,18 @@ def test_constants_of_any_kind_are_allowed_with_the_map(make_app: MakeApp) -> No
         mark("x", "ada")
 
 
+def test_keys_are_ids_of_the_app_for_a_connection_of_ones_own_too(
+    make_app: MakeApp, redis_process: RedisProcess, redis_client: redis.Redis
+) -> None:
+    other = redis_process.client()
+    with make_app(BITMAPIST_ID_MAP=True).app_context():
+        for name in ("ada", "bob"):
+            mark_event("x", name, system=other, now=NOON)
+
+    assert users(other, DAY) == {0, 1}
+    assert KnownIds(redis_client).keys_of([0, 1]) == ["ada", "bob"]
+
+
 def test_many_who_ask_at_once_agree_and_leave_no_gap(redis_client: redis.Redis) -> None:
     names = [f"user {number}" for number in range(60)]
     found: list[dict[str, int]] = []

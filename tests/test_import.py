@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.capture import bulk
+from flask_bitmapist.capture import bulk, writer
 from flask_bitmapist.capture.bulk import ImportSummary, import_rows
 from flask_bitmapist.capture.timestamps import hour_in
 
@@ -106,7 +106,8 @@ def test_an_import_clears_no_bits(app: Flask, redis_client: redis.Redis) -> None
 def test_rows_in_many_batches_and_packets_are_all_written(
     app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_BITS", 7)
+    monkeypatch.setattr(writer, "_MOST_IN_COMMAND", 3)
+    monkeypatch.setattr(writer, "_MOST_IN_TRIP", 7)
     expected = set(range(0, 5000, 3))
     import_rows(
         state_of(app), [(user, "x", "2026-01-01") for user in expected], batch_size=1000
@@ -176,14 +177,24 @@ def test_an_error_of_redis_ends_the_import(
         import_rows(state_of(app), [(1, "x", "2026-01-01")])
 
 
+def test_a_key_that_is_no_bitmap_ends_the_import_and_is_named(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    redis_client.rpush("trackist_x_W2026-1", "a list")
+
+    with pytest.raises(redis.ResponseError, match=r"trackist_x_W2026-1: WRONGTYPE"):
+        import_rows(state_of(app), [(user, "x", "2026-01-01") for user in range(9)])
+
+
 def test_a_store_without_bitfield_gets_single_bits(
     make_app: MakeApp, redis_process: RedisProcess
 ) -> None:
     client = redis_process.client()
     client.execute_command("ACL SETUSER default -bitfield")
     app = make_app(BITMAPIST_REDIS_URL=redis_process.url)
-    import_rows(state_of(app), [(user, "x", "2026-01-01") for user in range(100)])
+    rows = [(user, "x", "2026-01-01") for user in range(100)]
 
+    assert [import_rows(state_of(app), rows).bits for _ in range(2)] == [300, 0]
     assert users(client, "x_2026-1-1") == set(range(100))
 
 

@@ -224,7 +224,7 @@ def test_a_commit_succeeds_while_redis_is_gone(
 def test_a_commit_outside_any_app_succeeds(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_app(), make_app()
+    apps = [make_app(), make_app()]
     engine = create_engine("sqlite://")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
@@ -232,4 +232,5 @@ def test_a_commit_outside_any_app_succeeds(
         session.commit()
     engine.dispose()
 
+    assert len(apps) == 2, "both are still there"
     assert "changes of rows are not marked" in caplog.text

@@ -38,8 +38,8 @@ def test_marks_questions_pages_and_commands_work_without_any(redis_url: str) -> 
         from flask_bitmapist.web.registry import PAGES
 
         app = Flask("bare")
-        app.testing = True  # else the pages are closed
-        bitmapist = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": sys.argv[1]})
+        app.config.update(BITMAPIST_REDIS_URL=sys.argv[1], BITMAPIST_ACCESS="public")
+        bitmapist = FlaskBitmapist(app)
 
         @app.get("/")
         @mark("came", 5)

@@ -240,8 +240,9 @@ from flask_bitmapist import FlaskBitmapist
 
 assert flask_bitmapist.__file__.startswith({place!r}), flask_bitmapist.__file__
 app = Flask("elsewhere")
-app.testing = True  # else the pages are closed
-FlaskBitmapist(app, {{"BITMAPIST_REDIS_URL": {url!r}}})
+FlaskBitmapist(
+    app, {{"BITMAPIST_REDIS_URL": {url!r}, "BITMAPIST_ACCESS": "public"}}
+)
 client = app.test_client()
 page = client.get("/bitmapist/cohort").text
 assert "primary_event" in page

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import bitmapist
 import pytest
 import redis
 from flask import Flask
@@ -232,7 +233,7 @@ def test_a_mark_that_redis_will_never_take_stands_in_nobodys_way(
     assert recorder_of(app).waiting == 0
     assert recorder_of(app).counters.dropped == 2
     assert len(caplog.records) == 1
-    assert "WRONGTYPE" in caplog.text
+    assert "trackist_bad_2026-1: WRONGTYPE" in caplog.text
 
 
 def test_a_waiting_mark_that_redis_will_never_take_is_dropped(
@@ -252,20 +253,63 @@ def test_a_waiting_mark_that_redis_will_never_take_is_dropped(
     assert users(client, DAY) == {1}
 
 
-def test_another_system_has_a_buffer_of_its_own(
-    app: Flask, redis_process: RedisProcess, redis_client: redis.Redis
-) -> None:
-    other = redis_process.client()
+@pytest.fixture
+def elsewhere(
+    redis_process: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> redis.Redis:
+    """A client of another Redis, which bitmapist knows as "elsewhere"; it is gone."""
+    client = redis_process.client()
+    monkeypatch.setitem(bitmapist.SYSTEMS, "elsewhere", client)
     redis_process.kill()
-    with app.app_context():
-        mark_event("x", 1, system=other, now=NOON)
-        mark_event("x", 2, now=NOON)
+    return client
 
+
+@pytest.mark.parametrize("by_name", [False, True], ids=["client", "name"])
+def test_marks_for_a_connection_of_ones_own_do_not_wait_for_it(
+    app: Flask,
+    redis_process: RedisProcess,
+    redis_client: redis.Redis,
+    elsewhere: redis.Redis,
+    by_name: bool,
+) -> None:
+    system: Any = "elsewhere" if by_name else elsewhere
+    with app.app_context():
+        for give in (mark_event, mark_unique):
+            with pytest.raises(redis.ConnectionError):
+                give("x", 1, system=system)
+        mark_event("x", 2, now=NOON)
+        redis_process.start()
+        mark_event("x", 3, system=system, now=NOON)
+
+    assert recorder_of(app).waiting == 0
     assert users(redis_client, DAY) == {2}
-    assert recorder_of(app).waiting == 1
-    redis_process.start()
-    assert recorder_of(app).flush()
-    assert users(redis_process.client(), DAY) == {1}
+    assert users(redis_process.client(), DAY) == {3}
+    counters = recorder_of(app).counters
+    assert (counters.marked, counters.written, counters.dropped) == (4, 2, 2)
+
+
+def test_requests_go_on_while_a_connection_of_ones_own_fails(
+    app: Flask, elsewhere: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.get("/")
+    @mark("x", 5, system=elsewhere)
+    def view() -> str:
+        mark_event("x", 6, system=elsewhere)
+        return "ok"
+
+    client = app.test_client()
+    assert [client.get("/").text for _ in range(3)] == ["ok"] * 3
+    assert recorder_of(app).counters.dropped == 6
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "Connection refused" in caplog.text
+
+
+def test_raise_lets_the_error_of_a_connection_of_ones_own_through_as_well(
+    make_app: MakeApp, elsewhere: redis.Redis
+) -> None:
+    app = make_app(BITMAPIST_ON_ERROR="raise")
+    with app.test_request_context(), pytest.raises(redis.ConnectionError):
+        mark_event("x", 6, system=elsewhere)
 
 
 def test_the_status_goes_into_json(app: Flask, outage: Callable[..., Flask]) -> None:

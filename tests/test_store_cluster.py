@@ -138,6 +138,38 @@ def test_a_node_that_does_not_answer_times_out_once(
     wait_until(lambda: query.cohort("a", "b", as_of=AS_OF) == before)
 
 
+def test_marks_of_a_node_that_does_not_answer_wait_after_one_timeout(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(
+        BITMAPIST_REDIS_URL=cluster.url,
+        BITMAPIST_MARK_TIMEOUT=0.2,
+        BITMAPIST_RETRY_FIRST=60.0,
+        BITMAPIST_RETRY_MAX=60.0,
+    )
+    events = [f"event {number}" for number in range(20)]
+    recorder = app.extensions["bitmapist"].recorder
+    stalled = cluster.nodes[0]
+    with app.app_context(), stalled.client() as observer:
+        for event in events:
+            mark_event(event, 1, now=AS_OF)
+        connections = observer.info("stats")["total_connections_received"]
+        stalled.pause()
+        try:
+            for event in events:
+                mark_event(event, 2, now=AS_OF)
+            assert recorder.waiting > 0
+        finally:
+            stalled.resume()
+        # Nobody came back to ask the stalled node again.
+        wait_until(lambda: observer.ping())
+        received = observer.info("stats")["total_connections_received"]
+        assert received == connections
+        assert recorder.flush()
+        query = app.extensions["bitmapist"].query
+        assert [query.count(event, "days", AS_OF) for event in events] == [2] * 20
+
+
 def test_a_password_of_the_cluster_is_used_at_every_node(
     make_app: Callable[..., Flask],
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 import redis
 from flask import Flask
 
+from flask_bitmapist import mark_event
 from flask_bitmapist.analysis.bitmaps import Source, Stripe, user_ids
 from flask_bitmapist.analysis.periods import Period, TimeGroup
 from flask_bitmapist.store.keys import redis_key
@@ -45,6 +46,23 @@ def test_a_store_with_the_commands_of_bitmapist_server_is_enough(
     limited, full = make_app(BITMAPIST_REDIS_URL=limited_store.url), make_app()
     assert answers_when_marked(limited) == answers_when_marked(full)
     assert "getrange" in limited_store.refused
+
+
+def test_marks_that_have_waited_are_written_without_bitfield(
+    limited_store: LimitedStore, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(
+        BITMAPIST_REDIS_URL=limited_store.url,
+        BITMAPIST_MARK_MODE="background",
+        BITMAPIST_FLUSH_INTERVAL=3600.0,
+    )
+    bitmapist = app.extensions["bitmapist"]
+    with app.app_context():
+        for user in range(50):
+            mark_event("a", user, now=AS_OF)
+        assert bitmapist.recorder.flush()
+        assert list(bitmapist.query.users("a", "weeks", AS_OF)) == list(range(50))
+    assert "bitfield" in limited_store.refused
 
 
 def test_renamed_commands_are_done_without(

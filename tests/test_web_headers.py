@@ -91,8 +91,7 @@ def test_so_do_pages_without_redis_and_pages_that_break(
     def broken() -> bool:
         raise RuntimeError("this rule is broken")
 
-    app = make_app(BITMAPIST_ACCESS=broken, PROPAGATE_EXCEPTIONS=False)
-    app.testing = False
+    app = make_app(BITMAPIST_ACCESS=broken, PROPAGATE_EXCEPTIONS=False, TESTING=False)
     failed = app.test_client().get("/bitmapist/")
     assert failed.status_code == 500
     check_headers(failed)
@@ -135,7 +134,7 @@ def test_nothing_keeps_what_tells_of_single_users(
 ) -> None:
     url = f"/bitmapist/{page.format('')}".replace("index", "")
     with asked(client, url, form) as response:
-        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize("form", ["html", "json", "csv"])
@@ -153,7 +152,7 @@ def test_nothing_keeps_it_in_flask_admin_either(
     FlaskBitmapist(app, admin=flask_admin.Admin(app))
     with asked(client, f"/admin/bitmapist/{page.format('/')}", form) as response:
         assert response.status_code in (200, 400)
-        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Cache-Control"] == "private, no-store"
 
 
 def test_a_user_whose_key_is_unknown_is_not_kept_either(
@@ -162,4 +161,4 @@ def test_a_user_whose_key_is_unknown_is_not_kept_either(
     client = make_app(BITMAPIST_ID_MAP=True).test_client()
     response = client.get("/bitmapist/users?user_id=nobody")
     assert response.status_code == 400
-    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "private, no-store"

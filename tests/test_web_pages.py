@@ -264,7 +264,7 @@ def test_every_number_opens_its_users(
     url = path(name, f"{QUESTIONS[name]}&{cell}")
     assert client.get(url + "&format=json").get_json()["ids"] == ids
     page = client.get(url)
-    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Cache-Control"] == "private, no-store"
     assert "/bitmapist/users?user_id=" in page.text
     assert "Back to the question" in page.text
     assert client.get(url + "&format=csv").text.split()[1:] == list(map(str, ids))

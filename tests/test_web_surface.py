@@ -43,7 +43,7 @@ def test_the_pages_work_below_a_path(app: Flask) -> None:
 
 def test_the_pages_answer_on_every_host(redis_url: str) -> None:
     app = Flask("hosts", host_matching=True, static_host="static.example.org")
-    app.config.update(BITMAPIST_REDIS_URL=redis_url, TESTING=True)
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
     flask_bitmapist.FlaskBitmapist(app)
     client = app.test_client()
     for host in ("one.example.org", "two.example.org:8000"):

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from flask import current_app, url_for
+from flask import url_for
 from markupsafe import Markup
 
-from ..web.surface import Surface, state
+from ..web.door import bounded_template
+from ..web.registry import pages_of
+from ..web.surface import Surface
 
 if TYPE_CHECKING:
     from flask_admin import Admin
 
+    from ..state import BitmapistState
     from .views import PageView
 
 DARK_SWATCHES = frozenset({"cyborg", "darkly", "slate", "solar", "superhero"})
 
-# Which pages an Admin has, in the order in which they were added.
-_views: WeakKeyDictionary[Admin, dict[str, PageView]] = WeakKeyDictionary()
+# Which pages an Admin has, in the order in which they were added.  The Admin itself
+# holds them; were they held here, it would stay for ever, and its app with it.
+_views: WeakKeyDictionary[Admin, WeakValueDictionary[str, PageView]] = (
+    WeakKeyDictionary()
+)
 
 
 class AdminSurface(Surface):
@@ -26,17 +33,20 @@ class AdminSurface(Surface):
 
     Args:
         view: The view, which belongs to an Admin already.
+        state: What the extension keeps for the app that is asked.  One Admin may
+            serve several.
     """
 
     layout = "bitmapist/admin/layout.html"
 
-    def __init__(self, view: PageView) -> None:
+    def __init__(self, view: PageView, state: BitmapistState) -> None:
+        super().__init__(state, pages_of)
         self._view = view
 
     @staticmethod
     def register(admin: Admin, view: PageView) -> None:
         """Let the other pages in *admin* link to *view*."""
-        _views.setdefault(admin, {}).setdefault(view.page.name, view)
+        _views.setdefault(admin, WeakValueDictionary()).setdefault(view.page.name, view)
 
     @property
     def scheme(self) -> str:  # type: ignore[override]
@@ -46,7 +56,7 @@ class AdminSurface(Surface):
     def url(self, page: str, /, **arguments: Any) -> str | None:
         view = self._view
         if page != view.page.name:
-            others = _views.get(view.admin, {})
+            others: Mapping[str, PageView] = _views.get(view.admin, {})
             if page not in others or not others[page].is_accessible():
                 return None
             view = others[page]
@@ -54,8 +64,8 @@ class AdminSurface(Surface):
         return address
 
     @property
-    def may_delete(self) -> bool:
-        return state().settings.allow_delete and self._view.is_restricted
+    def is_restricted(self) -> bool:
+        return self._view.is_restricted
 
     def deletion_url(self, **arguments: Any) -> str | None:
         if not self.may_delete or not hasattr(self._view, "delete"):
@@ -75,16 +85,18 @@ class AdminSurface(Surface):
 
     def describe(self, user: int | str) -> tuple[str, str | None]:
         name, url = super().describe(user)
-        view = state().settings.admin_user_view
+        view = self.state.settings.admin_user_view
         if not url and view:
             # Details where the view shows them, else the form.
             for action in ("details_view", "edit_view"):
-                if f"{view}.{action}" in current_app.view_functions:
+                if f"{view}.{action}" in self.state.app.view_functions:
                     return name, url_for(f"{view}.{action}", id=user)
         return name, url
 
     def render(self, template: str, **context: Any) -> str:
-        text: str = self._view.render(template, **context)
+        text: str = self._view.render(
+            bounded_template(self.state.app.jinja_env, template), **context
+        )
         return text
 
 

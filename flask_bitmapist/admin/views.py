@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, current_app
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
-from ..access import Access
-from ..web import registry
+from ..questions.declare import AnyQuestion
+from ..state import current_state, demanded_state
+from ..web import door, registry
 from ..web.deletion import serve_deletion
 from ..web.page import QuestionPage
-from ..web.pages import Page, serve
+from ..web.pages import Page, serve, turn_away
 from .surface import AdminSurface
 
 try:
@@ -37,7 +40,8 @@ class PageView(BaseView):  # type: ignore[misc]
     ``is_accessible`` and ``inaccessible_callback`` rule as in any view.  Where a class
     does not override them, they follow the callable that was given to
     :meth:`~flask_bitmapist.FlaskBitmapist.access` or as ``BITMAPIST_ACCESS``; where
-    there is none, the Admin's index view.
+    there is none, the Admin's index view, if its class overrides ``is_accessible``;
+    else the word of ``BITMAPIST_ACCESS``, as the standalone pages do.
 
     Args:
         name: Its name in the menu.
@@ -87,51 +91,62 @@ class PageView(BaseView):  # type: ignore[misc]
 
     def is_accessible(self) -> bool:
         """Return whether the current request may see the tab."""
-        access = _explicit_access()
-        if access is not None:
-            return access.decide() is True
-        index = self._index_view()
-        return True if index is None else bool(index.is_accessible())
+        return self._verdict() is True
 
     def inaccessible_callback(self, name: str, **kwargs: Any) -> ResponseReturnValue:
         """Answer whoever may not see the tab."""
-        access = _explicit_access()
-        verdict = access.decide() if access is not None else False
+        verdict = self._verdict()
         if isinstance(verdict, Response):
             return verdict
-        index = self._index_view()
-        refused_by_index = access is None and index is not None
-        answer: Any = index if refused_by_index else super()
+        state = current_state()
+        if not self.is_restricted and state is not None:
+            return turn_away(AdminSurface(self, state))
+        decides = self._index_rule() is not None and not _has_explicit_rule()
+        answer: Any = self.admin.index_view if decides else super()
         refusal: ResponseReturnValue = answer.inaccessible_callback(name, **kwargs)
         return refusal
 
     @property
     def is_restricted(self) -> bool:
-        """Whether anything but Flask-Admin's own "everybody" decides who sees it."""
-        unrestricted = (BaseView.is_accessible, PageView.is_accessible)
-        views = filter(None, (self, self._index_view()))
-        return _explicit_access() is not None or any(
-            type(view).is_accessible not in unrestricted for view in views
+        """Whether code of the app decides who sees it, not a word of a setting."""
+        return (
+            _has_explicit_rule()
+            or _overridden(self) is not None
+            or self._index_rule() is not None
         )
 
-    def _index_view(self) -> BaseView | None:
-        """Return the Admin's index view, unless this is it."""
+    def _verdict(self) -> bool | Response:
+        # The menu asks on every page, also if the extension came to nothing.
+        state = current_state()
+        return False if state is None else state.access.decide(self._index_rule())
+
+    def _index_rule(self) -> Callable[[], Any] | None:
+        """Return what the Admin's index view decides with, if it restricts anything."""
         index: BaseView | None = self.admin.index_view
-        return None if index is self else index
+        return None if index is None or index is self else _overridden(index)
 
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
-        return serve(self.page, AdminSurface(self))
+        return serve(self.page, AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, which finds this package's files."""
         # BaseView takes its static files, and where they are, from the Admin.
         self.static_url_path = "/bitmapist-static"
+        for _, name, _ in self._urls:
+            # All tabs have a method of this name, which an extension could not tell
+            # apart; BaseView takes what the object itself has first.
+            method = MethodType(getattr(type(self), name), self)
+            own_name = f"{self.endpoint}_{name}"
+            about = method.__doc__ or ""
+            view = door.named(method, type(self).__module__, own_name, about)
+            setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
         # BaseView looks for templates in flask_admin itself.
         blueprint.template_folder = str(PACKAGE / "templates")
         blueprint.static_folder = str(PACKAGE / "static")
+        blueprint.url_value_preprocessor(door.enter)
         AdminSurface.register(admin, self)
         return blueprint
 
@@ -140,11 +155,17 @@ class PageView(BaseView):  # type: ignore[misc]
         return fn(self, *args, **kwargs)
 
 
-def _explicit_access() -> Access | None:
-    """Return the app's own rule, if it has one."""
-    # The menu asks on every page of the Admin, also if the extension came to nothing.
-    kept = current_app.extensions.get("bitmapist")
-    return kept.access if kept is not None and kept.access.is_explicit else None
+def _overridden(view: BaseView) -> Callable[[], Any] | None:
+    """Return a view's ``is_accessible`` if it is neither Flask-Admin's nor ours."""
+    rule: Callable[[], Any] = view.is_accessible
+    function = getattr(rule, "__func__", rule)
+    is_open = function in (BaseView.is_accessible, PageView.is_accessible)
+    return None if is_open else rule
+
+
+def _has_explicit_rule() -> bool:
+    state = current_state()
+    return state is not None and state.access.is_explicit
 
 
 class OverviewView(PageView):
@@ -197,7 +218,7 @@ class EventsView(PageView):
     @expose("/delete", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def delete(self) -> ResponseReturnValue:
         """Answer a request to delete an event."""
-        return serve_deletion(AdminSurface(self))
+        return serve_deletion(AdminSurface(self, demanded_state()))
 
 
 VIEWS: tuple[type[PageView], ...] = (
@@ -212,19 +233,30 @@ VIEWS: tuple[type[PageView], ...] = (
 )
 
 
-def add_views(admin: Admin, category: str | None = CATEGORY) -> None:
+def add_views(
+    admin: Admin,
+    category: str | None = CATEGORY,
+    pages: Sequence[Page | QuestionPage] = registry.PAGES,
+) -> None:
     """Add a tab for every page to *admin*.
 
     Args:
         admin: The Admin.  Another one in the same app gets endpoints of its own.
         category: The menu that they are under.
+        pages: Which pages; those of an app's own questions come after the menu's.
     """
+    for page in pages:
+        _add_view(admin, page, category)
+
+
+def add_question_view(admin: Admin, question: AnyQuestion) -> None:
+    """Add the tab of an app's own question to *admin*."""
+    _add_view(admin, QuestionPage(question), CATEGORY)
+
+
+def _add_view(admin: Admin, page: Page | QuestionPage, category: str | None) -> None:
     own = {view.page.name: view for view in VIEWS}
     prefix = "" if admin.endpoint == "admin" else f"{admin.endpoint}_"
-    for page in registry.PAGES:
-        endpoint = f"{prefix}bitmapist_{page.name}"
-        admin.add_view(
-            own.get(page.name, PageView)(
-                page=page, category=category, endpoint=endpoint
-            )
-        )
+    endpoint = f"{prefix}bitmapist_{page.name}"
+    view = own.get(page.name, PageView)
+    admin.add_view(view(page=page, category=category, endpoint=endpoint))

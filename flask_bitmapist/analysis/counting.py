@@ -2,28 +2,23 @@
 
 numpy does it in three steps: intersect, count the bits of each word, add.  NumKong_,
 which ``pip install 'Flask-Bitmapist[fast]'`` brings, does them in one, with the widest
-instructions that the processor has, in a fraction of the time.  Where it is installed,
-and gives the same numbers as numpy, it is used.
+instructions that the processor has, in a fraction of the time.
 
 .. _NumKong: https://github.com/ashvardanian/NumKong
 """
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from itertools import accumulate
-from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .bitmaps import Words
-from .memory import uninitialised, words
 
 Counts = NDArray[np.int64]
 
@@ -32,8 +27,6 @@ Pair = tuple[Words, Words]
 
 # Words that numpy counts at once, where bitmaps are narrow.
 _TOGETHER = 16 * 1024
-
-_logger = logging.getLogger(__name__)
 
 
 def count_bits(bitmap: Words) -> int:
@@ -91,16 +84,14 @@ class NumpyCounting:
     def rows(self, matrix: Words) -> Counts:
         # The narrower the sum's type, the faster: 64 users a word, below 2**16.
         dtype = np.uint16 if matrix.shape[-1] < 1024 else np.uint32
-        of_words = uninitialised(matrix.size).reshape(matrix.shape)
-        np.bitwise_count(matrix, out=of_words)
-        counts: Counts = np.add.reduce(of_words, axis=-1, dtype=dtype)
+        counts: Counts = np.add.reduce(np.bitwise_count(matrix), axis=-1, dtype=dtype)
         return counts.astype(np.int64)
 
     def pairs(self, pairs: Iterable[Pair], shape: tuple[int, int]) -> Counts:
         # Narrow ones come several at a time: a step of numpy takes as long as some
         # thousand users in it.
         counts = np.zeros(shape, dtype=np.int64)
-        common = words(0, 0)
+        common = np.empty((0, 0), dtype=np.uint64)
         places: list[Counts] = []  # of the counts of what is in common
         used = 0
         for (first, second), row in zip(pairs, counts):
@@ -109,7 +100,8 @@ class NumpyCounting:
                 self._count(common, places)
                 places, used = [], 0
                 if height > len(common):
-                    common = words(max(height, _TOGETHER // max(width, 1)), width)
+                    most = max(height, _TOGETHER // max(width, 1))
+                    common = np.empty((most, width), dtype=np.uint64)
             np.bitwise_and(first, second, out=common[used : used + height])
             places.append(row[:height])
             used += height
@@ -162,51 +154,7 @@ def fastest() -> Counting:
     It is found out when it is needed first: what only answers questions does not make
     an app start later.
     """
-    found: list[Counting] = []
-    # In a thread of its own: from the thread that loads them, early versions of NumKong
-    # take the smallest floating-point numbers, and the app's are not ours to take.
-    trial = Thread(target=lambda: found.append(_tried()), name="bitmapist-counting")
     try:
-        trial.start()
-    except RuntimeError:  # the interpreter ends and starts no more threads
+        return NumKongCounting(import_module("numkong").dot)
+    except ImportError:
         return NumpyCounting()
-    trial.join()
-    return found[0]
-
-
-def _tried() -> Counting:
-    # A fast wrong number is worth nothing: what its next version or another processor
-    # makes of the same call is tried before it is trusted.
-    try:
-        counting = NumKongCounting(import_module("numkong").dot)
-        if not _agree(counting, NumpyCounting()):
-            reason = "it counts wrong"
-        elif not _has_smallest_numbers():
-            reason = "it changes how floating-point numbers are computed"
-        else:
-            return counting
-    except ModuleNotFoundError:
-        return NumpyCounting()
-    except Exception as error:
-        reason = repr(error)
-    _logger.warning("numkong is not used, numpy counts: %s", reason)
-    return NumpyCounting()
-
-
-def _has_smallest_numbers() -> bool:
-    """Return whether this thread knows numbers below the smallest normal one."""
-    return sys.float_info.min / 2 > 0
-
-
-def _agree(one: Counting, other: Counting) -> bool:
-    """Return whether two ways of counting give the same for bitmaps of many widths."""
-    bits = np.random.default_rng(64).bytes(12 * 8 * 300)
-    matrix = np.frombuffer(bits, dtype=np.uint64).reshape(12, 300)
-    return all(
-        np.array_equal(one.rows(part), other.rows(part))
-        and np.array_equal(
-            one.pairs([(part[:8], part[4:])], (1, 8)),
-            other.pairs([(part[:8], part[4:])], (1, 8)),
-        )
-        for part in (matrix[:, :width] for width in (1, 2, 7, 8, 9, 31, 64, 157, 300))
-    )

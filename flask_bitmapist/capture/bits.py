@@ -27,10 +27,9 @@ class Bits:
         hourly: Whether the hour itself has a bitmap.
         unique: Whether the event's flag is written too.
         keys: The keys in Redis.
-        heads: The beginning of a SETBIT for each key, as it is sent to Redis.
     """
 
-    __slots__ = ("event", "heads", "hour", "hourly", "keys", "unique")
+    __slots__ = ("event", "hour", "hourly", "keys", "unique")
 
     def __init__(
         self, event: str, hour: int | None, hourly: bool, unique: bool
@@ -40,7 +39,6 @@ class Bits:
         self.hourly = hourly
         self.unique = unique
         self.keys = tuple(redis_key(source) for source in self._sources())
-        self.heads = tuple(setbit_head(key) for key in self.keys)
 
     def _sources(self) -> list[Source]:
         sources = []
@@ -68,11 +66,6 @@ class Mark(NamedTuple):
 def bits_of(event: str, hour: int | None, hourly: bool, unique: bool) -> Bits:
     """Return the bits of *event* in an hour."""
     return Bits(event, hour, hourly, unique)
-
-
-def setbit_head(key: bytes) -> bytes:
-    """Return the first two words of SETBIT in the protocol of Redis."""
-    return b"*4\r\n$6\r\nSETBIT\r\n$%d\r\n%b\r\n" % (len(key), key)
 
 
 def current_hour() -> int:

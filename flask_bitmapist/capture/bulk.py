@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from . import wire
 from .bits import bits_of
 from .errors import BadMarkError
 from .names import check_name
 from .timestamps import hour_in
+from .writer import BitWriter, Group, named
 
 if TYPE_CHECKING:
-    from ..extension import BitmapistState
+    from ..state import BitmapistState
     from .recorder import Recorder
 
 BATCH_SIZE = 100_000
 MOST_EXAMPLES = 1000
 LONGEST_EXAMPLE = 200
-
-# Bits in one round trip: enough to make the trip cheap, few enough that their
-# replies fit the buffers of the connection while all of them are being sent.
-_BITS = 10_000
 
 Row = Sequence[Any]
 """A user's id, an event's name, and a timestamp."""
@@ -130,9 +126,9 @@ class Importer:
     ) -> None:
         recorder: Any = getattr(recorder_or_state, "recorder", recorder_or_state)
         self._recorder: Recorder = recorder
-        default = self._recorder.settings.track_hourly
+        default = self._recorder.process.track_hourly
         self._hourly = default if track_hourly is None else track_hourly
-        self._writer = wire.GroupWriter(self._recorder.shared_client)
+        self._writer = BitWriter(self._recorder.shared_client)
         self._on_reject = on_reject
         self._events: set[str] = set()
         self._users: set[int | str] = set()
@@ -184,13 +180,17 @@ class Importer:
             numbers = [ids[key] for key in users]
             for redis_key in bits_of(event, hour, self._hourly, False).keys:
                 numbers_of.setdefault(redis_key, set()).update(numbers)
-        for packet in _packets(numbers_of):
-            replies = self._writer.write(packet)
-            error = wire.first_error(replies)
-            if error is not None:
-                raise error
-            for reply in replies:
-                self.summary.bits += reply.count(0)  # type: ignore[union-attr]
+        written = self._writer.write(
+            [
+                # The largest first: the bitmap gets its final length at once.
+                Group(redis_key, sorted(numbers, reverse=True), 1)
+                for redis_key, numbers in numbers_of.items()
+            ]
+        )
+        if written.errors:
+            key, error = next(iter(written.errors.items()))
+            raise named(key, error)
+        self.summary.bits += written.new
         self._recorder.register(event for event, _ in groups)
 
     def _reject(self, line: int, row: Row, error: Exception) -> None:
@@ -213,20 +213,3 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, str) and len(value) > LONGEST_EXAMPLE:
         return value[: LONGEST_EXAMPLE - 1] + "…"
     return value
-
-
-def _packets(numbers_of: dict[bytes, set[int]]) -> Iterator[list[wire.Group]]:
-    """Yield what goes to Redis in one round trip each."""
-    packet: list[wire.Group] = []
-    room = _BITS
-    for key, numbers in numbers_of.items():
-        # The largest first: the bitmap gets its final length at once.
-        ordered = sorted(numbers, reverse=True)
-        while ordered:
-            packet.append(wire.Group(key, ordered[:room], 1))
-            ordered, room = ordered[room:], room - len(packet[-1].users)
-            if not room:
-                yield packet
-                packet, room = [], _BITS
-    if packet:
-        yield packet

@@ -15,22 +15,19 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from . import processes
 from .breaker import Breaker
 from .buffer import FULL, KEPT, Buffer
-from .delivery import Delivery
 from .reports import Reports
 from .spool import Spool
+from .writer import FAILURES, Writer
 
 if TYPE_CHECKING:
     from ..config import Settings
     from .bits import Mark
 
 logger = logging.getLogger("flask_bitmapist")
-
-FAILURES = (RedisError, OSError)
 
 # A thread without work ends after a while, so that apps that are gone leave none.
 IDLE_SECONDS = 10.0
@@ -46,7 +43,7 @@ class Outbox:
     """Brings marks to one Redis; for use by any number of threads.
 
     Args:
-        delivery: How marks are written.
+        writer: How marks are written.
         settings: Timeouts, sizes and what to do on an error.
         reports: Told what becomes of each mark.
         spool: Where waiting marks are kept as well, if anywhere.
@@ -54,12 +51,12 @@ class Outbox:
 
     def __init__(
         self,
-        delivery: Delivery,
+        writer: Writer,
         settings: Settings,
         reports: Reports,
         spool: Spool | None = None,
     ) -> None:
-        self._delivery = delivery
+        self._writer = writer
         self._settings = settings
         self._reports = reports
         self._spool = spool
@@ -97,7 +94,7 @@ class Outbox:
         """Seconds since Redis began to fail; 0 while it works."""
         return self._breaker.seconds
 
-    def put(self, marks: Sequence[Mark], pipelined: bool = True) -> None:
+    def put(self, marks: Sequence[Mark]) -> None:
         """Write *marks*, or keep them until they can be written.
 
         Raises:
@@ -112,7 +109,7 @@ class Outbox:
             # Behind those that wait already, so that marks keep their order.
             self._keep_or_give_up(marks, None)
         else:
-            self._write(marks, pipelined)
+            self._write(marks)
 
     def flush(self) -> bool:
         """Write all that waits, now.
@@ -131,9 +128,9 @@ class Outbox:
 
     # --- In the thread that marks
 
-    def _write(self, marks: Sequence[Mark], pipelined: bool) -> None:
+    def _write(self, marks: Sequence[Mark]) -> None:
         try:
-            refused = self._delivery.write(marks, pipelined)
+            refused = self._writer.write(marks)
         except FAILURES as error:
             self._reports.counters.add(failed=len(marks))
             self._note_failure(error)
@@ -261,7 +258,7 @@ class Outbox:
                 if batch:
                     self._write_batch(batch)
                 else:
-                    self._delivery.ping()
+                    self._writer.ping()
                 asked = True
         except FAILURES as error:
             if self._breaker.is_open:
@@ -293,7 +290,7 @@ class Outbox:
         return True
 
     def _write_batch(self, batch: Sequence[tuple[Hashable, Mark]]) -> None:
-        refused = self._delivery.write([mark for _, mark in batch])
+        refused = self._writer.write([mark for _, mark in batch])
         with self._lock:
             self._buffer.remove(key for key, _ in batch)
             if not self._buffer and self._spool is not None:
@@ -315,7 +312,7 @@ class Outbox:
         try:
             for leftover in self._spool.leftovers() if self._spool else ():
                 for marks in leftover.batches(self._settings.batch_size):
-                    self._reports.recovered(len(marks), self._delivery.write(marks))
+                    self._reports.recovered(len(marks), self._writer.write(marks))
                 leftover.remove()
         except FAILURES as error:
             self._leftovers_seen = False

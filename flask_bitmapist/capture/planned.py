@@ -1,13 +1,12 @@
-"""Marks that stand on a view, and their writing in a request."""
+"""Marks that stand on a view, and what they come to in a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
 from .errors import BadMarkError
-from .events import recorder_for
 from .ids import user_key
 
 if TYPE_CHECKING:
@@ -67,25 +66,31 @@ class PlannedMark:
             return None
 
 
-def write(planned: Sequence[PlannedMark], arguments: Mapping[str, Any]) -> None:
-    """Write the marks of one call, those for the same system in one round trip."""
+def resolved(
+    recorder: Recorder, planned: Sequence[PlannedMark], arguments: Mapping[str, Any]
+) -> Iterator[tuple[PlannedMark, list[Mark]]]:
+    """Yield the marks of one call, those that go in one round trip together.
+
+    Args:
+        recorder: Makes the marks.
+        planned: What stands on the view.
+        arguments: The view's arguments.
+
+    Returns:
+        The first that was planned of those that go together, and their marks.
+    """
     start = 0
     while start < len(planned):
         first = planned[start]
         end = start + 1
         while end < len(planned) and _go_together(first, planned[end]):
             end += 1
-        recorder = recorder_for(first.system)
         found = [each.resolve(recorder, arguments) for each in planned[start:end]]
         marks = [mark for mark in found if mark is not None]
         if marks:
-            recorder.record(marks, first.system, first.use_pipeline)
+            yield first, marks
         start = end
 
 
 def _go_together(one: PlannedMark, other: PlannedMark) -> bool:
-    return (
-        one.use_pipeline
-        and other.use_pipeline
-        and (one.system is other.system or one.system == other.system)
-    )
+    return one.use_pipeline and other.use_pipeline and one.system == other.system

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import bitmapist
-from redis.client import Pipeline, Redis
+from redis.client import Pipeline
+from redis.cluster import ClusterPipeline
 
 from ..analysis.periods import to_utc
-from ..store import systems
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
-from . import wire
 from .bits import Mark, bits_of, current_hour, hour_of
-from .delivery import Delivery
 from .errors import BadMarkError
 from .idmap import IdMap
 from .ids import check_id, user_key
@@ -24,14 +21,15 @@ from .names import check_name
 from .outbox import Outbox
 from .reports import Reports
 from .spool import Spool
+from .writer import FAILURES, Writer
 
 if TYPE_CHECKING:
     from flask import Flask
+    from redis import Redis
 
     from ..config import Settings
+    from ..state import Globals
     from .counters import Counters
-
-MOST_OUTBOXES = 64
 
 
 class Recorder:
@@ -42,16 +40,24 @@ class Recorder:
         client: The app's client for everything that is not a mark; None without an
             app, where each mark names its own.
         app: The app, as sender of the signals.
+        process: bitmapist's settings of the process, as the app sees them.
+        mark_client: The app's client for marks, if they are not to go to the Redis of
+            the settings.
     """
 
     def __init__(
-        self, settings: Settings, client: Redis | None, app: Flask | None = None
+        self,
+        settings: Settings,
+        client: Redis | None,
+        app: Flask | None,
+        process: Globals,
+        mark_client: Redis | None = None,
     ) -> None:
         self.settings = settings
+        self.process = process
+        self._mark_client = mark_client
         self.reports = Reports(app)
         self.shared_client = client
-        self._lock = threading.Lock()
-        self._outboxes: dict[Any, Outbox] = {}
         self._own: Outbox | None = None
         self.id_map: IdMap | None = None
         # An id needs a bitmap of one byte for each eight.
@@ -69,7 +75,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Marks of this process that wait for Redis."""
-        return sum(each.waiting for each in self._all_outboxes())
+        return self._own.waiting if self._own is not None else 0
 
     def status(self) -> dict[str, Any]:
         """Return how writing goes, in a form that goes into JSON.
@@ -106,7 +112,7 @@ class Recorder:
         number = self._number_of(user)
         if number is None:
             return None
-        hourly = self.settings.track_hourly if track_hourly is None else track_hourly
+        hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
@@ -146,27 +152,29 @@ class Recorder:
     ) -> None:
         """Write *marks*, or keep them until they can be written.
 
+        Those for a connection that is not the app's own are written at once.
+
         Args:
             marks: What to write.
             system: A system's name, or a redis-py client or pipeline.
-            use_pipeline: Write all in one round trip; without it each bit goes by
-                itself, and stays unsent on a pipeline given as *system*.
+            use_pipeline: Write all in one round trip; without it they are put on a
+                pipeline given as *system*, and stay there unsent.
 
         Raises:
             redis.exceptions.RedisError: They cannot be written, and
-                ``BITMAPIST_ON_ERROR`` is ``"raise"``.
+                ``BITMAPIST_ON_ERROR`` is ``"raise"`` or the connection is not the
+                app's own.
         """
-        outbox = self._own_outbox(system)
-        if outbox is None:
-            client = systems.resolve(system)
-            if isinstance(client, Pipeline):
-                if not use_pipeline:
-                    self._queue(client, marks)
-                    return
-                # What its owner has put on the pipeline stays there.
-                client = Redis(connection_pool=client.connection_pool)
-            outbox = self._outbox_for(client)
-        outbox.put(marks, use_pipeline)
+        client = self.process.client(system)
+        # What bitmapist has under a name is only a proxy for the app's client.
+        if self._own is not None and client == self.shared_client:
+            self._own.put(marks)
+            return
+        writer = Writer(client, self.ids_of)
+        if use_pipeline or not isinstance(client, Pipeline | ClusterPipeline):
+            self._write_at_once(writer, marks)
+        else:
+            writer.queue(marks)
 
     def flush(self) -> bool:
         """Write all marks that wait, now.
@@ -174,8 +182,7 @@ class Recorder:
         Returns:
             Whether everything is written.
         """
-        unwritten = [each for each in self._all_outboxes() if not each.flush()]
-        return not unwritten
+        return self._own is None or self._own.flush()
 
     def key_of(self, user: Any) -> int | str:
         """Return what a row of an import is marked under, see :meth:`ids_of`.
@@ -191,7 +198,7 @@ class Recorder:
         """Return the id for each of *keys*."""
         if self.id_map is not None:
             return dict(self.id_map.ids(str(key) for key in keys))
-        return {key: int(key) for key in keys}
+        return _numbers(keys)
 
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
@@ -216,48 +223,26 @@ class Recorder:
             )
         return number
 
-    def _queue(self, pipeline: Pipeline, marks: Sequence[Mark]) -> None:
-        ids = self.ids_of(mark.user for mark in marks)
-        for mark in marks:
-            wire.queue_mark(pipeline, mark, ids[mark.user])
-
-    def _own_outbox(self, system: Any) -> Outbox | None:
-        if self._own is None:
-            return None
-        if isinstance(system, str):
-            is_own = system in (systems.DEFAULT_SYSTEM, self.settings.redis_system)
-        else:
-            is_own = system is self.shared_client
-        return self._own if is_own else None
-
-    def _outbox_for(self, client: Redis) -> Outbox:
-        pool = getattr(client, "connection_pool", client)
-        outbox = self._outboxes.get(pool)
-        if outbox is None:
-            with self._lock:
-                if len(self._outboxes) >= MOST_OUTBOXES:
-                    self._close_idle_outboxes()
-                outbox = self._outboxes.setdefault(
-                    pool, Outbox(Delivery(client), self.settings, self.reports)
-                )
-        return outbox
-
-    def _close_idle_outboxes(self) -> None:
-        # An app that opens a client for each request must not fill the memory.
-        busy = {pool: each for pool, each in self._outboxes.items() if each.waiting}
-        self._outboxes = busy
-
-    def _all_outboxes(self) -> list[Outbox]:
-        with self._lock:
-            others = list(self._outboxes.values())
-        return others if self._own is None else [self._own, *others]
+    def _write_at_once(self, writer: Writer, marks: Sequence[Mark]) -> None:
+        try:
+            refused = writer.write(marks)
+        except FAILURES:
+            self.counters.add(marked=len(marks), failed=len(marks))
+            self.reports.lost(marks, "error")
+            raise
+        self.reports.written(marks, refused)
+        if refused:
+            raise refused[0].error
 
     def _open_outbox(self, client: Redis) -> Outbox:
         settings = self.settings
         spool = Spool(settings.spool_file) if settings.spool_file else None
-        marks = _client_for_marks(settings, client)
-        id_map = IdMap(marks) if settings.id_map else None
-        return Outbox(Delivery(marks, id_map), settings, self.reports, spool)
+        marks = self._mark_client
+        if marks is None:
+            marks = _client_for_marks(settings, client)
+        ids_of = IdMap(marks).ids if settings.id_map else _numbers
+        writer = Writer(marks, ids_of, Catalogue(marks, marks))
+        return Outbox(writer, settings, self.reports, spool)
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
@@ -271,6 +256,10 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
+
+
+def _numbers(keys: Iterable[int | str]) -> dict[Any, int]:
+    return {key: int(key) for key in keys}
 
 
 def _text(key: Any) -> str:

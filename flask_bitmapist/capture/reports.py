@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from .counters import Counters
 from .errors import BadMarkError
 
 if TYPE_CHECKING:
-    from .delivery import Refused
+    from .writer import Refused
 
 # A message of the same kind is not logged again for so many seconds.
 QUIET_SECONDS = 60.0
@@ -31,9 +32,16 @@ class Reports:
 
     def __init__(self, sender: Any = None) -> None:
         self.counters = Counters()
-        self._sender = sender
+        # Not to be kept by a thread that still writes, once it is gone.
+        self._app: Callable[[], Any] = (
+            weakref.ref(sender) if sender is not None else lambda: None
+        )
         self._told: set[str] = set()
         self._logged: dict[str, float] = {}
+
+    @property
+    def _sender(self) -> Any:
+        return self._app()
 
     def written(self, marks: Sequence[Mark], refused: Sequence[Refused]) -> None:
         """Marks were sent: all but the refused ones are in Redis."""

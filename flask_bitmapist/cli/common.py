@@ -16,10 +16,9 @@ from ..analysis.errors import QueryError
 from ..analysis.periods import TimeGroup
 from ..analysis.results import Result
 from ..analysis.users import stream_users
-from ..extension import BitmapistState
+from ..state import BitmapistState, current_state
 from ..store.connect import redact
 from ..store.idmap import KnownIds
-from ..store.systems import current_state
 from ..store.userset import UserSet
 
 Command = TypeVar("Command", bound=Callable[..., Any])

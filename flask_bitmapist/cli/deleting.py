@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..capture.deletion import Deletion, plan_deletion
-from ..extension import BitmapistState
+from ..state import BitmapistState
 from .common import asks, show_json
 
 EVERYTHING = "everything"

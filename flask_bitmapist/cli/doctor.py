@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version
-from importlib.util import find_spec
 
 import click
 
 from ..analysis.counting import fastest
 from ..analysis.periods import Period, TimeGroup
 from ..config import PREFIX
-from ..extension import BitmapistState
 from ..query import utc_now
+from ..state import BitmapistState
 from ..store.connect import redact
 from ..store.diagnosis import Finding, diagnose
 from .common import asks, show_json
@@ -74,13 +73,6 @@ def _counting() -> Finding:
     found = f"{package} {version(package)} counts"
     if package == "numkong":
         return Finding("ok", "counting", found)
-    if find_spec("numkong"):
-        return Finding(
-            "warning",
-            "counting",
-            f"{found}, although numkong is installed",
-            "The log says why it is not used; answers are right, but slower.",
-        )
     return Finding(
         "ok",
         "counting",

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ..analysis.results import to_csv
 from ..capture.bulk import BATCH_SIZE, Importer, ImportSummary, RejectedRow
 from ..capture.csvfile import COLUMNS, CsvFile, UnreadableFileError
-from ..store.systems import current_state
+from ..state import current_state
 
 SHOWN = 20
 

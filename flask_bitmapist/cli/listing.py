@@ -13,8 +13,8 @@ import click
 from ..analysis.bitmaps import Source
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv
-from ..extension import BitmapistState
 from ..query import moment
+from ..state import BitmapistState
 from .common import (
     AS_OF,
     as_of_option,

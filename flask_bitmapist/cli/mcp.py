@@ -16,7 +16,7 @@ from .common import asks
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
 
-    from ..extension import BitmapistState
+    from ..state import BitmapistState
 
 INSTRUCTIONS = (
     "Exact answers about what the users of this app do. Call events first: it lists "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..extension import BitmapistState
+from ..state import BitmapistState
 from ..web.openapi import document
 from .common import asks, show_json
 

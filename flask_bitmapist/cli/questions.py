@@ -9,10 +9,10 @@ import click
 
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv, to_text
-from ..extension import BitmapistState
 from ..query import QUESTIONS as DECLARED
 from ..query import moment
 from ..questions.declare import AnyQuestion, Kind, Param, params_of
+from ..state import BitmapistState
 from ..store.userset import UserSet
 from .common import (
     as_of_option,

@@ -22,7 +22,7 @@ class Budget:
 
     How long bitmaps are is known to Redis alone, and asking for it first would slow
     every question by a round trip.  So bytes are counted as they come, and only a
-    question that does not end with its first piece, of about a megabyte, has the
+    question that does not end with its first piece, of some megabytes, has the
     lengths of its bitmaps asked for: that is one small round trip beside many big
     ones, and a question that is too large is refused before more than its first piece
     was read.  A store that does not tell lengths is read until the budget is spent.

@@ -16,19 +16,14 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .lending import Lender
-from .pipeline import (
-    Command,
-    Exchange,
-    PendingReplies,
-    Repeated,
-    largest_reply,
-    packed_commands,
-)
-from .replies import Part, part_of
+Command = tuple[Any, ...]
+"""Its name, its key and its arguments."""
 
-# Answers of a node that the key is elsewhere, or on its way.
-_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
+# A node has not got the key, or not yet, or is not there any more.
+_ELSEWHERE = (
+    *(MovedError, AskError, TryAgainError, ClusterDownError),
+    redis.ConnectionError,
+)
 
 
 class ClusterClient:
@@ -84,122 +79,67 @@ def is_cluster(client: object) -> bool:
     return isinstance(client, ClusterClient | RedisCluster)
 
 
-class ClusterTransport:
-    """Sends to all nodes at once, and follows keys that have moved.
+def send_to_nodes(
+    client: Any, commands: Sequence[Command], *, writes: bool = False
+) -> list[Any]:
+    """Send commands in one pipeline to each node that holds some of their keys.
 
-    The pipeline of redis-py would ask again, key by key, at a node that is too slow.
+    redis-py's own pipeline of a cluster would ask again, key by key, at a node that is
+    too slow; here such a node is waited for once.
 
     Args:
         client: A client of a cluster.
+        commands: Each a name, a key and arguments.  They may be carried out twice, if
+            a connection fails.
+        writes: Whether they write, which no replica takes.
+
+    Returns:
+        The replies in order, errors among them.
+
+    Raises:
+        redis.RedisError: A node cannot be reached, or does not answer.
     """
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def ask(
-        self, command: str, keys: Sequence[bytes], *arguments: int
-    ) -> PendingReplies:
-        """Send *command* once for each key, all with the same arguments."""
-        return self.send([(command, key, *arguments) for key in keys])
-
-    def send(self, commands: Sequence[Command]) -> PendingReplies:
-        """Send *commands*, each to the node that holds its key.
-
-        They may be carried out twice, if a connection fails.
-        """
-        # A replica answers for its primary where the URL allows it, but takes nothing.
-        replicas = not any(command[0] == "SETBIT" for command in commands)
-
-        def connect() -> _NodesRead:
-            return _NodesRead(self._cluster, commands, replicas)
-
-        return Repeated(connect, lambda: refresh(self._cluster))
-
-    @property
-    def _cluster(self) -> Any:
-        client = self._client
-        return client.cluster if isinstance(client, ClusterClient) else client
-
-
-class _NodesRead:
-    """One exchange with each node that holds some of the keys."""
-
-    def __init__(
-        self, cluster: Any, commands: Sequence[Command], replicas: bool
-    ) -> None:
-        self._cluster = cluster
-        self._commands = commands
-        self._exchanges: list[tuple[list[int], Exchange]] = []
-        replicas = replicas and bool(getattr(cluster, "read_from_replicas", False))
-        try:
-            for pool, places in _places(cluster, commands, replicas):
-                request = packed_commands([commands[place] for place in places])
-                command, _, *arguments = commands[places[0]]
-                largest = largest_reply(command, arguments)
-                exchange = Exchange(Lender(pool), request, len(places), largest)
-                self._exchanges.append((places, exchange))
-        except BaseException:
-            self.cancel()
-            raise
-
-    def send(self) -> None:
-        for _, exchange in self._exchanges:
-            exchange.send()
-
-    def result(self, part: Part | None = None) -> Sequence[Any]:
-        replies: list[Any] = [None] * len(self._commands)
-        for places, exchange in self._exchanges:
-            for place, reply in zip(places, exchange.result(part)):
+    replies: list[Any] = [None] * len(commands)
+    try:
+        cluster = client.cluster if isinstance(client, ClusterClient) else client
+        for node, places in _places(cluster, commands, writes):
+            pipeline = cluster.get_redis_connection(node).pipeline(transaction=False)
+            for place in places:
+                pipeline.execute_command(*commands[place])
+            try:
+                found = pipeline.execute(raise_on_error=False)
+            except redis.ConnectionError as error:
+                found = [error] * len(places)
+            for place, reply in zip(places, found):
+                if isinstance(reply, _ELSEWHERE):
+                    # redis-py follows the key, and remembers where it found it.
+                    reply = _followed(cluster, commands[place])
                 replies[place] = reply
-        self._exchanges = []
-        for place, reply in enumerate(replies):
-            if isinstance(reply, _ELSEWHERE):
-                value = self._follow(self._commands[place])
-                replies[place] = part_of(value, part)
-        return replies
+    except RedisClusterException as error:
+        raise _plain_error(error) from error
+    return replies
 
-    def cancel(self) -> None:
-        for _, exchange in self._exchanges:
-            exchange.cancel()
-        self._exchanges = []
 
-    def _follow(self, command: Command) -> Any:
-        # redis-py follows the key, and remembers where it found it.
-        try:
-            return self._cluster.execute_command(*command)
-        except redis.ResponseError as error:
-            return error
-        except RedisClusterException as error:
-            raise _plain_error(error) from error
+def _followed(cluster: Any, command: Command) -> Any:
+    try:
+        return cluster.execute_command(*command)
+    except redis.ResponseError as error:
+        return error
 
 
 def _places(
-    cluster: Any, commands: Sequence[Command], replicas: bool
+    cluster: Any, commands: Sequence[Command], writes: bool
 ) -> list[tuple[Any, list[int]]]:
-    """Return the pool of each node, with the indexes of the commands for it."""
-    places: dict[str, list[int]] = {}
-    nodes = {}
-    try:
-        for place, command in enumerate(commands):
-            node = (
-                replicas and cluster.get_node_from_key(command[1], replica=True)
-            ) or cluster.get_node_from_key(command[1])
-            nodes[node.name] = node
-            places.setdefault(node.name, []).append(place)
-    except RedisClusterException as error:
-        raise _plain_error(error) from error
-    return [
-        (cluster.get_redis_connection(nodes[name]).connection_pool, each)
-        for name, each in places.items()
-    ]
-
-
-def refresh(cluster: Any) -> None:
-    """Ask a cluster again which node holds what."""
-    try:
-        cluster.nodes_manager.initialize()
-    except RedisClusterException as error:
-        raise _plain_error(error) from error
+    """Return the nodes, each with the indexes of the commands for it."""
+    # A replica answers for its primary where the URL allows it.
+    replicas = cluster.read_from_replicas and not writes
+    places: dict[str, tuple[Any, list[int]]] = {}
+    for place, command in enumerate(commands):
+        node = (
+            replicas and cluster.get_node_from_key(command[1], replica=True)
+        ) or cluster.get_node_from_key(command[1])
+        places.setdefault(node.name, (node, []))[1].append(place)
+    return list(places.values())
 
 
 def _plain_error(error: RedisClusterException) -> redis.RedisError:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, cast
 
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
+
 from .urls import Address, check_url, parse_url, redact
 
 if TYPE_CHECKING:
@@ -45,6 +49,11 @@ def open_client(
     }
     if not introduce:
         options.update(lib_name=None, lib_version=None)
+    if address.kind != "cluster":  # which follows nodes that are gone by itself
+        # A connection that was closed meanwhile is opened again.  A server that is too
+        # slow is not asked again: whoever waits for it has waited long enough.
+        options.setdefault("retry", Retry(NoBackoff(), 1, (ConnectionError,)))
+        options.setdefault("retry_on_error", [ConnectionError])
     client = _OPENERS[address.kind](address, options)
     pool = getattr(client, "connection_pool", None)
     if pool is not None:

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from copy import copy
-from itertools import compress, islice
+from itertools import accumulate, compress, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ..analysis.bitmaps import Rows, Source, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
 from ..analysis.keeping import kept_while_few
 from .budget import Budget
+from .cluster import Command, is_cluster, send_to_nodes
+from .errors import of_key
 from .keys import month_keys, redis_key
-from .reads import Reads
-from .values import Value, lengths_of, side_by_side
 
 if TYPE_CHECKING:
     from redis import Redis
 
-# Bytes of all bitmaps together in one stripe, and the bounds of one bitmap's part: a
-# stripe stays in the processor's cache, and is worth the calls that it takes.
-STRIPE_BYTES = 1024 * 1024
-WIDEST_STRIPE = 8 * 2000
+# Bytes of all bitmaps together in a stripe, which is one round trip, and the bounds of
+# one bitmap's part.  The more, the fewer commands; the less, the more of it is still in
+# the processor's cache when it is counted.
+STRIPE_BYTES = 4 * 1024 * 1024
 NARROWEST_STRIPE = 1024
+WIDEST_STRIPE = 128 * 1024
+
+# Where bitmaps come whole, each round is another walk over all of them.
+WHOLE_BYTES = 32 * 1024 * 1024
+
+# Bytes that Redis counts in one round trip: it serves nobody else meanwhile, and takes
+# some milliseconds.  Where it does not tell how long bitmaps are, so many bitmaps.
+COUNTED_BYTES = 8 * 1024 * 1024
+COUNTED_AT_ONCE = 8
 
 # To ask for the years of one event takes some twenty kilobytes.
 EVENTS_AT_ONCE = 8
+
+_UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
+
+_logger = logging.getLogger(__name__)
 
 
 class BitmapReader:
@@ -34,14 +52,20 @@ class BitmapReader:
 
     Every answer comes from plain reads in one pipeline for each stripe: there are
     no temporary keys, so answers stay exact under concurrency and reads work on a
-    replica or with read-only rights.
+    replica or with read-only rights.  What the server does not know or allow is
+    remembered, and done without.
 
     Args:
         client: A client as :func:`~flask_bitmapist.store.connect.open_client` gives.
     """
 
     def __init__(self, client: Redis) -> None:
-        self._reads = Reads(client)
+        # The system's allocator keeps what is freed up to twice the largest piece that
+        # it has had back.  To get each stripe's memory anew, page by page, would take
+        # longer than to count it.
+        np.empty(2 * STRIPE_BYTES, np.uint8)
+        self._client = client
+        self._refused: set[str] = set()
         self._budget: Budget | None = None
 
     def within(self, most_bytes: int) -> BitmapReader:
@@ -49,7 +73,7 @@ class BitmapReader:
 
         Args:
             most_bytes: How many bytes it reads in all, 0 for any number.  The first
-                piece of each question, of about a megabyte or a kilobyte of each
+                piece of each question, of some megabytes or a kilobyte of each
                 bitmap, is read whatever the limit.
         """
         reader = copy(self)
@@ -67,60 +91,78 @@ class BitmapReader:
 
         Raises:
             QueryError: They are more than this reader may read.
+            redis.RedisError: A key cannot be read; the message names it.
         """
         self._planned(len(sources))
-        plan = _plan(tuple(sources))
-        return self._fetch(plan) if plan.keys else iter(())
+        return self._fetch(_plan(tuple(sources)))
 
     def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
         start = 0
-        budget = self._budget
-        asked = self._reads.fetch(plan.keys, start, budget)
-        try:
-            while True:
-                width = asked.width
-                values = asked.result()
-                lengths = lengths_of(values)
-                if not all(lengths):
-                    # Bitmaps that have ended, or are missing.
-                    plan = plan.only(lengths)
-                    values = list(filter(None, values))
-                    lengths = lengths_of(values)
-                longest = max(lengths, default=0)
-                cut = _cut(start, plan.rows, values, longest)
-                if longest < width:
-                    yield from cut
-                    return
-                plan = plan.only([length == width for length in lengths])
-                if start == 0:
-                    self._foresee(plan.keys, width)
-                start += width
-                # Redis sends the next part while this one is worked on.
-                asked = self._reads.fetch(plan.keys, start, budget)
-                yield from cut
-                # This part goes before the next one is taken.
-                del values, cut
-        finally:
-            asked.cancel()
+        while plan.keys:
+            stripe = fetch = _width(STRIPE_BYTES, len(plan.keys), WIDEST_STRIPE)
+            if "GETRANGE" in self._refused:
+                fetch = _width(WHOLE_BYTES, len(plan.keys), WHOLE_BYTES)
+            values = self._parts(plan.keys, start, start + fetch)
+            plan = plan.only(values)  # without what has ended, or is missing
+            cut = _cut(start, plan.rows, list(filter(None, values)), stripe)
+            plan = plan.only([len(value) == fetch for value in values if value])
+            if start == 0:
+                self._foresee(plan.keys, fetch)
+            start += fetch
+            yield from cut
+            del values, cut  # this part goes before the next one comes
+
+    def _parts(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
+        """Return the bytes *start* to *stop* - 1 of each bitmap, b"" where it has none.
+
+        A server that refuses GETRANGE, as bitmapist-server does, is asked for whole
+        bitmaps instead: one by one, since all replies to a pipeline are held at once.
+        """
+        if "GETRANGE" not in self._refused:
+            replies = self._ask("GETRANGE", keys, start, stop - 1)
+            if not any(map(_is_refused, replies)):
+                values = _checked(replies, keys)
+                self._taken(sum(map(len, values)))
+                return values
+        values = []
+        for key in keys:
+            (value,) = _checked(self._ask("GET", [key]), [key])
+            self._taken(len(value or b""))
+            values.append((value or b"")[start:stop])
+        self._remember("GETRANGE")  # a key that may not be read is refused either way
+        return values
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
-        """Return the number of users of each of *sources*."""
+        """Return the number of users of each of *sources*.
+
+        Raises:
+            QueryError: They are more than this reader may read.
+            redis.RedisError: A key cannot be read; the message names it.
+        """
         single = [each for each in dict.fromkeys(sources) if each.parts() == (each,)]
-        keys = list(map(redis_key, single))
-        self._planned(len(keys))
-        if self._budget is not None:
-            # The server reads them itself, and then nobody can stop it any more.
-            size = sum(self._reads.lengths(keys) or ())
-            self._budget.expect(size)
-            self._budget.take(size)
-        replies = self._reads.each("BITCOUNT", keys)
-        totals: dict[Source, int] = dict(zip(single, replies))
+        self._planned(len(single))
+        totals = dict(zip(single, self._count(list(map(redis_key, single)))))
         united = [each for each in dict.fromkeys(sources) if each not in totals]
         totals.update(dict.fromkeys(united, 0))
         for stripe in self.stripes(united):
             for source in united:
                 totals[source] += count_bits(stripe.words(source))
         return [totals[source] for source in sources]
+
+    def _count(self, keys: Sequence[bytes]) -> Iterator[int]:
+        lengths = None
+        if self._budget is not None or len(keys) > 1:
+            lengths = self._lengths(keys)
+        if lengths is None:
+            lengths = [COUNTED_BYTES // COUNTED_AT_ONCE] * len(keys)
+        else:
+            # The server reads them itself, and then nobody can stop it any more.
+            self._expected(sum(lengths))
+            self._taken(sum(lengths))
+        rounds = (end // COUNTED_BYTES for end in accumulate(lengths))
+        for _, each in groupby(zip(rounds, keys), lambda pair: pair[0]):
+            some = [key for _, key in each]
+            yield from _checked(self._ask("BITCOUNT", some), some)
 
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
@@ -141,15 +183,28 @@ class BitmapReader:
         for start in range(0, len(single), EVENTS_AT_ONCE):
             some = single[start : start + EVENTS_AT_ONCE]
             groups = [group for event in some for group in month_keys(event, years)]
-            there = iter(self._reads.any_exists(groups))
+            there = iter(self._any_exists(groups))
             for event in some:
                 found[event] = list(compress(years, islice(there, len(years))))
         return found
 
+    def _any_exists(self, groups: Sequence[Sequence[bytes]]) -> list[bool]:
+        """Return for each group of keys whether there is any of them."""
+        if "EXISTS" not in self._refused:
+            replies = send(self._client, [("EXISTS", *group) for group in groups])
+            if not any(isinstance(reply, ResponseError) for reply in replies):
+                return list(map(bool, replies))
+            # bitmapist-server takes one key at a time, and so does a cluster.
+            self._remember("EXISTS")
+        keys = [key for group in groups for key in group]
+        found = iter(_checked(self._ask("EXISTS", keys), keys))
+        return [any(list(islice(found, len(group)))) for group in groups]
+
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
         parts = [part for source in sources for part in source.parts()]
-        bits = iter(self._each("GETBIT", parts, user_id))
+        # A number's own digits, also of what only counts as one (True, an IntEnum).
+        bits = iter(self._each("GETBIT", parts, int(user_id)))
         return [1 in list(islice(bits, len(each.parts()))) for each in sources]
 
     def _each(
@@ -158,13 +213,40 @@ class BitmapReader:
         """Send *command* for each of *stored*, for repeated ones once."""
         single = list(dict.fromkeys(stored))
         self._planned(len(single))
-        replies = self._reads.each(command, list(map(redis_key, single)), *arguments)
+        keys = list(map(redis_key, single))
+        replies = _checked(self._ask(command, keys, *arguments), keys)
         reply_to = dict(zip(single, replies))
         return [reply_to[source] for source in stored]
+
+    def _lengths(self, keys: Sequence[bytes]) -> list[int] | None:
+        """Return how many bytes each bitmap has, None if the server does not tell."""
+        if "STRLEN" in self._refused:
+            return None
+        replies = self._ask("STRLEN", keys)
+        if any(map(_is_refused, replies)):
+            self._remember("STRLEN")
+            return None
+        return _checked(replies, keys)
+
+    def _ask(self, command: str, keys: Sequence[bytes], *arguments: int) -> list[Any]:
+        return send(self._client, [(command, key, *arguments) for key in keys])
+
+    def _remember(self, refused: str) -> None:
+        if refused not in self._refused:
+            _logger.info("the store does not take %s as usual; done without", refused)
+            self._refused.add(refused)
 
     def _planned(self, bitmaps: int) -> None:
         if self._budget is not None:
             self._budget.plan(bitmaps)
+
+    def _expected(self, size: int) -> None:
+        if self._budget is not None:
+            self._budget.expect(size)
+
+    def _taken(self, size: int) -> None:
+        if self._budget is not None:
+            self._budget.take(size)
 
     def _foresee(self, keys: Sequence[bytes], done: int) -> None:
         """Refuse what will be too much, where the server tells how long bitmaps are.
@@ -174,9 +256,31 @@ class BitmapReader:
             done: How many bytes of each were read.
         """
         if self._budget is not None:
-            lengths = self._reads.lengths(keys)
+            lengths = self._lengths(keys)
             if lengths is not None:
-                self._budget.expect(sum(lengths) - done * len(keys))
+                self._expected(sum(lengths) - done * len(keys))
+
+
+def send(client: Redis, commands: Sequence[Command]) -> list[Any]:
+    """Send *commands* in one round trip, on a cluster in one to each node.
+
+    Args:
+        client: A client of redis-py.
+        commands: Each a name, a key and arguments.
+
+    Returns:
+        The replies in order, errors among them.
+
+    Raises:
+        redis.RedisError: The connection failed.
+    """
+    if is_cluster(client):
+        return send_to_nodes(client, commands)
+    pipeline: Any = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    return replies
 
 
 class _Plan(NamedTuple):
@@ -206,21 +310,37 @@ def _plan(sources: tuple[Source, ...]) -> _Plan:
     return _Plan(Rows(stored), tuple(map(redis_key, stored)))
 
 
-def _bounded(width: int, least: int, most: int) -> int:
-    width = min(max(width, least), most)
-    return width - width % 8
+def _width(together: int, bitmaps: int, widest: int) -> int:
+    """Return how many bytes of each bitmap are read, a whole number of words."""
+    return min(max(together // bitmaps, NARROWEST_STRIPE), widest) & ~7
 
 
 def _cut(
-    offset: int, rows: Rows, values: Sequence[Value], longest: int
+    offset: int, rows: Rows, values: Sequence[bytes], width: int
 ) -> Iterator[Stripe]:
     """Yield what was fetched from byte *offset* on as stripes."""
-    if not values:
-        return
-    most = _bounded(STRIPE_BYTES // len(values), NARROWEST_STRIPE, WIDEST_STRIPE)
-    # All of about the same width: a narrow one is as many steps as a wide one.
-    width = -(-longest // -(-longest // most) // 8) * 8
+    longest = max(map(len, values), default=0)
     for start in range(0, longest, width):
         # A whole number of words, also where the longest bitmap ends within one.
-        size = min(width, -(-(longest - start) // 8) * 8)
-        yield Stripe((offset + start) * 8, side_by_side(values, start, size), rows)
+        size = min(width, (longest - start + 7) & ~7)
+        parts = [value[start : start + size].ljust(size, b"\0") for value in values]
+        words = np.frombuffer(b"".join(parts), np.uint64).reshape(len(values), -1)
+        yield Stripe((offset + start) * 8, words, rows)
+
+
+def _is_refused(reply: Any) -> bool:
+    return isinstance(reply, ResponseError) and (
+        isinstance(reply, NoPermissionError) or bool(_UNKNOWN.search(str(reply)))
+    )
+
+
+def _checked(replies: list[Any], keys: Sequence[bytes]) -> list[Any]:
+    """Return *replies*, none of which is an error.
+
+    Raises:
+        redis.ResponseError: One is; the message names the key.
+    """
+    for reply, key in zip(replies, keys):
+        if isinstance(reply, ResponseError):
+            raise of_key(reply, key)
+    return replies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from numbers import Integral
 
 from ..analysis.bitmaps import Bitmaps
 from ..analysis.users import (
@@ -69,9 +70,11 @@ class UserSet(Set[int]):
             yield from ids.tolist()
 
     def __contains__(self, user_id: object) -> bool:
-        if not isinstance(user_id, int) or not 0 <= user_id < 2**32:
+        # A number, also of another kind, as of an IntEnum or of numpy.
+        number = int(user_id) if isinstance(user_id, Integral) else -1
+        if not 0 <= number < 2**32:
             return False
-        return is_selected(self.selection, self._bitmaps, user_id)
+        return is_selected(self.selection, self._bitmaps, number)
 
     def __repr__(self) -> str:
         return f"<UserSet {self.selection.text!r}>"

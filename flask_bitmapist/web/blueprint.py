@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+from werkzeug.wrappers import Response as AnyResponse
 
+from . import door
 from .deletion import serve_deletion
-from .guard import guard
-from .pages import serve
-from .registry import PAGES
-from .surface import Surface, nonce, state
+from .export import json_response
+from .openapi import document
+from .page import QuestionPage
+from .pages import Page, serve, turn_away
+from .registry import pages_of
+from .surface import Surface, nonce
+
+if TYPE_CHECKING:
+    from ..questions.declare import AnyQuestion
+    from ..state import BitmapistState
 
 HOST = "bitmapist_host"
 
@@ -27,45 +36,129 @@ class _AnyHostState(BlueprintSetupState):
 
 
 class _AnyHostBlueprint(Blueprint):
+    enable_openapi = False
+    """APIFlask asks every blueprint whether its views stand in the app's API."""
+
     def make_setup_state(
         self, app: Any, options: dict[str, Any], first_registration: bool = False
     ) -> BlueprintSetupState:
         return _AnyHostState(self, app, options, first_registration)
 
 
-def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
+def create_blueprint(state: BitmapistState) -> Blueprint:
     """Return the blueprint of the standalone pages.
 
     Args:
-        url_prefix: Where they are.
+        state: What the extension keeps for the app.
     """
     blueprint = _AnyHostBlueprint(
         "bitmapist",
         "flask_bitmapist",
-        url_prefix=url_prefix,
+        url_prefix=state.settings.url_prefix,
         template_folder="templates",
         static_folder="static",
     )
-    surface = Surface()
-    for page in PAGES:
+    surface = Surface(state, pages_of)
+    for page in pages_of(state):
         blueprint.add_url_rule(
-            page.path,
-            page.name,
-            partial(serve, page, surface),
-            methods=["GET", "POST"] if page.fragment else ["GET"],
+            page.path, page.name, _page_view(page, surface), methods=_methods(page)
         )
+    blueprint.add_url_rule(
+        "/openapi.json",
+        "openapi",
+        _view("openapi", lambda: _openapi(surface), _openapi.__doc__),
+    )
     blueprint.add_url_rule(
         "/events/delete",
         "delete",
-        partial(serve_deletion, surface),
+        _view("delete", lambda: serve_deletion(surface), "Deletes an event."),
         methods=["GET", "POST"],
     )
-    blueprint.before_request(guard)
+    blueprint.url_value_preprocessor(door.enter)
+    blueprint.before_request(_view("guard", lambda: guard(surface), guard.__doc__))
     blueprint.url_value_preprocessor(_without_host)
-    blueprint.url_defaults(_with_host)
+    blueprint.url_defaults(
+        _view(
+            "with_host",
+            lambda endpoint, values: _with_host(state, values),
+            _with_host.__doc__,
+        )
+    )
     # Not of the blueprint alone: a page that is not found belongs to none.
-    blueprint.after_app_request(partial(_secured, url_prefix))
+    blueprint.after_app_request(
+        _view(
+            "secured",
+            lambda response: _secured(state, response),
+            _secured.__doc__,
+        )
+    )
     return blueprint
+
+
+def _view(
+    name: str, answer: Callable[..., Any], about: str | None
+) -> Callable[..., Any]:
+    return door.named(answer, __name__, name, about or "")
+
+
+def add_question(state: BitmapistState, question: AnyQuestion) -> None:
+    """Add the page of an app's own question to an app that has the pages already.
+
+    Args:
+        state: What the extension keeps for the app.
+        question: The question.
+    """
+    page, app = QuestionPage(question), state.app
+    options: dict[str, Any] = {}
+    if app.url_map.host_matching:
+        options["host"] = f"<{HOST}>"
+    app.add_url_rule(
+        f"{state.settings.url_prefix}{page.path}",
+        f"bitmapist.{page.name}",
+        _page_view(page, Surface(state, pages_of)),
+        methods=_methods(page),
+        **options,
+    )
+
+
+def _page_view(page: Page | QuestionPage, surface: Surface) -> Callable[..., Any]:
+    return _view(page.name, _serving(page, surface), f"The page {page.name!r}.")
+
+
+def _methods(page: Page | QuestionPage) -> list[str]:
+    has_post = isinstance(page, QuestionPage) or page.fragment
+    return ["GET", "POST"] if has_post else ["GET"]
+
+
+def _openapi(surface: Surface) -> ResponseReturnValue:
+    """Answer with the OpenAPI document of the questions."""
+    state = surface.state
+    told = document(state.query.questions(), state.settings.url_prefix)
+    return door.leave(json_response(told), surface)
+
+
+def _serving(
+    page: Page | QuestionPage, surface: Surface
+) -> Callable[[], ResponseReturnValue]:
+    return lambda: serve(page, surface)
+
+
+def guard(surface: Surface) -> ResponseReturnValue | None:
+    """Answer the current request for whoever may not see the pages.
+
+    Args:
+        surface: Where they are shown.
+
+    Returns:
+        None if the request may go on.
+    """
+    # The stylesheets of the refusal; whoever installs the package has them anyway.
+    if (request.endpoint or "").endswith(".static"):
+        return None
+    verdict = surface.state.access.decide()
+    if isinstance(verdict, AnyResponse):
+        return verdict
+    return None if verdict else turn_away(surface)
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -73,17 +166,17 @@ def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
         values.pop(HOST, None)
 
 
-def _with_host(endpoint: str, values: dict[str, Any]) -> None:
+def _with_host(state: BitmapistState, values: dict[str, Any]) -> None:
     """Keep links on the host that was asked."""
-    if has_request_context() and state().app.url_map.host_matching:
+    if has_request_context() and state.app.url_map.host_matching:
         values.setdefault(HOST, request.host)
 
 
-def _secured(url_prefix: str, response: Response) -> Response:
+def _secured(state: BitmapistState, response: Response) -> Response:
     """Add the headers that keep a page to its own origin, unless the app sets them."""
-    if not _is_ours(url_prefix):
+    if not _is_ours(state.settings.url_prefix):
         return response
-    given = nonce()
+    given = nonce(state)
     source = f"'self' 'nonce-{given}'" if given else "'self'"
     response.headers.setdefault(
         "Content-Security-Policy",

@@ -7,18 +7,16 @@ from typing import Any
 
 from flask import request, session
 from flask.typing import ResponseReturnValue
-from redis import RedisError
-from redis.exceptions import RedisClusterException
-from wtforms import Form, HiddenField, StringField, ValidationError
+from wtforms import Form, ValidationError
 from wtforms.csrf.session import SessionCSRF
 
 from ..capture.deletion import Deletion, plan_deletion
+from . import door
 from .export import json_response
-from .fields import AsOf
-from .guard import refuse
-from .pages import Page, context_of, private, unavailable
+from .fields import AsOf, Text
+from .pages import Page, answered, context_of, refuse
 from .registry import EVENTS
-from .surface import Surface, state, wants_json
+from .surface import Surface, wants_json
 from .texts import gettext, lazy
 
 TEMPLATE = "bitmapist/delete.html"
@@ -30,6 +28,10 @@ PAGE = Page(
 
 TOKEN = "bitmapist_csrf"
 """Not ``csrf_token``, which is what Flask-WTF calls its own."""
+
+DECLARED = door.Declared(
+    frozenset({"event", "before", "confirm", TOKEN, "format", "json"})
+)
 
 KINDS = {
     "months": lazy("of months"),
@@ -44,11 +46,11 @@ KINDS = {
 class DeletionForm(Form):
     """Which event, and whether that is meant."""
 
-    event = HiddenField()
+    event = Text(lazy("Event"))
     before = AsOf(lazy("Only what ended before"))
-    confirm = StringField(lazy("Type the event's name"))
+    confirm = Text(lazy("Type the event's name"))
 
-    def validate_confirm(self, field: StringField) -> None:
+    def validate_confirm(self, field: Text) -> None:
         """Refuse anything but the name itself."""
         if field.data != self.event.data:
             raise ValidationError(
@@ -64,23 +66,26 @@ def serve_deletion(surface: Surface) -> ResponseReturnValue:
     """
     if not surface.may_delete:
         return refuse(surface, gettext("Events cannot be deleted here."))
-    if not state().app.secret_key:
+    if not surface.state.app.secret_key:
         return refuse(surface, gettext("Deleting needs the app's SECRET_KEY."))
-    try:
-        return private(_respond(surface))
-    except (RedisError, RedisClusterException) as error:
-        return unavailable(PAGE, surface, error)
+    return door.unkept(answered(PAGE, surface, lambda: _respond(surface)))
 
 
 def _respond(surface: Surface) -> ResponseReturnValue:
     is_post = request.method == "POST"
-    form = _form(request.form if is_post else request.args)
+    try:
+        door.check_body()
+        read = door.form_arguments if is_post else door.url_arguments
+        form = _form(surface, read(DECLARED))
+    except door.TurnedAwayError as error:
+        return _shown(surface, _form(surface, None), None, error.messages["form"][0])
     if not form.event.data:
         return _shown(surface, form, None, gettext("Choose an event."))
     is_meant = form.validate()
-    if form.before.errors:
-        return _shown(surface, form, None, str(form.before.errors[0]))
-    kept = state()
+    for field in (form.event, form.before):
+        if field.errors:
+            return _shown(surface, form, None, str(field.errors[0]))
+    kept = surface.state
     bitmaps = kept.query.within(kept.settings.max_query_bytes).bitmaps
     plan = plan_deletion(
         kept, form.event.data, before=form.before.data, bitmaps=bitmaps
@@ -101,8 +106,8 @@ def _problem(form: DeletionForm) -> str:
     return str(form.confirm.errors[0])
 
 
-def _form(values: Any) -> DeletionForm:
-    secret = state().app.secret_key
+def _form(surface: Surface, values: Any) -> DeletionForm:
+    secret = surface.state.app.secret_key
     meta = {
         "csrf": True,
         "csrf_class": SessionCSRF,

@@ -12,14 +12,20 @@ from flask import Response, stream_with_context
 
 from ..analysis.results import Table, to_csv
 from ..store.userset import UserSet
+from .door import bounded
 
 _BATCH = 4096
 
 
 def json_response(content: Mapping[str, Any], status: int = 200) -> Response:
-    """Return *content* as a JSON response."""
+    """Return *content* as a JSON response.
+
+    Raises:
+        QueryError: It would be longer than an answer may be.
+    """
     text = json.dumps(content, allow_nan=False, ensure_ascii=True)
     text = text.replace("<", "\\u003c")  # no tag, whatever takes it for HTML
+    text = bounded([text])
     return Response(text, status, mimetype="application/json")
 
 

@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from flask import current_app
 from wtforms import (
     BooleanField,
     DateField,
@@ -19,10 +18,9 @@ from wtforms import (
 from ..analysis.errors import QueryError
 from ..analysis.history import EPOCH
 from ..analysis.periods import TimeGroup
+from ..capture.names import MAX_BYTES
 from ..query import utc_now
 from .texts import gettext, lazy
-
-LONGEST_NAME = 10_000
 
 FALSE = ("false", "False", "FALSE", "0", "no", "No", "off", "n", "")
 
@@ -54,16 +52,14 @@ class Text(StringField):
         text = self.data or ""
         if self.required and not text:
             raise ValidationError(gettext("Choose an event."))
-        if len(text) > LONGEST_NAME:
-            raise ValidationError(
-                gettext(
-                    "This is too long; at most %(most)s characters.", most=LONGEST_NAME
-                )
-            )
         try:
-            text.encode()
+            size = len(text.encode())
         except UnicodeEncodeError:
             raise ValidationError(gettext("This is not valid Unicode text.")) from None
+        if size > MAX_BYTES:
+            raise ValidationError(
+                gettext("This is too long; at most %(most)s bytes.", most=MAX_BYTES)
+            )
 
 
 class EventName(Text):
@@ -105,8 +101,7 @@ class Count(IntegerField):
         """The largest allowed number."""
         if isinstance(self._most, int):
             return self._most
-        settings = current_app.extensions["bitmapist"].settings
-        most: int = getattr(settings, self._most)
+        most: int = getattr(self.meta.state.settings, self._most)
         return most
 
     def process_formdata(self, valuelist: list[Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from werkzeug.datastructures import MultiDict
 from wtforms import FieldList, Form, FormField
@@ -12,13 +13,13 @@ from ..analysis.errors import QueryError
 from ..analysis.results import Result, Table
 from ..analysis.users import Selection
 from ..query import Query
-from .fields import (
-    Choice,
-    EventName,
-    Flag,
-)
+from .door import Declared
+from .fields import Choice, EventName, Flag
 from .formats import number, translated
 from .texts import gettext, lazy
+
+if TYPE_CHECKING:
+    from ..state import BitmapistState
 
 FORMATS = ("html", "json", "csv")
 MOST_ENTRIES = 20
@@ -56,6 +57,32 @@ class QuestionForm(Form):
 
     cell_fields: ClassVar[tuple[str, ...]] = ()
     """The fields that name one number of the answer, when its users are asked for."""
+
+    @property
+    def state(self) -> BitmapistState:
+        """What the extension keeps for the app, which the form was given."""
+        state: BitmapistState = self.meta.state
+        return state
+
+    notes: tuple[str, ...] = ()
+    """What to tell about the question beside its answer."""
+
+    @classmethod
+    @cache
+    def declared(cls) -> Declared:
+        """Return which arguments the page takes."""
+        names = {"json", *cls()._fields}
+        lists = {
+            field.name: field.keys for field in cls() if isinstance(field, Entries)
+        }
+        if cls.several:
+            names |= {"add", "remove"}
+        if cls.preset_fields:
+            names.add("preset")
+        if cls.cell_fields:
+            # Of the list of users behind a number.
+            names |= {"page", "per_page"}
+        return Declared(frozenset(names - lists.keys()), lists)
 
     def ask(self, query: Query) -> Result:
         """Return the answer to the question in this form."""
@@ -168,6 +195,9 @@ class Entries(FieldList):  # type: ignore[type-arg]
         options.setdefault("max_entries", MOST_ENTRIES + 1)
         super().__init__(field, label, min_entries=least, **options)
         self.least = least
+
+    keys: frozenset[str] = frozenset({""})
+    """The last parts of the entries' names, empty where an entry is one value."""
 
     def filled(self) -> list[Any]:
         """Return what the entries that are filled in hold."""

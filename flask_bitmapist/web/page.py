@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
@@ -14,10 +15,10 @@ from werkzeug.datastructures import MultiDict
 from ..analysis.errors import QueryError, Text
 from ..questions.declare import Answer, Cell, Declared, Question, param, params_of
 from ..store.userset import UserSet
-from . import formats
+from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
-from .surface import Surface, state, wants_json
+from .surface import Surface, wants_json
 from .userlist import keys_of
 
 MOST_SUGGESTIONS = 2000
@@ -55,6 +56,12 @@ class QuestionPage:
         self.icon = question.icon
         self.path = f"/{question.endpoint}"
         self.is_private = question.is_private
+        behind = () if question.cell is None else params_of(question.cell)
+        params = (*params_of(question), *behind, *params_of(ListPage))
+        self.accepted = door.Declared(
+            frozenset({each.name for each in params} | _OF_THE_PAGE),
+            {each.name: frozenset({""}) for each in params if each.kind.many},
+        )
 
     @property
     def title(self) -> str:
@@ -64,6 +71,10 @@ class QuestionPage:
     def respond(self, surface: Surface) -> ResponseReturnValue:
         """Answer the current request."""
         return _Request(self, surface).respond()
+
+
+_OF_THE_PAGE = {"format", "json", "preset", "add", "remove"}
+"""What the page itself takes beside the question's parameters."""
 
 
 class Links:
@@ -113,7 +124,14 @@ class _Request:
         self.texts: Texts = {}
 
     def respond(self) -> ResponseReturnValue:
-        self.arguments = request.args
+        try:
+            door.check_body()
+            if request.method == "POST":
+                return self._by_body(door.json_object())
+            self.arguments = door.url_arguments(self.page.accepted) or MultiDict()
+        except door.TurnedAwayError as error:
+            form = QuestionForm(self.question, {})
+            return self._refused(form, error.messages)
         self.texts = texts_in(self.question, self.arguments)
         if "preset" in self.arguments:
             changed = preset(self.question, self.texts, self.arguments["preset"])
@@ -127,8 +145,7 @@ class _Request:
             return self._html(form, self.texts)
         try:
             question = self.question.read(self.texts)
-            query = state().query.within(state().settings.max_query_bytes)
-            answer = query(question)
+            answer = self._query(question)
             cell = self._cell()
             if cell is not None:
                 return self._users(answer, answer.behind(cell))
@@ -136,6 +153,19 @@ class _Request:
         except QueryError as error:
             form.tell(error)
             return self._refused(form, form.messages)
+
+    def _by_body(self, body: Mapping[str, Any]) -> ResponseReturnValue:
+        """Answer a question that is asked in JSON, in JSON."""
+        try:
+            return json_response(self._query(self.question.from_json(body)).to_dict())
+        except QueryError as error:
+            form = QuestionForm(self.question, {})
+            form.tell(error)
+            return json_response({"errors": form.messages}, 400)
+
+    def _query(self, question: Question[Any]) -> Any:
+        state = self.surface.state
+        return state.query.within(state.settings.max_query_bytes)(question)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))
@@ -169,29 +199,30 @@ class _Request:
     def _refused(
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
-        if wants_json():
+        if wants_json() or request.method == "POST":
             return json_response({"errors": dict(messages)}, 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
-        wanted = self._wanted()
+        wanted, state = self._wanted(), self.surface.state
         if wanted == "csv":
-            return users_csv(users, f"{self.page.name}-users", keys_of)
+            keys = partial(keys_of, state)
+            return door.unkept(users_csv(users, f"{self.page.name}-users", keys))
         part = ListPage.read(texts_in(ListPage, self.arguments))
         shown = users.page(part.page, part.per_page)
-        keys = keys_of(shown.ids)
+        named = keys_of(state, shown.ids)
         if wanted == "json":
-            own = {"keys": keys} if state().settings.id_map else {}
-            return json_response({**shown.to_dict(), **own})
+            own = {"keys": named} if state.settings.id_map else {}
+            return door.unkept(json_response({**shown.to_dict(), **own}))
         surface = self.surface
-        rows = [(each, *surface.describe(each)) for each in keys]
+        rows = [(each, *surface.describe(each)) for each in named]
         # The list's own links keep the number; the way back leaves it out.
         cell = {
             name: value
             for name, value in self.arguments.items()
             if name not in ("page", "per_page", "format")
         }
-        return surface.render(
+        page = surface.render(
             "bitmapist/userlist.html",
             **self._context(),
             users=shown,
@@ -202,6 +233,7 @@ class _Request:
             link=Links(surface, self.page.name, cell),
             back=self._links(answer.question.arguments())(),
         )
+        return door.unkept(page)
 
     def _html(
         self,
@@ -210,8 +242,8 @@ class _Request:
         answer: Answer | None = None,
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
-        kept = state()
-        names = [*kept.named, *kept.catalogue.names()]
+        names = self.surface.state.query.names
+        known = [*names.defined, *names.events()]
         return self.surface.render(
             self.question.template,
             **self._context(),
@@ -224,8 +256,8 @@ class _Request:
             else [*map(formats.translated, answer.warnings)],
             notes=[] if answer is None else [*map(formats.translated, answer.notes())],
             about=self.question.__doc__,
-            examples=self._examples(names[:MOST_EXAMPLES]),
-            event_names=names[:MOST_SUGGESTIONS],
+            examples=self._examples(known[:MOST_EXAMPLES]),
+            event_names=known[:MOST_SUGGESTIONS],
             link=self._links(texts),
             presets=PRESETS if self.question.spans else {},
         )

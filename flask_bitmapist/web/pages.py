@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flask import Response, make_response, redirect, request
+from flask import redirect, request
 from flask.typing import ResponseReturnValue
 from redis import RedisError, ResponseError
 from redis.exceptions import RedisClusterException
 from werkzeug.datastructures import MultiDict
-from wtforms import FieldList
 
 from ..analysis.errors import QueryError
 from ..analysis.periods import shorten
+from ..capture.names import MAX_BYTES
 from ..store.errors import NotABitmapError
-from . import formats
-from .arguments import BadBodyError, body_arguments, url_arguments
+from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .forms import PRESETS, QuestionForm
 from .links import Links
 from .page import QuestionPage
-from .surface import Surface, state, wants_json
-from .texts import gettext, language, ngettext
+from .surface import Surface, wants_json
+from .texts import gettext, language, lazy, ngettext
 from .userlist import keys_of, users_page
 
 Present = Callable[[Any], Mapping[str, Any]]
@@ -71,14 +71,24 @@ def serve(page: Page | QuestionPage, surface: Surface) -> ResponseReturnValue:
         page: Which page.
         surface: Where it is shown.
     """
+    if isinstance(page, QuestionPage):
+        response = answered(page, surface, lambda: page.respond(surface))
+    else:
+        response = answered(page, surface, Answering(page, surface).respond)
+    return door.unkept(response) if page.is_private else response
+
+
+def answered(
+    page: Page | QuestionPage,
+    surface: Surface,
+    respond: Callable[[], ResponseReturnValue],
+) -> ResponseReturnValue:
+    """Return what *respond* gives, or that Redis does not answer, fit to be sent."""
     try:
-        if isinstance(page, QuestionPage):
-            response = page.respond(surface)
-        else:
-            response = Answering(page, surface).respond()
-        return private(response) if page.is_private else response
+        response = respond()
     except (RedisError, RedisClusterException) as error:
-        return unavailable(page, surface, error)
+        response = unavailable(page, surface, error)
+    return door.leave(response, surface)
 
 
 class Answering:
@@ -92,18 +102,19 @@ class Answering:
     def __init__(self, page: Page, surface: Surface) -> None:
         self.page = page
         self.surface = surface
+        self.state = surface.state
         self.is_post = request.method == "POST"
 
     def respond(self) -> ResponseReturnValue:
         """Return the response."""
         try:
             arguments = self._arguments()
-        except BadBodyError as error:
-            return self._refused(self.page.form(), error.messages)
+        except door.TurnedAwayError as error:
+            return self._refused(self._form(), error.messages)
         preset = self._preset(arguments)
         if preset is not None:
             return preset
-        form = self.page.form(arguments)
+        form = self._form(arguments)
         form.prepare(arguments)
         is_edit = not self.is_post and not wants_json() and _is_edit(arguments)
         if form.needs_question and arguments is None and not wants_json():
@@ -120,11 +131,11 @@ class Answering:
             return self._refused(form, form.messages)
 
     def _arguments(self) -> MultiDict[str, str] | None:
-        if not self.is_post:
-            return url_arguments()
-        fields = self.page.form()
-        lists = {field.name for field in fields if isinstance(field, FieldList)}
-        return body_arguments(lists)
+        door.check_body()
+        declared = self.page.form.declared()
+        if self.is_post:
+            return door.json_arguments(declared)
+        return door.url_arguments(declared)
 
     def _preset(
         self, arguments: MultiDict[str, str] | None
@@ -133,31 +144,35 @@ class Answering:
         if not arguments or self.is_post or "preset" not in arguments:
             return None
         preset = self.page.form.preset(arguments["preset"])
-        kept = self.page.form(arguments).arguments()
+        kept = self._form(arguments).arguments()
         url = self.surface.url(self.page.name, **{**kept, **preset})
         return redirect(url or request.path)
 
     def _cleared(self, arguments: MultiDict[str, str] | None) -> QuestionForm:
-        form = self.page.form(arguments)
+        form = self._form(arguments)
         form.prepare(arguments)
         return form
 
+    def _form(self, arguments: MultiDict[str, str] | None = None) -> QuestionForm:
+        return self.page.form(arguments, meta={"state": self.state})
+
     def _answered(self, form: QuestionForm) -> ResponseReturnValue:
-        query = state().query.within(state().settings.max_query_bytes)
+        query = self.state.query.within(self.state.settings.max_query_bytes)
         selection = form.selection(query)
         wanted = self._wanted(form)
         if selection is not None:
             users = query.select(selection)
             if wanted == "csv":
-                return private(users_csv(users, f"{self.page.name}-users", keys_of))
-            return private(users_page(self, form, users, wanted))
+                keys = partial(keys_of, self.state)
+                return door.unkept(users_csv(users, f"{self.page.name}-users", keys))
+            return door.unkept(users_page(self, form, users, wanted))
         if wanted == "html":
             form.check_size()
         result = form.ask(query)
         if wanted == "csv":
             return csv_response(form.table(result), self._file_name(form))
         if wanted == "json":
-            warnings = [each for _, each in self._warnings(form)]
+            warnings = self._warnings(form)
             return json_response({**form.as_dict(result), "warnings": warnings})
         return self._html(form, result=result)
 
@@ -171,20 +186,19 @@ class Answering:
         names = "-".join(form.event_names())
         return f"{self.page.name}-{names}"[:80]
 
-    def _warnings(self, form: QuestionForm) -> list[tuple[str, str]]:
-        """Return for each unknown event its name and what to tell about it."""
-        kept = state()
-        known = {*kept.catalogue.names(), *kept.named}
+    def _warnings(self, form: QuestionForm) -> list[str]:
+        """Return what to tell about the question beside its answer."""
+        known = {*self.state.catalogue.names(), *self.state.named}
         unknown = (name for name in form.event_names() if name and name not in known)
         return [
-            (
-                name,
+            *form.notes,
+            *(
                 gettext(
                     "Nobody has done “%(name)s” yet: no such event is known.",
                     name=shorten(name),
-                ),
-            )
-            for name in dict.fromkeys(unknown)
+                )
+                for name in dict.fromkeys(unknown)
+            ),
         ]
 
     def _refused(
@@ -206,14 +220,18 @@ class Answering:
         result: Any = None,
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
-        kept = state()
-        names = [*kept.named, *kept.catalogue.names()]
+        # What is longer cannot be asked for.
+        names = [
+            name
+            for name in (*self.state.named, *self.state.catalogue.names())
+            if len(name) <= MAX_BYTES
+        ]
         context = {
             "result": result,
             "messages": messages or {},
             "warnings": [] if result is None else self._warnings(form),
             "event_names": names[:MOST_SUGGESTIONS],
-            "flag_names": kept.catalogue.flags()[:MOST_SUGGESTIONS],
+            "flag_names": self.state.catalogue.flags()[:MOST_SUGGESTIONS],
             "link": Links(self.surface, self.page.name, form),
             "presets": PRESETS if form.preset_fields else {},
             **(self.page.present(result) if result is not None else {}),
@@ -229,9 +247,7 @@ def _is_edit(arguments: MultiDict[str, str] | None) -> bool:
 
 def context_of(page: Page | QuestionPage, surface: Surface) -> dict[str, Any]:
     """Return what the template of every page needs."""
-    from .registry import PAGES
-
-    links = [(each, surface.url(each.name)) for each in PAGES]
+    links = [(each, surface.url(each.name)) for each in surface.pages]
     return {
         "page": page,
         "surface": surface,
@@ -243,18 +259,58 @@ def context_of(page: Page | QuestionPage, surface: Surface) -> dict[str, Any]:
     }
 
 
-def private(response: ResponseReturnValue) -> Response:
-    """Return *response* marked as not to be kept by any cache."""
-    private = make_response(response)
-    private.headers["Cache-Control"] = "no-store"
-    return private
+FORBIDDEN = Page(
+    name="forbidden",
+    title=lazy("No access"),
+    form=QuestionForm,
+    template="bitmapist/forbidden.html",
+)
+"""What others see; it is in no menu."""
+
+OPENED_BY = (
+    "from flask_login import current_user\n"
+    "bitmapist.access(lambda: current_user.is_authenticated and current_user.is_admin)"
+)
+"""How an app lets its own people in, with Flask-Login."""
+
+
+def turn_away(surface: Surface) -> ResponseReturnValue:
+    """Return the answer for whoever may not see the pages.
+
+    Args:
+        surface: Where it is shown.
+    """
+    if surface.is_restricted:
+        return refuse(surface, gettext("You may not see this page."))
+    message = gettext(
+        "This page is shown while developing only: by Flask's development server, "
+        "to a browser on the same machine."
+    )
+    return refuse(surface, message, OPENED_BY)
+
+
+def refuse(
+    surface: Surface, message: str, code: str | None = None
+) -> ResponseReturnValue:
+    """Return an answer with status 403.
+
+    Args:
+        surface: Where it is shown.
+        message: Why.
+        code: How an app allows it.
+    """
+    if wants_json():
+        return door.leave(json_response({"error": message}, 403), surface)
+    context = {**context_of(FORBIDDEN, surface), "pages": []}
+    page = surface.render(FORBIDDEN.template, message=message, code=code, **context)
+    return door.leave((page, 403), surface)
 
 
 def unavailable(
     page: Page | QuestionPage, surface: Surface, error: Exception
 ) -> ResponseReturnValue:
     """Return what to show where Redis does not answer as it should."""
-    state().app.logger.warning("%s: Redis does not answer: %s", page.name, error)
+    surface.state.app.logger.warning("%s: Redis does not answer: %s", page.name, error)
     if isinstance(error, NotABitmapError):
         message = formats.translated(error.args[0])
     elif isinstance(error, ResponseError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..questions.trend import Trend
 from .page import QuestionPage
 from .pages import Page
@@ -15,6 +17,9 @@ from .questions import (
     user,
 )
 from .texts import lazy
+
+if TYPE_CHECKING:
+    from ..state import BitmapistState
 
 INDEX = Page(
     name="index",
@@ -81,3 +86,8 @@ PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
     *(FUNNEL, STICKINESS, USERS, EVENTS),
 )
+
+
+def pages_of(state: BitmapistState) -> tuple[Page | QuestionPage, ...]:
+    """Return all pages of an app: the menu's, then those of its own questions."""
+    return (*PAGES, *map(QuestionPage, state.own.values()))

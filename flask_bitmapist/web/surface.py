@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flask import current_app, render_template, request, url_for
+from flask import render_template, request, url_for
 from markupsafe import Markup
 
+from .door import bounded_template
+
 if TYPE_CHECKING:
-    from ..extension import BitmapistState
+    from ..state import BitmapistState
+    from .page import QuestionPage
+    from .pages import Page
 
 
 class Surface:
     """The standalone pages; Flask-Admin's surface derives from this.
 
     A page asks its surface for everything in which the two differ.
+
+    Args:
+        state: What the extension keeps for the app.
+        pages: Gives all pages that there may be, in the order of the menu.
     """
 
     layout = "bitmapist/layout.html"
@@ -24,6 +32,19 @@ class Surface:
 
     scheme = "auto"
     """``light`` or ``dark`` colours, or ``auto`` for what the reader prefers."""
+
+    def __init__(
+        self,
+        state: BitmapistState,
+        pages: Callable[[BitmapistState], Sequence[Page | QuestionPage]],
+    ) -> None:
+        self.state = state
+        self._pages = pages
+
+    @property
+    def pages(self) -> Sequence[Page | QuestionPage]:
+        """All pages that there may be, the app's own ones too."""
+        return self._pages(self.state)
 
     def url(self, page: str, /, **arguments: Any) -> str | None:
         """Return the URL of a page, or None where this surface has no such page.
@@ -33,14 +54,24 @@ class Surface:
             arguments: What stands behind the question mark.
         """
         blueprint = request.blueprint or "bitmapist"
-        if f"{blueprint}.{page}" not in current_app.view_functions:
+        if f"{blueprint}.{page}" not in self.state.app.view_functions:
             return None
         return url_for(f".{page}", **arguments)
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether code of the app decides who sees it, not a word of a setting."""
+        return self.state.access.is_explicit
+
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody may see the page."""
+        return self.state.access.is_public and not self.is_restricted
+
+    @property
     def may_delete(self) -> bool:
         """Whether events may be deleted here by whoever sees the page."""
-        return state().settings.allow_delete and state().access.is_explicit
+        return self.state.settings.allow_delete and self.is_restricted
 
     def deletion_url(self, **arguments: Any) -> str | None:
         """Return where an event is deleted, or None where that is not allowed."""
@@ -53,7 +84,7 @@ class Surface:
     @property
     def nonce(self) -> Markup:
         """The ``nonce`` attribute for script and style tags, empty without one."""
-        value = nonce()
+        value = nonce(self.state)
         return Markup(' nonce="{}"').format(value) if value else Markup("")
 
     def describe(self, user: int | str) -> tuple[str, str | None]:
@@ -62,13 +93,19 @@ class Surface:
         Args:
             user: The user's id, or the app's own key where it keeps such.
         """
-        settings = state().settings
+        settings = self.state.settings
         name = settings.user_name(user) if settings.user_name is not None else None
         return str(name) if name else "", _user_url(settings.user_url, user)
 
     def render(self, template: str, **context: Any) -> str:
-        """Return *template* filled in."""
-        return render_template(template, **context)
+        """Return *template* filled in.
+
+        Raises:
+            QueryError: The text would be longer than an answer may be.
+        """
+        return render_template(
+            bounded_template(self.state.app.jinja_env, template), **context
+        )
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
@@ -79,15 +116,9 @@ def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
     return setting.format(id=quote(str(user), safe="")) if setting else None
 
 
-def state() -> BitmapistState:
-    """Return what the extension keeps for the current app."""
-    kept: BitmapistState = current_app.extensions["bitmapist"]
-    return kept
-
-
-def nonce() -> str:
+def nonce(state: BitmapistState) -> str:
     """Return the nonce of the current response, empty if the app gives none."""
-    generator = state().settings.csp_nonce
+    generator = state.settings.csp_nonce
     return str(generator()) if generator is not None else ""
 
 

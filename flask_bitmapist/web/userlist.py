@@ -13,10 +13,10 @@ from ..store.idmap import KnownIds
 from ..store.userset import UserSet
 from .export import json_response
 from .links import Links
-from .surface import state
 from .texts import gettext
 
 if TYPE_CHECKING:
+    from ..state import BitmapistState
     from .forms import QuestionForm
     from .pages import Answering
 
@@ -41,9 +41,9 @@ def users_page(
     page = users.page(
         _number("page", 1, 2**32), _number("per_page", PER_PAGE, MOST_PER_PAGE)
     )
-    keys = keys_of(page.ids)
+    keys = keys_of(answering.state, page.ids)
     if wanted == "json":
-        own = {"keys": keys} if state().settings.id_map else {}
+        own = {"keys": keys} if answering.state.settings.id_map else {}
         return json_response({**page.to_dict(), **own})
     surface = answering.surface
     shown = [(each, *surface.describe(each)) for each in keys]
@@ -61,16 +61,16 @@ def users_page(
     )
 
 
-def keys_of(ids: Sequence[int]) -> list[int] | list[str]:
+def keys_of(state: BitmapistState, ids: Sequence[int]) -> list[int] | list[str]:
     """Return the app's own keys of users, or their ids where it keeps none.
 
     Args:
+        state: What the extension keeps for the app.
         ids: The users.
     """
-    kept = state()
-    return (
-        KnownIds(kept.read_client).keys_of(ids) if kept.settings.id_map else list(ids)
-    )
+    if state.settings.id_map:
+        return KnownIds(state.read_client).keys_of(ids)
+    return list(ids)
 
 
 def _number(name: str, default: int, most: int) -> int:

@@ -34,6 +34,8 @@ class ConditionForm(Form):
 class Conditions(Entries):
     """Conditions that may be left blank."""
 
+    keys = frozenset({"op", "name"})
+
     def __init__(self, label: str | None = None, **options: Any) -> None:
         super().__init__(FormField(ConditionForm), label, **options)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...analysis.bitmaps import Bitmaps, Source
 from ...analysis.periods import Period, TimeGroup
 from ...analysis.results import Result, Table
 from ...analysis.seen import Days, first_and_last_days
 from ...query import Query, moment
+from ..door import may_look_through
 from ..fields import AsOf, Count, Flag, Text
 from ..forms import QuestionForm
-from ..surface import state
-from ..texts import lazy
+from ..texts import gettext, lazy
+
+if TYPE_CHECKING:
+    from ...store.catalogue import Scan
 
 GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 MOST_PAGES = 1_000_000
@@ -93,6 +96,8 @@ class EventsResult(Result):
     list: EventList
     days: dict[str, Days]
     """By event: the first and the last day on which it was seen."""
+    scanned: Scan | None
+    """When all keys were looked through."""
 
     def to_dict(self) -> dict[str, Any]:
         content = self.list.to_dict()
@@ -137,7 +142,7 @@ class EventListForm(QuestionForm):
 
     def listed(self, query: Query, refresh: bool = False) -> EventList:
         """Return the page of the list that is asked for."""
-        known = state().catalogue.names(refresh)
+        known = self.state.catalogue.names(refresh)
         wanted = (self.q.data or "").strip().casefold()
         names = [name for name in known if wanted in name.casefold()]
         first = (self.page.data - 1) * self.per_page.data
@@ -161,10 +166,18 @@ class EventsForm(EventListForm):
     refresh = Flag(lazy("Look for events anew"))
 
     def ask(self, query: Query) -> EventsResult:
-        found = self.listed(query, self.refresh.data)
+        anew = self.refresh.data and may_look_through(self.state)
+        if self.refresh.data and not anew:
+            self.notes = (
+                gettext(
+                    "All keys were looked through less than a minute ago; try again in "
+                    "a moment."
+                ),
+            )
+        found = self.listed(query, anew)
         names = [event.name for event in found.events]
         days = first_and_last_days(query.bitmaps, names, found.as_of)
-        return EventsResult(found, days)
+        return EventsResult(found, days, self.state.catalogue.scan)
 
     def arguments(self) -> dict[str, str]:
         # A link to the next page need not look anew again.
@@ -175,4 +188,4 @@ class EventsForm(EventListForm):
 
 def present(result: EventsResult) -> dict[str, Any]:
     """Return what the template needs beside the answer."""
-    return {"scanned": state().catalogue.scan}
+    return {"scanned": result.scanned}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...analysis.expressions import Event, Expression, Or
 from ...analysis.periods import Period, TimeGroup
@@ -14,9 +14,11 @@ from ...analysis.users import Selection, expression_users
 from ...query import Query, moment
 from ...questions.trend import Series, Trend
 from ..fields import Choice
-from ..surface import state
 from ..texts import lazy
 from .events import GROUPS, EventList, EventListForm, count_events
+
+if TYPE_CHECKING:
+    from ...state import BitmapistState
 
 ACTIVE = "active"
 """An expression that the app defines by this name says who is active at all."""
@@ -106,7 +108,7 @@ class OverviewForm(EventListForm):
 
     def ask(self, query: Query) -> OverviewResult:
         found = self.listed(query)
-        active = _active()
+        active = _active(self.state)
         busiest = self._busiest(query)
         result = None
         if busiest:
@@ -127,7 +129,7 @@ class OverviewForm(EventListForm):
         )
 
     def selection(self, query: Query) -> Selection | None:
-        active = _active()
+        active = _active(self.state)
         if not self.active.data or active is None:
             return None
         group = TimeGroup.parse(self.active.data)
@@ -155,7 +157,7 @@ class OverviewForm(EventListForm):
         return stickiness(question, query.bitmaps).average
 
     def _busiest(self, query: Query) -> list[str]:
-        names = state().catalogue.names()[:MOST_RANKED]
+        names = self.state.catalogue.names()[:MOST_RANKED]
         as_of = moment(self.as_of.data)
         month = Period.containing(TimeGroup.MONTHS, as_of)
         # Early in a month the month before says more.
@@ -167,12 +169,11 @@ class OverviewForm(EventListForm):
         return [name for name in ranked[:BUSIEST] if recent[name]]
 
 
-def _active() -> Expression | None:
+def _active(state: BitmapistState) -> Expression | None:
     """Return who counts as active; None where there are too many events to tell."""
-    kept = state()
-    if ACTIVE in kept.named:
-        return kept.named[ACTIVE]
-    names = kept.catalogue.names()
+    if ACTIVE in state.named:
+        return state.named[ACTIVE]
+    names = state.catalogue.names()
     if not 0 < len(names) <= MOST_EVENTS:
         return None
     return Event(names[0]) if len(names) == 1 else Or(tuple(map(Event, names)))

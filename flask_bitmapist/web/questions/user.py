@@ -15,7 +15,6 @@ from ...store.idmap import KnownIds
 from ..fields import AsOf, Count
 from ..forms import QuestionForm
 from ..heat import LEVELS
-from ..surface import state
 from ..texts import gettext, lazy
 
 LARGEST_ID = 2**32 - 1
@@ -27,7 +26,7 @@ class UserId(Count):
     @property
     def is_number(self) -> bool:
         """Whether users are known by their ids alone."""
-        return not state().settings.id_map
+        return not self.meta.state.settings.id_map
 
     def process_formdata(self, valuelist: list[Any]) -> None:
         if self.is_number:
@@ -50,7 +49,7 @@ class UserForm(QuestionForm):
     def ask(self, query: Query) -> MembershipResult:
         return query.membership(
             self._id(),
-            flags=state().catalogue.flags(),
+            flags=self.state.catalogue.flags(),
             num_days=self.num_days.data,
             as_of=self.as_of.data,
         )
@@ -59,7 +58,7 @@ class UserForm(QuestionForm):
         given = self.user_id.data
         if isinstance(given, int):
             return given
-        known = KnownIds(state().read_client).id_of(given)
+        known = KnownIds(self.state.read_client).id_of(given)
         if known is None:
             raise QueryError(gettext("This user was never marked."), field="user_id")
         return known
