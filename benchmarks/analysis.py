@@ -226,8 +226,7 @@ def print_peak_memory(url: str, users: int, _way: str) -> None:
 
 def waits(url: str, client: redis.Redis) -> None:
     users, events = 10_000_000, 12
-    print(f"\n(f) how long another client's SETBITs take meanwhile, {events} events x ")
-    print(f"30 days x {users:,} users")
+    print(f"\n(f) SETBITs of another client; {events} x 30 bitmaps of {users:,} users")
     client.flushall()
     value = np.random.default_rng(1).bytes(users // 8)
     periods = last_periods(TimeGroup.DAYS, 30, NOW)
