@@ -32,9 +32,8 @@ from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
 from flask_bitmapist.analysis.cohort import CohortQuery, cohort
 from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
-from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
 from flask_bitmapist.analysis.periods import last_periods
-from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
+from flask_bitmapist.query import Query
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from tests.servers import RedisProcess
@@ -148,8 +147,10 @@ def other_analyses(client: redis.Redis, sizes: Iterable[int]) -> None:
             lambda at: trend(
                 TrendQuery((A,), NOW, num_periods=30, rolling=(7, 30)), at
             ),
-            lambda at: stickiness(StickinessQuery(A, NOW, 30), at),
-            lambda at: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), at),
+            lambda at: Query(at).stickiness(A, as_of=NOW),
+            lambda at: Query(at).lifecycle(
+                A, time_group="days", num_periods=30, as_of=NOW
+            ),
             lambda at: funnel(FunnelQuery((A, B, C), NOW, num_periods=30), at),
         ]
         row(f"{users:,}", *(against_floor(client, reader, users, q) for q in questions))
@@ -214,7 +215,9 @@ def counters(client: redis.Redis, sizes: Iterable[int]) -> None:
         cells = []
         for question in (
             lambda: cohort(daily_cohort(), reader),
-            lambda: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), reader),
+            lambda: Query(reader).lifecycle(
+                A, time_group="days", num_periods=30, as_of=NOW
+            ),
         ):
             slow, fast = side_by_side(
                 users,
