@@ -65,7 +65,7 @@ QUESTIONS = (
     Question(
         "stickiness",
         "How often?",
-        "A day's buyers as a part of the month's, and on how many days each buys.",
+        "A day's buyers as a part of four weeks', and on how many days each buys.",
         {"event": "purchase", "num_days": 30},
     ),
     Question(

@@ -17,14 +17,14 @@ from .analysis.expressions import (
     chain,
 )
 from .analysis.funnel import FunnelQuery, FunnelResult, funnel
-from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
 from .analysis.periods import AsOf, Period, TimeGroup, to_utc
-from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
 from .analysis.users import Selection, expression_users
 from .questions.asking import Ask, Names
 from .questions.declare import A, AnyQuestion, Asking, Question
+from .questions.lifecycle import Lifecycle
+from .questions.stickiness import Stickiness
 from .questions.trend import Trend
 from .store.userset import UserSet
 
@@ -63,6 +63,8 @@ class Query:
         self._own = {} if own is None else own
 
     trend = Asking(Trend)
+    lifecycle = Asking(Lifecycle)
+    stickiness = Asking(Stickiness)
 
     def __call__(self, question: Question[A]) -> A:
         """Answer a question.
@@ -259,51 +261,6 @@ class Query:
             a or b
         """
         return chain(base, additional, self.expression)
-
-    def stickiness(
-        self,
-        event: Who,
-        *,
-        num_days: int = 30,
-        window: str = "month",
-        as_of: When = None,
-    ) -> StickinessResult:
-        """Return how many of a month's users come on a day, and on how many days.
-
-        Args:
-            event: Whom to count.
-            num_days: The last so many days.
-            window: ``"month"`` for the calendar month, ``"rolling"`` for 30 days.
-            as_of: The last day.
-        """
-        question = StickinessQuery(
-            self.expression(event), moment(as_of), num_days, window
-        )
-        return stickiness(question, self.bitmaps)
-
-    def lifecycle(
-        self,
-        event: Who,
-        *,
-        time_group: str | TimeGroup = "weeks",
-        num_periods: int = 12,
-        as_of: When = None,
-    ) -> LifecycleResult:
-        """Return who is new, returning, resurrecting or dormant in each period.
-
-        Args:
-            event: Whom to count as active.
-            time_group: How time is cut into periods.
-            num_periods: The last so many periods.
-            as_of: The day or moment of the last period.
-        """
-        question = LifecycleQuery(
-            self.expression(event),
-            moment(as_of),
-            TimeGroup.parse(time_group),
-            num_periods,
-        )
-        return lifecycle(question, self.bitmaps)
 
     def funnel(
         self,

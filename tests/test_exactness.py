@@ -20,13 +20,12 @@ from flask_bitmapist import Event, Flag
 from flask_bitmapist.analysis.cohort import cohort_users
 from flask_bitmapist.analysis.expressions import Not, chain
 from flask_bitmapist.analysis.funnel import funnel_users
-from flask_bitmapist.analysis.lifecycle import STAGES, lifecycle_users
-from flask_bitmapist.analysis.stickiness import active_users
 from flask_bitmapist.query import Query
+from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.store.reader import BitmapReader
 
 from .reference import KEYS, Mark, Reference, last_keys
-from .strategies import EVENTS, USERS, groups, histories
+from .strategies import DEFINED, EVENTS, USERS, Asked, expressions, groups, histories
 
 A, B, C = map(Event, EVENTS)
 
@@ -58,7 +57,7 @@ def ask(redis_client: redis.Redis) -> Callable[..., Query]:
         for user in flagged:
             bitmapist.mark_unique("flagged", user, system=pipeline)
         pipeline.execute()
-        return Query(BitmapReader(redis_client))
+        return Query(BitmapReader(redis_client), Names(defined=DEFINED))
 
     return write
 
@@ -274,64 +273,93 @@ def test_a_rolling_window_is_the_union_of_its_days(
 
 
 @exact
-@given(data=st.data(), num_days=st.integers(1, 40), window=st.sampled_from([0, 1]))
+@given(
+    data=st.data(),
+    asked=expressions,
+    num_days=st.integers(1, 40),
+    window=st.sampled_from(["rolling", "month"]),
+)
 def test_stickiness_divides_the_day_by_the_window_and_counts_active_days(
-    ask: Callable[..., Query], data: st.DataObject, num_days: int, window: int
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    asked: Asked,
+    num_days: int,
+    window: str,
 ) -> None:
-    marks, as_of = data.draw(histories(data.draw(st.sampled_from(["days", "weeks"]))))
-    query = ask(marks)
-    name = ("month", "rolling")[window]
-    result = query.stickiness("a", num_days=num_days, window=name, as_of=as_of)
+    marks, as_of = data.draw(
+        histories(data.draw(st.sampled_from(["days", "weeks"])), after=True)
+    )
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    expression, meaning = asked
+    answer = ask(marks, flagged).stickiness(
+        expression, num_days=num_days, window=window, as_of=as_of
+    )
 
     days = last_keys("days", num_days, as_of)
-    daily = Reference(marks, "days", as_of).users("a")
-    if name == "month":
-        month = Reference(marks, "months", as_of).users("a")
-        whole = [month((day.year, day.month)) for day in days]
+    daily = Reference(marks, "days", as_of).users_of(meaning, flagged)
+    if window == "month":
+        months = Reference(marks, "months", as_of)
+        monthly = months.users_of(meaning, flagged)
+        keys = [(day.year, day.month) for day in days]
+        whole = [monthly(key) for key in keys]
+        complete = [months.is_complete(key) for key in keys]
     else:
-        lead = last_keys("days", num_days + 29, as_of)
-        whole = [set().union(*map(daily, lead[i : i + 30])) for i in range(num_days)]
-    assert list(result.daily) == [len(daily(day)) for day in days]
-    assert list(result.window) == [len(users) for users in whole]
+        lead = last_keys("days", num_days + 27, as_of)
+        whole = [set().union(*map(daily, lead[i : i + 28])) for i in range(num_days)]
+        complete = [True] * num_days
+    counts = [len(daily(day)) for day in days]
+    assert list(answer.daily) == counts
+    assert list(answer.window) == [len(users) for users in whole]
+    assert list(answer.complete) == complete
+    over = [(n, len(w)) for n, w, is_over in zip(counts, whole, complete) if is_over]
+    divided, divisor = map(sum, zip(*over, (0, 0)))
+    assert answer.average == (divided / divisor if divisor else None)
 
     active = {user: sum(user in daily(day) for day in days) for user in USERS}
     for number in range(1, num_days + 1):
         exactly = {user for user, times in active.items() if times == number}
         at_least = {user for user, times in active.items() if times >= number}
-        assert result.exactly[number] == len(exactly)
-        assert result.at_least[number] == len(at_least)
+        assert answer.exactly[number] == len(exactly)
+        assert answer.at_least[number] == len(at_least)
         if number < 4:
-            assert set(query.select(active_users(result.query, number))) == exactly
-            some = query.select(active_users(result.query, number, exactly=False))
-            assert set(some) == at_least
+            assert set(answer.users(days=number)) == exactly
+            assert set(answer.users(days=number, at_least=True)) == at_least
 
 
 @exact
-@given(data=st.data(), group=groups, periods=counts)
+@given(data=st.data(), asked=expressions, group=groups, periods=counts)
 def test_a_lifecycle_tells_new_returning_resurrecting_and_dormant_users_apart(
-    ask: Callable[..., Query], data: st.DataObject, group: str, periods: int
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    asked: Asked,
+    group: str,
+    periods: int,
 ) -> None:
-    marks, as_of = data.draw(histories(group))
-    query = ask(marks)
-    result = query.lifecycle("a", time_group=group, num_periods=periods, as_of=as_of)
+    marks, as_of = data.draw(histories(group, after=True))
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    expression, meaning = asked
+    answer = ask(marks, flagged).lifecycle(
+        expression, time_group=group, num_periods=periods, as_of=as_of
+    )
 
     reference = Reference(marks, group, as_of)
-    users = reference.users("a")
+    users = reference.users_of(meaning, flagged)
     keys = reference.keys(periods + 1)
+    assert list(answer.complete) == [reference.is_complete(key) for key in keys[1:]]
     for index, (before, key) in enumerate(itertools.pairwise(keys)):
         now, previous = users(key), users(before)
-        earlier = reference.before("a", key)
+        earlier = reference.ever_before(users, key)
         expected = {
             "new": now - earlier,
             "returning": now & previous,
             "resurrecting": (now & earlier) - previous,
             "dormant": previous - now,
+            "active": now,
         }
-        for stage in STAGES:
-            assert getattr(result, stage)[index] == len(expected[stage])
-            behind = lifecycle_users(result.query, query.bitmaps, stage, index)
-            assert set(query.select(behind)) == expected[stage]
-        assert result.active[index] == len(now)
+        for stage, found in expected.items():
+            assert answer.by_stage[stage][index] == len(found)
+            label = answer.periods[index].label
+            assert set(answer.users(period=label, stage=stage)) == found
 
 
 @exact

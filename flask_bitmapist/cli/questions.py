@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import to_csv, to_text
+from ..analysis.results import to_csv
 from ..query import QUESTIONS as DECLARED
 from ..query import moment
 from ..questions.declare import AnyQuestion, Kind, Param, params_of
@@ -218,65 +218,6 @@ def cohort_command(
         show_heatmap(result, percent)
 
 
-@click.command("stickiness")
-@click.argument("event")
-@count_option("days", "-n", 30, "The last so many days.")
-@click.option(
-    "--window",
-    type=click.Choice(["month", "rolling"]),
-    default="month",
-    show_default=True,
-    help="Divide a day's users by its calendar month's, or by the last 30 days'.",
-)
-@as_of_option
-@format_options
-@asks
-def stickiness_command(
-    state: BitmapistState,
-    event: str,
-    days: int,
-    window: str,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show how many of the month's users come on a day, and on how many days."""
-    result = state.query.stickiness(
-        state.query.read(event), num_days=days, window=window, as_of=as_of
-    )
-    show(result, output)
-    if output is None:
-        average = "–" if result.average is None else f"{result.average:.1%}"
-        click.echo(f"average of the complete days: {average}\n")
-        click.echo(to_text(result.distribution()))
-    _note_current(result.days[-1], output)
-
-
-@click.command("lifecycle")
-@click.argument("event")
-@time_group_option("weeks")
-@count_option("periods", "-n", 12, "The last so many periods.")
-@as_of_option
-@format_options
-@asks
-def lifecycle_command(
-    state: BitmapistState,
-    event: str,
-    time_group: str,
-    periods: int,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show who is new, returning, resurrecting or dormant in each period."""
-    result = state.query.lifecycle(
-        state.query.read(event),
-        time_group=time_group,
-        num_periods=periods,
-        as_of=as_of,
-    )
-    show(result, output)
-    _note_current(result.periods[-1], output)
-
-
 @click.command("funnel")
 @click.argument("steps", nargs=-1, required=True)
 @time_group_option("days")
@@ -434,8 +375,6 @@ QUESTIONS = (
     count_command,
     users_command,
     cohort_command,
-    stickiness_command,
-    lifecycle_command,
     funnel_command,
     user_command,
 )

@@ -80,7 +80,14 @@
       backgroundColor: shade,
     };
     if (kind !== "line" && kind !== "curve") {
-      return { ...shared, borderWidth: 0, maxBarThickness: 48, borderRadius: 3 };
+      /* The bar of a period that is not over is pale, with a line around it. */
+      return {
+        ...shared,
+        backgroundColor: values.map((_, at) => (data.isPart[at] ? `${shade}4d` : shade)),
+        borderWidth: values.map((_, at) => (data.isPart[at] ? 1 : 0)),
+        maxBarThickness: 48,
+        borderRadius: 3,
+      };
     }
     return {
       ...shared,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..questions.lifecycle import Lifecycle
+from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
 from .page import QuestionPage
 from .pages import Page
@@ -11,9 +13,7 @@ from .questions import (
     cohort,
     events,
     funnel,
-    lifecycle,
     overview,
-    stickiness,
     user,
 )
 from .texts import lazy
@@ -40,14 +40,7 @@ COHORT = Page(
     present=cohort.present,
 )
 TRENDS = QuestionPage(Trend)
-LIFECYCLE = Page(
-    name="lifecycle",
-    title=lazy("Lifecycle"),
-    form=lifecycle.LifecycleForm,
-    template="bitmapist/lifecycle.html",
-    icon="fa-refresh",
-    present=lifecycle.present,
-)
+LIFECYCLE = QuestionPage(Lifecycle)
 FUNNEL = Page(
     name="funnel",
     title=lazy("Funnel"),
@@ -56,14 +49,7 @@ FUNNEL = Page(
     icon="fa-filter",
     present=funnel.present,
 )
-STICKINESS = Page(
-    name="stickiness",
-    title=lazy("Stickiness"),
-    form=stickiness.StickinessForm,
-    template="bitmapist/stickiness.html",
-    icon="fa-magnet",
-    present=stickiness.present,
-)
+STICKINESS = QuestionPage(Stickiness)
 USERS = Page(
     name="users",
     title=lazy("Users"),

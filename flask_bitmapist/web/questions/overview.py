@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ...analysis.expressions import Event, Expression, Or
 from ...analysis.periods import Period, TimeGroup
 from ...analysis.results import Result, Table
-from ...analysis.stickiness import StickinessQuery, stickiness
 from ...analysis.users import Selection, expression_users
 from ...query import Query, moment
+from ...questions.stickiness import Stickiness
 from ...questions.trend import Series, Trend
 from ..fields import Choice
 from ..texts import lazy
@@ -60,7 +60,7 @@ class OverviewResult(Result):
     tiles: dict[TimeGroup, Tile]
     """Active users; empty where there are too many events to unite."""
     stickiness: float | None
-    """Weighted average of a day's share of its month's users, over 30 days."""
+    """Weighted average of a day's share of the users of 28 days, over 30 days."""
     busiest: tuple[Series, ...]
     """The busiest events, by day."""
     days: tuple[Period, ...]
@@ -153,8 +153,8 @@ class OverviewForm(EventListForm):
     def _stickiness(self, query: Query, active: Expression | None) -> float | None:
         if active is None:
             return None
-        question = StickinessQuery(active, moment(self.as_of.data), num_days=30)
-        return stickiness(question, query.bitmaps).average
+        question = Stickiness(active, as_of=self.as_of.data, allow_unknown=True)
+        return query(question).average
 
     def _busiest(self, query: Query) -> list[str]:
         names = self.state.catalogue.names()[:MOST_RANKED]
