@@ -31,10 +31,10 @@ from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
 from flask_bitmapist.analysis.cohort import CohortQuery, cohort
-from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
 from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
+from flask_bitmapist.query import Query
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from tests.servers import RedisProcess
@@ -150,7 +150,7 @@ def other_analyses(client: redis.Redis, sizes: Iterable[int]) -> None:
             ),
             lambda at: stickiness(StickinessQuery(A, NOW, 30), at),
             lambda at: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), at),
-            lambda at: funnel(FunnelQuery((A, B, C), NOW, num_periods=30), at),
+            lambda at: Query(at).funnel([A, B, C], as_of=NOW),
         ]
         row(f"{users:,}", *(against_floor(client, reader, users, q) for q in questions))
 

@@ -16,7 +16,6 @@ from .analysis.expressions import (
     as_expression,
     chain,
 )
-from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.lifecycle import LifecycleQuery, LifecycleResult, lifecycle
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
@@ -25,6 +24,7 @@ from .analysis.stickiness import StickinessQuery, StickinessResult, stickiness
 from .analysis.users import Selection, expression_users
 from .questions.asking import Ask, Names
 from .questions.declare import A, Asking, Question
+from .questions.funnel import Funnel
 from .questions.trend import Trend
 from .store.userset import UserSet
 
@@ -60,6 +60,7 @@ class Query:
         self.names = Names() if names is None else names
 
     trend = Asking(Trend)
+    funnel = Asking(Funnel)
 
     def __call__(self, question: Question[A]) -> A:
         """Answer a question.
@@ -290,33 +291,6 @@ class Query:
             num_periods,
         )
         return lifecycle(question, self.bitmaps)
-
-    def funnel(
-        self,
-        steps: Iterable[Who],
-        *,
-        time_group: str | TimeGroup = "days",
-        num_periods: int = 30,
-        window: int = 7,
-        as_of: When = None,
-    ) -> FunnelResult:
-        """Return how many of those who take the first step take the next ones.
-
-        Args:
-            steps: What has to be done, in order.
-            time_group: How time is cut into periods.
-            num_periods: Users enter in the last so many periods.
-            window: Periods in which all steps have to be taken.
-            as_of: The day or moment of the last period.
-        """
-        question = FunnelQuery(
-            tuple(map(self.expression, steps)),
-            moment(as_of),
-            TimeGroup.parse(time_group),
-            num_periods,
-            window,
-        )
-        return funnel(question, self.bitmaps)
 
     def membership(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from ..questions.funnel import Funnel
 from ..questions.trend import Trend
 from .page import QuestionPage
 from .pages import Page
 from .questions import (
     cohort,
     events,
-    funnel,
     lifecycle,
     overview,
     stickiness,
@@ -43,14 +43,7 @@ LIFECYCLE = Page(
     icon="fa-refresh",
     present=lifecycle.present,
 )
-FUNNEL = Page(
-    name="funnel",
-    title=lazy("Funnel"),
-    form=funnel.FunnelForm,
-    template="bitmapist/funnel.html",
-    icon="fa-filter",
-    present=funnel.present,
-)
+FUNNEL = QuestionPage(Funnel)
 STICKINESS = Page(
     name="stickiness",
     title=lazy("Stickiness"),
