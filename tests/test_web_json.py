@@ -20,7 +20,7 @@ QUESTIONS = {
     "cohort": ("Cohort", "primary_event=came&secondary_event=came"),
     "trends": ("Trends", "events-0=came&rolling_7=y"),
     "lifecycle": ("Lifecycle", "event=came"),
-    "funnel": ("Funnel", "steps-0=came&steps-1=came"),
+    "funnel": ("Funnel", "steps=came&steps=came"),
     "stickiness": ("Stickiness", "event=came"),
     "users": ("Users", "user_id=1"),
     "events": ("Overview and Events", ""),
