@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 Key = Any
 Users = Callable[[Key], "set[int]"]
+Meaning = Callable[[Callable[[str], "set[int]"], "set[int]"], "set[int]"]
+"""What an expression means: who counts, by who did an event and who is flagged."""
 
 
 class Mark(NamedTuple):
@@ -42,10 +44,10 @@ def last_keys(group: str, count: int, as_of: datetime) -> list[Key]:
 
 
 class Reference:
-    """Answers about a list of marks."""
+    """Answers about a list of marks; those after the day of *as_of* do not count."""
 
     def __init__(self, marks: Iterable[Mark], group: str, as_of: datetime) -> None:
-        self.marks = list(marks)
+        self.marks = [mark for mark in marks if mark.at.date() <= as_of.date()]
         self.group = group
         self.as_of = as_of
 
@@ -59,6 +61,21 @@ class Reference:
             for mark in self.marks
             if mark.event == event and key_of(mark.at) == key
         }
+
+    def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
+        """The users of an expression."""
+        return lambda key: meaning(lambda event: self.users(event)(key), flagged)
+
+    def ever_before(self, users: Users, key: Key) -> set[int]:
+        """Who was among *users* in any period before *key*."""
+        key_of = KEYS[self.group]
+        keys = {key_of(mark.at) for mark in self.marks} | set(self.keys(10))
+        return set().union(*(users(each) for each in keys if each < key))
+
+    def is_complete(self, key: Key) -> bool:
+        """Whether a period has ended by now and by the end of the day of *as_of*."""
+        midnight = utc(self.as_of.date().isoformat()) + timedelta(days=1)
+        return bool(key < KEYS[self.group](min(midnight, datetime.now(timezone.utc))))
 
     def before(self, event: str, key: Key) -> set[int]:
         """The users of *event* in any earlier period than *key*."""
