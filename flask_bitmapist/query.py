@@ -16,13 +16,13 @@ from .analysis.expressions import (
     as_expression,
     chain,
 )
-from .analysis.funnel import FunnelQuery, FunnelResult, funnel
 from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
 from .analysis.periods import AsOf, Period, TimeGroup, to_utc
 from .analysis.users import Selection, expression_users
 from .questions.asking import Ask, Names
 from .questions.declare import A, AnyQuestion, Asking, Question
+from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
@@ -64,6 +64,7 @@ class Query:
 
     trend = Asking(Trend)
     lifecycle = Asking(Lifecycle)
+    funnel = Asking(Funnel)
     stickiness = Asking(Stickiness)
 
     def __call__(self, question: Question[A]) -> A:
@@ -261,33 +262,6 @@ class Query:
             a or b
         """
         return chain(base, additional, self.expression)
-
-    def funnel(
-        self,
-        steps: Iterable[Who],
-        *,
-        time_group: str | TimeGroup = "days",
-        num_periods: int = 30,
-        window: int = 7,
-        as_of: When = None,
-    ) -> FunnelResult:
-        """Return how many of those who take the first step take the next ones.
-
-        Args:
-            steps: What has to be done, in order.
-            time_group: How time is cut into periods.
-            num_periods: Users enter in the last so many periods.
-            window: Periods in which all steps have to be taken.
-            as_of: The day or moment of the last period.
-        """
-        question = FunnelQuery(
-            tuple(map(self.expression, steps)),
-            moment(as_of),
-            TimeGroup.parse(time_group),
-            num_periods,
-            window,
-        )
-        return funnel(question, self.bitmaps)
 
     def membership(
         self,

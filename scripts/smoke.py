@@ -31,7 +31,7 @@ PAGES = {
     "trends": ("events-0=came", 'data-bm-chart="'),
     "stickiness": ("event=came", 'data-bm-chart="'),
     "lifecycle": ("event=came", 'data-bm-chart="'),
-    "funnel": ("steps-0=came&steps-1=came", 'data-bm-chart="'),
+    "funnel": ("steps-0=came&steps-1=came", '<table class="bm-table bm-sticky"'),
     "users": ("user_id=5", "bm-calendar"),
     "events": ("", "1 event"),
 }

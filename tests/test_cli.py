@@ -188,7 +188,7 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
         (("cohort", "not a"), "does not say among whom to look"),
         (("trend", "a and"), "expected the name of an event"),
         (("trend", "a", "-g", "weeks", "--rolling", "7"), "need the time group days"),
-        (("funnel", "a"), "a funnel needs at least two steps"),
+        (("funnel", "a"), "steps: At least 2 of these."),
         (("has", "one", "a"), "'one' is not a user id; use a whole number"),
         (("user", "-1"), "No such option"),
         (("user", "--", "-1"), "'-1' is not a user id"),

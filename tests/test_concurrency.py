@@ -36,9 +36,14 @@ QUESTIONS: list[Question] = [
             "b", "a", time_group="weeks", num_rows=3, first_time=True, as_of=AS_OF
         ),
     ),
-    ("trend", lambda q: q.trend(["a", "b"], num_periods=9, rolling=[7], as_of=AS_OF)),
+    (
+        "trend",
+        lambda q: q.trend(
+            ["a", "b"], num_periods=9, rolling=[7], as_of=AS_OF
+        ).to_dict(),
+    ),
     ("lifecycle", lambda q: q.lifecycle("a", time_group="days", as_of=AS_OF)),
-    ("funnel", lambda q: q.funnel(["a", "b"], num_periods=9, as_of=AS_OF)),
+    ("funnel", lambda q: q.funnel(["a", "b"], num_periods=9, as_of=AS_OF).to_dict()),
     ("stickiness", lambda q: q.stickiness("a", num_days=9, as_of=AS_OF)),
     ("users", lambda q: list(q.users(Event("a") & ~Event("b"), "days", AS_OF))),
 ]

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from flask_bitmapist import Event, Flag
 from flask_bitmapist.analysis.cohort import cohort_users
 from flask_bitmapist.analysis.expressions import Not, chain
-from flask_bitmapist.analysis.funnel import funnel_users
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.store.reader import BitmapReader
@@ -360,57 +359,6 @@ def test_a_lifecycle_tells_new_returning_resurrecting_and_dormant_users_apart(
             assert answer.by_stage[stage][index] == len(found)
             label = answer.periods[index].label
             assert set(answer.users(period=label, stage=stage)) == found
-
-
-@exact
-@given(
-    data=st.data(),
-    group=groups,
-    periods=counts,
-    window=st.integers(1, 5),
-    steps=st.lists(st.sampled_from(EVENTS), min_size=2, max_size=4),
-)
-def test_a_funnel_lets_no_one_take_a_step_before_the_one_before_it(
-    ask: Callable[..., Query],
-    data: st.DataObject,
-    group: str,
-    periods: int,
-    window: int,
-    steps: list[str],
-) -> None:
-    marks, as_of = data.draw(histories(group))
-    query = ask(marks)
-    result = query.funnel(
-        steps, time_group=group, num_periods=periods, window=window, as_of=as_of
-    )
-
-    reference = Reference(marks, group, as_of)
-    keys = reference.keys(periods)
-    did = [{key: reference.users(step)(key) for key in keys} for step in steps]
-
-    def gets_to(user: int, entered: int) -> int:
-        """How many steps the user takes who enters in that period."""
-        if user not in did[0][keys[entered]]:
-            return 0
-        at, taken = entered, 1
-        for step in did[1:]:
-            open_periods = range(at, min(entered + window, periods))
-            at = next((p for p in open_periods if user in step[keys[p]]), -1)
-            if at < 0:
-                break
-            taken += 1
-        return taken
-
-    reached = [[gets_to(user, p) for user in USERS] for p in range(periods)]
-    for period in range(periods):
-        for step in range(len(steps)):
-            expected = sum(taken > step for taken in reached[period])
-            assert result.counts[period][step] == expected
-    furthest = {user: max(row[i] for row in reached) for i, user in enumerate(USERS)}
-    for step in range(len(steps)):
-        got_there = {user for user, taken in furthest.items() if taken > step}
-        assert result.totals[step] == len(got_there)
-        assert set(query.select(funnel_users(result.query, step))) == got_there
 
 
 @exact

@@ -14,7 +14,6 @@ from flask_bitmapist.analysis.trend import TrendQuery
 
 from flask_bitmapist import Event, QueryError, TimeGroup, mark_event
 from flask_bitmapist.analysis.cohort import CohortQuery, cohort_users
-from flask_bitmapist.analysis.funnel import FunnelQuery, funnel_users
 from flask_bitmapist.analysis.results import Result, to_csv
 from flask_bitmapist.query import Query
 from flask_bitmapist.store.reader import BitmapReader
@@ -153,7 +152,6 @@ def test_what_is_not_allowed_is_refused_with_its_name(
     [
         lambda group: CohortQuery(A, B, AS_OF, group),
         lambda group: TrendQuery((A,), AS_OF, group),
-        lambda group: FunnelQuery((A, B), AS_OF, group),
     ],
 )
 def test_a_question_takes_its_time_group_by_name(make: Callable[[Any], Any]) -> None:
@@ -175,9 +173,6 @@ def test_a_cell_that_is_not_there_has_no_users(query: Query) -> None:
     for row, column in ((2, 0), (-1, 0), (1, 1), (0, 2)):
         with pytest.raises(QueryError, match="must be 0 to"):
             cohort_users(cohort, query.bitmaps, row, column)
-    funnel = query.funnel(["a", "a"], as_of=AS_OF).query
-    with pytest.raises(QueryError, match="step is 2; it must be 0 to 1"):
-        funnel_users(funnel, 2)
 
 
 def test_users_behave_as_a_set(query: Query) -> None:

@@ -11,6 +11,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import mark_event
+from flask_bitmapist.questions.declare import params_of
+from flask_bitmapist.web.page import QuestionPage
 from flask_bitmapist.web.registry import PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
@@ -20,7 +22,7 @@ QUESTIONS = {
     "cohort": ("Cohort", "primary_event=came&secondary_event=came"),
     "trends": ("Trends", "events-0=came&rolling_7=y"),
     "lifecycle": ("Lifecycle", "event=came"),
-    "funnel": ("Funnel", "steps-0=came&steps-1=came"),
+    "funnel": ("Funnel", "steps=came&steps=came"),
     "stickiness": ("Stickiness", "event=came"),
     "users": ("Users", "user_id=1"),
     "events": ("Overview and Events", ""),
@@ -62,5 +64,12 @@ def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
     assert set(keys_of(answer.get_json())) <= words
     page = next(page for page in PAGES if page.name == name)
     told = words | set(re.findall(r"[a-z_0-9]+", section("The users behind a number")))
-    with app.test_request_context():
-        assert {field.name for field in page.form()} <= told
+    if isinstance(page, QuestionPage):
+        declared = [page.question, page.question.cell]
+        asked = {
+            each.name for kind in filter(None, declared) for each in params_of(kind)
+        }
+    else:
+        with app.test_request_context():
+            asked = {field.name for field in page.form()}
+    assert asked <= told

@@ -137,12 +137,13 @@ def test_the_lifecycle_shows_the_numbers_of_its_json(client: FlaskClient) -> Non
 
 
 def test_the_funnel_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
-    url = path("funnel", QUESTIONS["funnel"] + "&window=30")
+    url = path("funnel", QUESTIONS["funnel"] + "&window=29")
     answer = client.get(url + "&format=json").get_json()
-    assert answer["totals"] == [9, 2]
+    assert answer["totals"] == [8, 2]
+    assert answer["open_totals"] == [5, 1]
     text = text_of(client.get(url).text)
-    assert "1. came 9 100.0 %" in text
-    assert "2. paid 2 22.2 % 22.2 % 7" in text
+    assert "1. came 8 100.0 % 5 " in text
+    assert "2. paid 6 2 25.0 % 25.0 % 3 1 4 " in text
 
 
 def test_the_distribution_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
@@ -251,8 +252,10 @@ def test_thousands_of_events_are_paged_and_found(
         ("trends", "period=2026-06-29&event=paid", [1, 5]),
         ("lifecycle", "period=2026-06-30&stage=returning", [1, 2]),
         ("lifecycle", "period=2026-06-30&stage=dormant", [3, 4]),
-        ("funnel", "step=2&window=30", [1, 5]),
-        ("funnel", "step=2&window=30&lost=y", [2, 3, 4, 6, 7, 8, 20]),
+        ("funnel", "step=2&window=29", [1, 5]),
+        ("funnel", "step=2&window=29&outcome=dropped-off", [2, 3, 4, 6, 7, 8]),
+        ("funnel", "step=2&window=29&outcome=still-open", [2, 3, 4, 20]),
+        ("funnel", "step=2&window=29&outcome=entered-again", [2, 3, 4]),
         ("funnel", "step=1&period=2026-06-30", [1, 2, 20]),
         ("stickiness", "days=3", [1, 2]),
         ("stickiness", "days=2&at_least=y", [1, 2, 3, 4]),
@@ -276,7 +279,7 @@ def test_every_number_opens_its_users(
         ("cohort", "column=1&as_percent="),
         ("trends", "event=paid"),
         ("lifecycle", ""),
-        ("funnel", "lost=y"),
+        ("funnel", "window=29"),
         ("stickiness", ""),
     ],
 )
@@ -298,7 +301,7 @@ def test_every_number_leads_to_as_many_users_as_it_says(
         ("trends", "period=2020"),
         ("lifecycle", "period=2026-06-30&stage=lost"),
         ("funnel", "step=3"),
-        ("funnel", "step=1&lost=y"),
+        ("funnel", "step=1&outcome=dropped-off"),
         ("stickiness", "days=31"),
         ("trends", "time_group=weeks"),
         ("stickiness", "window=year"),

@@ -218,42 +218,6 @@ def cohort_command(
         show_heatmap(result, percent)
 
 
-@click.command("funnel")
-@click.argument("steps", nargs=-1, required=True)
-@time_group_option("days")
-@count_option("periods", "-n", 30, "The last so many periods.")
-@click.option(
-    "--window",
-    "-w",
-    type=int,
-    default=7,
-    show_default=True,
-    help="Periods for all steps.",
-)
-@as_of_option
-@format_options
-@asks
-def funnel_command(
-    state: BitmapistState,
-    steps: tuple[str, ...],
-    time_group: str,
-    periods: int,
-    window: int,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show how many of those who take the first of STEPS take the next ones."""
-    result = state.query.funnel(
-        map(state.query.read, steps),
-        time_group=time_group,
-        num_periods=periods,
-        window=window,
-        as_of=as_of,
-    )
-    show(result, output)
-    _note_current(result.periods[-1], output)
-
-
 @click.command("user")
 @click.argument("user")
 @count_option("days", "-n", 30, "The last so many days.")
@@ -375,6 +339,5 @@ QUESTIONS = (
     count_command,
     users_command,
     cohort_command,
-    funnel_command,
     user_command,
 )

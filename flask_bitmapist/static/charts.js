@@ -117,7 +117,6 @@
     box.hidden = false;
     const colour = colours(box);
     const value = format(box.dataset.bmUnit);
-    const across = kind === "bars";
     const amount = {
       beginAtZero: true,
       stacked: kind === "stacked",
@@ -143,9 +142,8 @@
       options: {
         animation: false,
         maintainAspectRatio: false,
-        indexAxis: across ? "y" : "x",
-        interaction: { mode: "index", axis: across ? "y" : "x", intersect: false },
-        scales: across ? { x: amount, y: names } : { x: names, y: amount },
+        interaction: { mode: "index", axis: "x", intersect: false },
+        scales: { x: names, y: amount },
         plugins: {
           legend: {
             display: data.series.length > 1,
@@ -155,7 +153,7 @@
           tooltip: {
             callbacks: {
               label: (item) =>
-                `${item.dataset.label}: ${value(across ? item.parsed.x : item.parsed.y)}`,
+                `${item.dataset.label}: ${value(item.parsed.y)}`,
             },
           },
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..questions.funnel import Funnel
 from ..questions.lifecycle import Lifecycle
 from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
@@ -12,7 +13,6 @@ from .pages import Page
 from .questions import (
     cohort,
     events,
-    funnel,
     overview,
     user,
 )
@@ -41,14 +41,7 @@ COHORT = Page(
 )
 TRENDS = QuestionPage(Trend)
 LIFECYCLE = QuestionPage(Lifecycle)
-FUNNEL = Page(
-    name="funnel",
-    title=lazy("Funnel"),
-    form=funnel.FunnelForm,
-    template="bitmapist/funnel.html",
-    icon="fa-filter",
-    present=funnel.present,
-)
+FUNNEL = QuestionPage(Funnel)
 STICKINESS = QuestionPage(Stickiness)
 USERS = Page(
     name="users",
