@@ -200,19 +200,13 @@ class Settings:
         True,
         "Mark user:logged_in and user:logged_out when Flask-Login tells of them.",
     )
-    max_rows: int = setting(
-        400, "Most rows that a page may ask for.", _between(1, 10_000)
-    )
-    max_columns: int = setting(
-        400, "Most columns that a page may ask for.", _between(1, 10_000)
-    )
-    max_query_bytes: int = setting(
-        # Reading takes about 10 ns a byte, so that this is some ten seconds of work:
-        # 800 bitmaps of 10 million users each.  What people look at daily is far
-        # below: 31 x 13 days of 10 million users are some 80 MB.
-        1024 * 1024 * 1024,
-        "Most bytes of bitmaps that are read for one page; a question that needs more "
-        "is refused.  0 for any number.  Python and the command line are not limited.",
+    max_work: int = setting(
+        # Some two to four seconds.  What people look at daily is far below: 31 x 13
+        # days of 10 million users are 0.6 GiB.
+        16 * 1024 * 1024 * 1024,
+        "Most work that one page may make, in bytes of bitmaps that are walked over; "
+        "a question that needs more is refused before it is read.  0 for any amount.  "
+        "Python and the command line are not limited.",
         _at_least(0),
     )
     url_prefix: str = setting(

@@ -96,22 +96,21 @@ class Query:
         """Return the classes of all questions: the menu's, then the app's own."""
         return (*QUESTIONS, *self._own.values())
 
-    def within(self, most_bytes: int) -> Query:
-        """Return a query for one page, which refuses what would read too much.
+    def within(self, most_work: int) -> Query:
+        """Return a query for one page, which refuses what is too much work.
 
-        The pages ask through this; Python and the command line read as much as they
+        The pages ask through this; Python and the command line work as much as they
         are asked to.
 
         Args:
-            most_bytes: How many bytes of bitmaps all of its answers together may
-                read, 0 for any number.  Some megabytes more are read before a
-                question is refused.
+            most_work: How many bytes of bitmaps all of its answers together may walk
+                over, 0 for any number.
 
         Example:
-            >>> bitmapist.query.within(10_000_000).count("song:played", "month")
+            >>> bitmapist.query.within(10_000_000).count("song:played", "months")
             2
         """
-        return Query(self.bitmaps.within(most_bytes), self.names, self._own)
+        return Query(self.bitmaps.within(most_work), self.names, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.

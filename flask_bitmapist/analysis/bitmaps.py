@@ -132,8 +132,13 @@ class Stripe:
 class Bitmaps(Protocol):
     """Where bitmaps come from: Redis in the product, plain sets in tests."""
 
-    def stripes(self, sources: Sequence[Source]) -> Iterator[Stripe]:
-        """Yield *sources* stripe by stripe, in the order of user ids."""
+    def stripes(self, sources: Sequence[Source], passes: int = 0) -> Iterator[Stripe]:
+        """Yield *sources* stripe by stripe, in the order of user ids.
+
+        Args:
+            sources: Which bitmaps.
+            passes: How many operations on whole bitmaps are made of them.
+        """
 
     def counts(self, sources: Sequence[Source]) -> list[int]:
         """Return the number of users of each of *sources*."""
@@ -147,8 +152,8 @@ class Bitmaps(Protocol):
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
 
-    def within(self, most_bytes: int) -> Bitmaps:
-        """Return the same bitmaps, of which no more than so many bytes are read."""
+    def within(self, most_work: int) -> Bitmaps:
+        """Return the same bitmaps, for so many bytes of work at most."""
 
 
 def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:

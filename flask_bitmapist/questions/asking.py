@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.bitmaps import Bitmaps, Source, Stripe
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import (
     Event,
@@ -186,6 +186,18 @@ class Ask:
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, see :meth:`AsOf.periods`."""
         return self.as_of.periods(TimeGroup.parse(group), count)
+
+    def stripes(self, sources: Iterable[Source], passes: int) -> Iterator[Stripe]:
+        """Read bitmaps, a range of users at a time.
+
+        Args:
+            sources: Which bitmaps; repeated ones are read once.
+            passes: How many operations on whole bitmaps the answer makes of them.
+
+        Raises:
+            QueryError: It is more work than is allowed.
+        """
+        return self.bitmaps.stripes(list(sources), passes)
 
     def complete(self, periods: Iterable[Period]) -> tuple[bool, ...]:
         """Return for each of *periods* whether it has ended."""

@@ -197,7 +197,9 @@ class Trend(Question[TrendAnswer]):
     def answer(self, ask: Ask) -> TrendAnswer:
         lines = [_Line(ask, self, event) for event in self.events]
         sources = [source for line in lines for source in line.sources]
-        for stripe in ask.bitmaps.stripes(sources):
+        # Each rolling line joins the days a few times over.
+        passes = len(sources) * (1 + 8 * len(self.rolling))
+        for stripe in ask.stripes(sources, passes):
             for line in lines:
                 line.add(stripe)
         shown = lines[0].periods[-self.num_periods :]

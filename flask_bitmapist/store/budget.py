@@ -1,85 +1,57 @@
-"""How much may be read for one page, and what is said to whoever asks for more."""
+"""How much work one page may make, and what is said to whoever asks for more."""
 
 from __future__ import annotations
 
 from ..analysis.errors import QueryError, Text
 
-MOST_BITMAPS = 200_000
-"""Most bitmaps that are asked for within a budget.
-
-Those that do not exist cost no bytes, but a command each, and some microseconds to
-find out their keys: together about two seconds.
-"""
-
-_ADVICE = Text(
-    "ask for fewer rows or periods, a longer time group (weeks instead of days), or "
-    "fewer events"
-)
+LEAST_BYTES = 64 * 1024
+"""What asking for one bitmap costs at least, as bytes of work: a command, its key and
+its reply take as long as to walk over so many bytes."""
 
 
 class Budget:
-    """Bytes that may still be read.  It serves one page, in one thread.
+    """Work that may still be done.  It serves one page, in one thread.
 
-    How long bitmaps are is known to Redis alone, and asking for it first would slow
-    every question by a round trip.  So bytes are counted as they come, and only a
-    question that does not end with its first piece, of some megabytes, has the
-    lengths of its bitmaps asked for: that is one small round trip beside many big
-    ones, and a question that is too large is refused before more than its first piece
-    was read.  A store that does not tell lengths is read until the budget is spent.
+    Work is counted in bytes that are walked over: to read a bitmap is one walk, and
+    each operation of a question on whole bitmaps is another.  Where the store tells how
+    long bitmaps are, a question that is too much is refused before anything of it is
+    read; elsewhere as soon as it has become too much.
 
     Args:
-        most_bytes: How many bytes may be read in all.
+        most: How many bytes may be walked over in all.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
-        self.taken = 0
-        """Bytes that were read so far."""
-        self._bitmaps = 0
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.done = 0
+        """Bytes that were walked over so far."""
 
-    def plan(self, bitmaps: int) -> None:
-        """Note that so many *bitmaps* are going to be asked for.
-
-        Raises:
-            QueryError: Together with those before they are too many.
-        """
-        self._bitmaps += bitmaps
-        if self._bitmaps > MOST_BITMAPS:
-            raise QueryError(
-                Text(
-                    "this question needs %(number)s bitmaps, and a page reads at most "
-                    "%(most)s: %(advice)s",
-                    number=self._bitmaps,
-                    most=MOST_BITMAPS,
-                    advice=_ADVICE,
-                )
-            )
-
-    def expect(self, size: int) -> None:
-        """Refuse to read *size* bytes more, if that is too much.
+    def ask(self, bitmaps: int) -> None:
+        """Count so many *bitmaps* that are asked for, whatever is in them.
 
         Raises:
-            QueryError: It is; the message names the size, the limit and what to do.
+            QueryError: Together with the work before they are too much.
         """
-        if self.taken + size > self.most_bytes:
-            raise QueryError(
-                Text(
-                    "this question reads %(size)s of bitmaps or more, and a page reads "
-                    "at most %(most)s (BITMAPIST_MAX_QUERY_BYTES): %(advice)s",
-                    size=_megabytes(self.taken + size),
-                    most=_megabytes(self.most_bytes),
-                    advice=_ADVICE,
-                )
-            )
+        self.take(bitmaps * LEAST_BYTES)
 
     def take(self, size: int) -> None:
-        """Count *size* bytes that were read.
+        """Count *size* bytes of work.
 
         Raises:
-            QueryError: They were more than was left.
+            QueryError: It is more than was left; the message says what to do.
         """
-        self.taken += size
-        self.expect(0)
+        self.done += size
+        if self.done > self.most:
+            raise QueryError(
+                Text(
+                    "This is too much work for one page: %(size)s, and at most "
+                    "%(most)s are allowed (BITMAPIST_MAX_WORK). Ask for fewer rows or "
+                    "periods, a longer time group (weeks instead of days), or fewer "
+                    "events.",
+                    size=_megabytes(self.done),
+                    most=_megabytes(self.most),
+                )
+            )
 
 
 def _megabytes(size: int) -> Text:

@@ -68,19 +68,17 @@ class BitmapReader:
         self._refused: set[str] = set()
         self._budget: Budget | None = None
 
-    def within(self, most_bytes: int) -> BitmapReader:
-        """Return a reader for one page, which refuses to read more than a limit.
+    def within(self, most_work: int) -> BitmapReader:
+        """Return a reader for one page, which refuses what is too much work.
 
         Args:
-            most_bytes: How many bytes it reads in all, 0 for any number.  The first
-                piece of each question, of some megabytes or a kilobyte of each
-                bitmap, is read whatever the limit.
+            most_work: How many bytes are walked over in all, 0 for any number.
         """
         reader = copy(self)
-        reader._budget = Budget(most_bytes) if most_bytes else None
+        reader._budget = Budget(most_work) if most_work else None
         return reader
 
-    def stripes(self, sources: Sequence[Source]) -> Iterator[Stripe]:
+    def stripes(self, sources: Sequence[Source], passes: int = 0) -> Iterator[Stripe]:
         """Yield the bitmaps of *sources* stripe by stripe, by ascending user id.
 
         Bitmaps end where their last user is: a bitmap that has ended is not asked
@@ -88,15 +86,17 @@ class BitmapReader:
 
         Args:
             sources: What is needed; repeated sources are read once.
+            passes: How many operations on whole bitmaps are made of them.
 
         Raises:
             QueryError: They are more than this reader may read.
             redis.RedisError: A key cannot be read; the message names it.
         """
-        self._planned(len(sources))
-        return self._fetch(_plan(tuple(sources)))
+        plan = _plan(tuple(sources))
+        is_counted = self._foreseen(plan.keys, passes)
+        return self._fetch(plan, 0 if is_counted else passes + len(plan.keys))
 
-    def _fetch(self, plan: _Plan) -> Iterator[Stripe]:
+    def _fetch(self, plan: _Plan, passes: int) -> Iterator[Stripe]:
         start = 0
         while plan.keys:
             stripe = fetch = _width(STRIPE_BYTES, len(plan.keys), WIDEST_STRIPE)
@@ -106,10 +106,10 @@ class BitmapReader:
             plan = plan.only(values)  # without what has ended, or is missing
             cut = _cut(start, plan.rows, list(filter(None, values)), stripe)
             plan = plan.only([len(value) == fetch for value in values if value])
-            if start == 0:
-                self._foresee(plan.keys, fetch)
             start += fetch
-            yield from cut
+            for part in cut:
+                self._worked(8 * part.width * passes)
+                yield part
             del values, cut  # this part goes before the next one comes
 
     def _parts(self, keys: Sequence[bytes], start: int, stop: int) -> list[bytes]:
@@ -122,12 +122,11 @@ class BitmapReader:
             replies = self._ask("GETRANGE", keys, start, stop - 1)
             if not any(map(_is_refused, replies)):
                 values = _checked(replies, keys)
-                self._taken(sum(map(len, values)))
                 return values
         values = []
         for key in keys:
             (value,) = _checked(self._ask("GET", [key]), [key])
-            self._taken(len(value or b""))
+            self._worked(len(value or b""))
             values.append((value or b"")[start:stop])
         self._remember("GETRANGE")  # a key that may not be read is refused either way
         return values
@@ -157,8 +156,7 @@ class BitmapReader:
             lengths = [COUNTED_BYTES // COUNTED_AT_ONCE] * len(keys)
         else:
             # The server reads them itself, and then nobody can stop it any more.
-            self._expected(sum(lengths))
-            self._taken(sum(lengths))
+            self._worked(sum(lengths))
         rounds = (end // COUNTED_BYTES for end in accumulate(lengths))
         for _, each in groupby(zip(rounds, keys), lambda pair: pair[0]):
             some = [key for _, key in each]
@@ -238,27 +236,33 @@ class BitmapReader:
 
     def _planned(self, bitmaps: int) -> None:
         if self._budget is not None:
-            self._budget.plan(bitmaps)
+            self._budget.ask(bitmaps)
 
-    def _expected(self, size: int) -> None:
-        if self._budget is not None:
-            self._budget.expect(size)
-
-    def _taken(self, size: int) -> None:
-        if self._budget is not None:
+    def _worked(self, size: int) -> None:
+        if self._budget is not None and size:
             self._budget.take(size)
 
-    def _foresee(self, keys: Sequence[bytes], done: int) -> None:
-        """Refuse what will be too much, where the server tells how long bitmaps are.
+    def _foreseen(self, keys: Sequence[bytes], passes: int) -> bool:
+        """Count work before it is done, if it is limited and the server tells how much.
 
         Args:
-            keys: The bitmaps that are not read to their end.
-            done: How many bytes of each were read.
+            keys: The bitmaps that are read.
+            passes: How many operations are made of them.
+
+        Returns:
+            Whether all of it is counted.
+
+        Raises:
+            QueryError: It is too much.
         """
-        if self._budget is not None:
-            lengths = self._lengths(keys)
-            if lengths is not None:
-                self._expected(sum(lengths) - done * len(keys))
+        if self._budget is None:
+            return True
+        self._budget.ask(len(keys))
+        lengths = self._lengths(keys) if keys else [0]
+        if lengths is None:
+            return False
+        self._budget.take(sum(lengths) + passes * max(lengths))
+        return True
 
 
 def send(client: Redis, commands: Sequence[Command]) -> list[Any]:

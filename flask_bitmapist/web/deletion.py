@@ -86,7 +86,7 @@ def _respond(surface: Surface) -> ResponseReturnValue:
         if field.errors:
             return _shown(surface, form, None, str(field.errors[0]))
     kept = surface.state
-    bitmaps = kept.query.within(kept.settings.max_query_bytes).bitmaps
+    bitmaps = kept.query.within(kept.settings.max_work).bitmaps
     plan = plan_deletion(
         kept, form.event.data, before=form.before.data, bitmaps=bitmaps
     )

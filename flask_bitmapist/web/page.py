@@ -148,9 +148,7 @@ class _Request:
             answer = self._query(question)
             cell = self._cell()
             if cell is not None:
-                from .pages import private
-
-                return private(self._users(answer, answer.behind(cell)))
+                return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
         except QueryError as error:
             form.tell(error)
@@ -167,7 +165,7 @@ class _Request:
 
     def _query(self, question: Question[Any]) -> Any:
         state = self.surface.state
-        return state.query.within(state.settings.max_query_bytes)(question)
+        return state.query.within(state.settings.max_work)(question)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))

@@ -157,7 +157,7 @@ class Answering:
         return self.page.form(arguments, meta={"state": self.state})
 
     def _answered(self, form: QuestionForm) -> ResponseReturnValue:
-        query = self.state.query.within(self.state.settings.max_query_bytes)
+        query = self.state.query.within(self.state.settings.max_work)
         selection = form.selection(query)
         wanted = self._wanted(form)
         if selection is not None:

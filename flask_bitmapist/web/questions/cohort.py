@@ -54,8 +54,8 @@ class CohortForm(QuestionForm):
     secondary_event = EventName(lazy("see how many also did"))
     additional_events = Conditions(lazy("Further conditions"))
     time_group = TimeGroupChoice(lazy("each"))
-    num_rows = Count(lazy("Rows"), most="max_rows", default=20)
-    num_cols = Count(lazy("Columns"), most="max_columns", default=10)
+    num_rows = Count(lazy("Rows"), most=1000, default=20)
+    num_cols = Count(lazy("Columns"), most=1000, default=10)
     as_of = AsOf(lazy("Up to"))
     unbounded = Either(
         lazy("They count"),
@@ -70,7 +70,7 @@ class CohortForm(QuestionForm):
     cell_fields = ("period", "column")
     # A cell, when its users are asked for.
     period = Text(lazy("Row"))
-    column = Count(lazy("Column"), least=0, most="max_columns", default=None)
+    column = Count(lazy("Column"), least=0, most=1000, default=None)
 
     def question(self, query: Query) -> CohortQuery:
         """Return what is asked."""
