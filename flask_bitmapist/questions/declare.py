@@ -653,16 +653,18 @@ def _use_one_of(words: Sequence[str]) -> Text:
 
 
 def _who(value: Any) -> str:
-    if isinstance(value, Expression):
-        value = str(value)
-    return _text(value)
+    # An event's name may begin or end with a blank.
+    return _checked_text(str(value) if isinstance(value, Expression) else value)
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(Text("This must be text, not %(given)s.", given=_typed(value)))
-    text = value.strip()
-    if not text:
+    return _checked_text(value).strip()
+
+
+def _checked_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise ValueError(Text("This must be text, not %(given)s.", given=_typed(text)))
+    if not text.strip():
         raise ValueError(Text("This field is required."))
     if len(text) > LONGEST_TEXT:
         raise ValueError(
