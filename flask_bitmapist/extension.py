@@ -21,6 +21,7 @@ from .questions.asking import Names
 from .store import systems
 from .store.catalogue import Catalogue
 from .store.connect import open_client
+from .store.idmap import People
 from .store.reader import BitmapReader
 
 if TYPE_CHECKING:
@@ -56,6 +57,10 @@ class BitmapistState:
     def redis_url(self) -> str:
         """The configured URL, password included: keep it from pages and logs."""
         return self.settings.redis_url
+
+    def people_of(self, client: Redis) -> People:
+        """Return what tells which bit is whose at a store."""
+        return People(client if self.settings.id_map else None)
 
     @property
     def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
@@ -284,7 +289,9 @@ def _create_state(
         read_client=reads,
         recorder=Recorder(settings, marks, app),
         query=Query(
-            BitmapReader(reads), Names(catalogue.names, catalogue.flags, named)
+            BitmapReader(reads),
+            Names(catalogue.names, catalogue.flags, named),
+            People(reads if settings.id_map else None),
         ),
         catalogue=catalogue,
         named=named,

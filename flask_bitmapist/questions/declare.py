@@ -36,6 +36,7 @@ from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Expression
 from ..analysis.periods import Period, TimeGroup, shorten, to_utc
 from ..analysis.results import Result
+from ..analysis.users import User, plain_user
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection
@@ -48,14 +49,14 @@ Who = str | Expression
 When = date | datetime | str | None
 """A day, a moment, either as ISO text, or None for now."""
 
-User = int | str
-"""A user's id, or the app's own key."""
-
-Group = Literal["hours", "days", "weeks", "months", "years"]
-"""How time is cut into periods."""
+Group = Literal[
+    "hours", "days", "weeks", "months", "years", "hour", "day", "week", "month", "year"
+]
+"""How time is cut into periods, by a name in the plural or the singular."""
 
 P = ParamSpec("P")
 D = TypeVar("D", bound="Declared")
+T = TypeVar("T")
 
 LONGEST_TEXT = 8192
 """Most characters of one text."""
@@ -121,7 +122,7 @@ class Param(NamedTuple):
     default: Any
     """:data:`dataclasses.MISSING` where it has to be given."""
     positional: bool
-    """Whether Python and the command line take it without its name."""
+    """Whether the command line takes it without its name."""
     short: str
     """The letter of the command line's option, or nothing."""
     in_form: bool
@@ -151,6 +152,7 @@ def param(
         label: What it is called on a page, and where it is wrong.
         default: Its value where none is given; without one it has to be given.
         kw_only: Whether Python wants its name, and the command line an option.
+            With a letter of its own it is an option in any case.
         help: More about it, in a sentence.
         least: The smallest number; of a list, the fewest entries.
         most: The largest number; of a list, the most entries.
@@ -307,7 +309,7 @@ def _params_of(declared: Any) -> tuple[Param, ...]:
             label=each.metadata["label"],
             help=each.metadata["help"],
             default=each.default,
-            positional=not each.kw_only,
+            positional=not each.kw_only and not each.metadata["short"],
             short=each.metadata["short"],
             in_form=each.metadata["in_form"],
         )
@@ -428,6 +430,16 @@ class Answer(Result):
         """What is odd about the question."""
         return tuple(self.ask.warnings)
 
+    @property
+    def listing(self) -> UserSet | None:
+        """The users, where the answer is nothing but the list of all of them."""
+        return None
+
+    @property
+    def exit_status(self) -> int:
+        """What the command exits with: 1 where the answer is no."""
+        return 0
+
     def notes(self) -> tuple[Text, ...]:
         """Return what has to be said beside the numbers, in sentences."""
         return ()
@@ -450,28 +462,45 @@ class Answer(Result):
         return self.ask.select(self.question.people(self.ask, cell))
 
 
-class Asking(Generic[P, A]):
-    """The method of a query for one question: ``trend = Asking(Trend)``.
+class AskingFor(Generic[P, T]):
+    """The method of a query for one thing that an answer tells.
 
     It has the signature and the docstring of the question.
+
+    Args:
+        question: The class of the question.
+        take: Takes the thing from the answer.
+
+    Example:
+        >>> class Query:
+        ...     count = AskingFor(Count, CountAnswer.first)
+    """
+
+    def __init__(
+        self, question: Callable[P, Question[A]], take: Callable[[A], T]
+    ) -> None:
+        self.question = question
+
+        def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+            return take(query(question(*args, **kwargs)))
+
+        _sign(method, question)
+        self._method = method
+
+    def __get__(self, query: Any, owner: type) -> Callable[P, T]:
+        bound: Callable[P, T] = self._method.__get__(query, owner)
+        return bound
+
+
+class Asking(AskingFor[P, A]):
+    """The method of a query for one question: ``trend = Asking(Trend)``.
 
     Args:
         question: The class of the question.
     """
 
     def __init__(self, question: Callable[P, Question[A]]) -> None:
-        self.question = question
-
-        def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> A:
-            answer: A = query(question(*args, **kwargs))
-            return answer
-
-        _sign(method, question)
-        self._method = method
-
-    def __get__(self, query: Any, owner: type) -> Callable[P, A]:
-        bound: Callable[P, A] = self._method.__get__(query, owner)
-        return bound
+        super().__init__(question, lambda answer: answer)
 
 
 class Behind(Generic[P]):
@@ -650,17 +679,11 @@ def _text(value: Any) -> str:
     return text
 
 
-def _user(value: Any) -> int | str:
-    if isinstance(value, bool):
-        raise ValueError(Text("This is not a user: %(given)s.", given=_typed(value)))
-    if isinstance(value, str):
-        return _text(value)
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(
-            Text("This is not a user: %(given)s.", given=_typed(value))
-        ) from None
+def _user(value: Any) -> User:
+    user = plain_user(value)
+    if isinstance(user, str):
+        _text(user)  # which may have white space at its ends: that tells users apart
+    return user
 
 
 def _switch(value: Any) -> bool:

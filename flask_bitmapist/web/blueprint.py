@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Response, has_request_context, request
+from flask import Blueprint, Response, has_request_context, redirect, request, url_for
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 
 from .deletion import serve_deletion
 from .guard import guard
 from .pages import serve
-from .registry import PAGES
+from .registry import ANSWERS, PAGES
 from .surface import Surface, nonce, state
 
 HOST = "bitmapist_host"
@@ -54,6 +56,11 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
             partial(serve, page, surface),
             methods=["GET", "POST"] if page.fragment else ["GET"],
         )
+    for answer in ANSWERS:
+        view = partial(serve, answer, surface)
+        if answer.name == "users":
+            view = partial(_users, view)
+        blueprint.add_url_rule(answer.path, answer.name, view)
     blueprint.add_url_rule(
         "/events/delete",
         "delete",
@@ -66,6 +73,16 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
     # Not of the blueprint alone: a page that is not found belongs to none.
     blueprint.after_app_request(partial(_secured, url_prefix))
     return blueprint
+
+
+def _users(answer: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
+    """Answer who did something; who asks about one user is sent on to their page."""
+    if "event" in request.args:
+        return answer()
+    arguments = request.args.to_dict(flat=False)
+    if "user_id" in arguments:
+        arguments["user"] = arguments.pop("user_id")
+    return redirect(url_for(".people", **arguments), 301)
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -123,13 +123,11 @@ def _field(param: Param) -> Any:
         "default": _default(param),
     }
     if kind.many and kind.choices:
-        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
-        return SelectMultipleField(choices=choices, validate_choice=False, **options)
+        return SelectMultipleField(validate_choice=False, **options)
     if kind.many:
         return FieldList(StringField(), min_entries=max(kind.least or 0, 1), **options)
     if kind.name == "choice":
-        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
-        return SelectField(choices=choices, validate_choice=False, **options)
+        return SelectField(validate_choice=False, **options)
     if kind.name == "switch":
         return BooleanField(**options)
     return StringField(**options)

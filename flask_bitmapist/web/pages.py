@@ -24,7 +24,7 @@ from .links import Links
 from .page import QuestionPage
 from .surface import Surface, state, wants_json
 from .texts import gettext, language, ngettext
-from .userlist import keys_of, users_page
+from .userlist import users_page
 
 Present = Callable[[Any], Mapping[str, Any]]
 
@@ -149,7 +149,7 @@ class Answering:
         if selection is not None:
             users = query.select(selection)
             if wanted == "csv":
-                return private(users_csv(users, f"{self.page.name}-users", keys_of))
+                return private(users_csv(users, f"{self.page.name}-users"))
             return private(users_page(self, form, users, wanted))
         if wanted == "html":
             form.check_size()
@@ -263,7 +263,7 @@ def unavailable(
         message = gettext(
             "Redis does not answer, so there is nothing to show right now."
         )
-    if wants_json():
+    if wants_json() or (isinstance(page, QuestionPage) and not page.has_html):
         return json_response({"error": message}, 503)
     context = context_of(page, surface)
     return surface.render("bitmapist/unavailable.html", message=message, **context), 503

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..questions.person import Person
 from ..questions.trend import Trend
+from ..questions.who import Count, Has, Users
 from .page import QuestionPage
 from .pages import Page
 from .questions import (
@@ -12,7 +14,6 @@ from .questions import (
     lifecycle,
     overview,
     stickiness,
-    user,
 )
 from .texts import lazy
 
@@ -59,15 +60,7 @@ STICKINESS = Page(
     icon="fa-magnet",
     present=stickiness.present,
 )
-USERS = Page(
-    name="users",
-    title=lazy("Users"),
-    form=user.UserForm,
-    template="bitmapist/users.html",
-    icon="fa-user",
-    present=user.present,
-    is_private=True,
-)
+PEOPLE = QuestionPage(Person)
 EVENTS = Page(
     name="events",
     title=lazy("Events"),
@@ -79,5 +72,8 @@ EVENTS = Page(
 
 PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
-    *(FUNNEL, STICKINESS, USERS, EVENTS),
+    *(FUNNEL, STICKINESS, PEOPLE, EVENTS),
 )
+
+ANSWERS = (QuestionPage(Count), QuestionPage(Has), QuestionPage(Users))
+"""What answers in JSON and CSV alone, and stands in no menu."""
