@@ -226,7 +226,7 @@ def test_an_expression_means_what_the_same_operations_on_sets_mean(
     key = reference.keys(1)[0]
     expected = meaning(*(reference.users(name)(key) for name in EVENTS), flagged)
 
-    users = ask(marks, flagged).users(expression, group, as_of)
+    users = ask(marks, flagged).users(expression, group, as_of=as_of)
     assert list(users) == sorted(expected)
     assert len(users) == len(expected)
     assert {user for user in USERS if user in users} == expected

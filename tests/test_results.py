@@ -186,8 +186,8 @@ def test_a_cell_that_is_not_there_has_no_users(query: Query) -> None:
 
 
 def test_users_behave_as_a_set(query: Query) -> None:
-    tuesday = query.users("a", "days", utc("2026-03-03"))
-    wednesday = query.users("a", "days", AS_OF)
+    tuesday = query.users("a", "days", as_of=utc("2026-03-03"))
+    wednesday = query.users("a", "days", as_of=AS_OF)
     assert tuesday == {1, 2}
     assert tuesday & wednesday == {1}
     assert tuesday - wednesday == {2}

@@ -183,12 +183,14 @@ def funnel_command(
     _note_current(result.periods[-1], output)
 
 
-def command_of(question: type[Question[Any]], name: str | None = None) -> click.Command:
+def command_of(
+    question: type[Question[Any]], called: str | None = None
+) -> click.Command:
     """Return the command that asks a question: its parameters, and how to print.
 
     Args:
         question: The question's class.
-        name: What the command is called, if not as the question.
+        called: What the command is called, if not as the question.
     """
     params: list[click.Parameter] = [*map(_parameter, params_of(question))]
     if question.cell is not None:
@@ -227,7 +229,9 @@ def command_of(question: type[Question[Any]], name: str | None = None) -> click.
             click.get_current_context().exit(answer.exit_status)
 
     about = (question.__doc__ or "").strip()
-    return click.Command(name or question.name, callback=run, help=about, params=params)
+    return click.Command(
+        called or question.name, callback=run, help=about, params=params
+    )
 
 
 def _parameter(each: Param) -> click.Parameter:

@@ -207,6 +207,10 @@ class Ask:
             self.warnings.append(UNKNOWN_USER)
         return bit
 
+    def known_as(self, user: User, bit: int | None) -> User:
+        """Return a user as the app knows them, who may have been given otherwise."""
+        return user if bit is None else self.people.users_of([bit])[0]
+
     def period(self, group: str) -> Period:
         """Return the period that contains the day, see :meth:`AsOf.period`."""
         return self.as_of.period(TimeGroup.parse(group))

@@ -26,6 +26,7 @@ from typing import (
     ParamSpec,
     TypedDict,
     TypeVar,
+    Union,
     dataclass_transform,
     get_args,
     get_origin,
@@ -576,7 +577,7 @@ def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
     if hint == User:
         return Kind("user", _user, {"type": ["integer", "string"]})
-    if get_origin(hint) is UnionType and NoneType in get_args(hint):
+    if get_origin(hint) in (UnionType, Union) and NoneType in get_args(hint):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     if hint == Group:
         return _choice(GROUPS, _group)

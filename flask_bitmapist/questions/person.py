@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -53,6 +54,8 @@ class Day(NamedTuple):
 class PersonAnswer(Answer):
     """What one user did."""
 
+    user: User
+    """The user, as the app knows them."""
     days: tuple[Period, ...] = field(repr=False)
     """The days that are looked at, oldest first."""
     periods: dict[TimeGroup, Period] = field(repr=False)
@@ -66,12 +69,6 @@ class PersonAnswer(Answer):
     """The flags that the user carries."""
 
     @property
-    def user(self) -> User:
-        """The user, as the app knows them."""
-        user: User = self.question.user
-        return user
-
-    @property
     def complete(self) -> dict[TimeGroup, bool]:
         """Whether the day, week, month and year have ended."""
         return dict(zip(self.periods, self.ask.complete(self.periods.values())))
@@ -80,6 +77,12 @@ class PersonAnswer(Answer):
     def all_days(self) -> tuple[Period, ...]:
         """The days on which the user did anything, oldest first."""
         return tuple(sorted({d for days in self.active_days.values() for d in days}))
+
+    @property
+    def most_events(self) -> int:
+        """How many different events were done on the day with most of them."""
+        days = Counter(d for days in self.active_days.values() for d in days)
+        return max(days.values(), default=0)
 
     def is_active(self, group: TimeGroup) -> bool:
         """Return whether the user did anything in the current period of *group*."""
@@ -231,6 +234,7 @@ class Person(Question[PersonAnswer]):
         current = seen.among(events, list(periods.values()))
         answer = PersonAnswer(
             ask=ask,
+            user=ask.known_as(self.user, bit),
             days=days,
             periods=periods,
             active_days=seen.days(events, days),

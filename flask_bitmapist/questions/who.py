@@ -152,6 +152,8 @@ class CountAnswer(PeriodsAnswer):
 class HasAnswer(PeriodsAnswer):
     """Whether one user did something."""
 
+    user: User
+    """The user, as the app knows them."""
     held: tuple[bool, ...]
     """Whether it is so in each period."""
 
@@ -167,7 +169,7 @@ class HasAnswer(PeriodsAnswer):
     def to_dict(self) -> HasDict:
         return {
             **self.common(),
-            "user_id": self.question.user,
+            "user_id": self.user,
             "did": self.by_group(self.held),
         }
 
@@ -336,6 +338,7 @@ class Has(Question[HasAnswer]):
             ask=ask,
             periods=periods,
             complete=ask.complete(periods),
+            user=ask.known_as(self.user, bit),
             held=tuple(held),
         )
 
@@ -392,14 +395,22 @@ def _current(ask: Ask, expression: Expression, group: str | None) -> tuple[Perio
     Raises:
         QueryError: Hours are asked for, and they are not kept.
     """
-    periods = tuple(ask.period(each) for each in ([group] if group else GROUPS))
-    if periods[0].group is TimeGroup.HOURS and not _is_kept(
-        ask, expression, periods[0]
-    ):
+    if group is None:
+        groups = [each for each in GROUPS if each != "hours" or _has_hour(ask)]
+    else:
+        groups = [group]
+    periods = tuple(map(ask.period, groups))
+    first = periods[0]
+    if first.group is TimeGroup.HOURS and not _is_kept(ask, expression, first):
         if group is not None:
             raise QueryError(UNKEPT, field="time_group")
         return periods[1:]
     return periods
+
+
+def _has_hour(ask: Ask) -> bool:
+    """Return whether there is one hour that is asked about: a past day has none."""
+    return ask.as_of.is_today or isinstance(ask.question.as_of, datetime)
 
 
 def _is_kept(ask: Ask, expression: Expression, hour: Period) -> bool:

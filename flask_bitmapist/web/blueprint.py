@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, has_request_context, redirect, request, url_for
 from flask.blueprints import BlueprintSetupState
@@ -79,10 +80,12 @@ def _users(answer: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
     """Answer who did something; who asks about one user is sent on to their page."""
     if "event" in request.args:
         return answer()
-    arguments = request.args.to_dict(flat=False)
-    if "user_id" in arguments:
-        arguments["user"] = arguments.pop("user_id")
-    return redirect(url_for(".people", **arguments), 301)
+    arguments = [
+        ("user" if name == "user_id" else name, value)
+        for name, value in request.args.items(multi=True)
+    ]
+    query = f"?{urlencode(arguments)}" if arguments else ""
+    return redirect(f"{url_for('.people')}{query}", 301)
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
