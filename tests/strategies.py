@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
@@ -48,3 +49,45 @@ def histories(draw: st.DrawFn, group: str) -> tuple[list[Mark], datetime]:
         Mark(event, user, as_of - timedelta(hours=ago)) for event, user, ago in drawn
     ]
     return marks, as_of
+
+
+Meaning = Callable[[Callable[[str], set[int]]], set[int]]
+"""Gives the users of an expression from those of each event, and of the flag."""
+
+
+def _leaves() -> st.SearchStrategy[tuple[str, Meaning]]:
+    # "either" is what the app has defined: a or b.
+    named: list[tuple[str, Meaning]] = [
+        *((name, lambda users, name=name: users(name)) for name in EVENTS),
+        ("flag(flagged)", lambda users: users("flagged")),
+        ("either", lambda users: users("a") | users("b")),
+    ]
+    return st.sampled_from(named)
+
+
+def _combined(
+    inner: st.SearchStrategy[tuple[str, Meaning]],
+) -> st.SearchStrategy[tuple[str, Meaning]]:
+    def both(pair: tuple[tuple[str, Meaning], ...]) -> tuple[str, Meaning]:
+        (left, one), (right, other) = pair
+        return f"({left}) and ({right})", lambda users: one(users) & other(users)
+
+    def any_of(pair: tuple[tuple[str, Meaning], ...]) -> tuple[str, Meaning]:
+        (left, one), (right, other) = pair
+        return f"({left}) or ({right})", lambda users: one(users) | other(users)
+
+    def without(pair: tuple[tuple[str, Meaning], ...]) -> tuple[str, Meaning]:
+        (left, one), (right, other) = pair
+        return f"({left}) and not ({right})", lambda users: one(users) - other(users)
+
+    def within(pair: tuple[tuple[str, Meaning], ...]) -> tuple[str, Meaning]:
+        (left, one), (right, other) = pair
+        return f"not ({left}) within ({right})", lambda users: other(users) - one(users)
+
+    return st.one_of(
+        *(st.tuples(inner, inner).map(make) for make in (both, any_of, without, within))
+    )
+
+
+expressions = st.recursive(_leaves(), _combined, max_leaves=5)
+"""Texts of expressions, and what they mean with plain sets."""

@@ -106,7 +106,7 @@ def test_the_users_page_reads_no_bitmaps_however_long_they_are(
     fill(redis_client, 2 * MEGABYTE)
     client = make_app(BITMAPIST_MAX_QUERY_BYTES=1).test_client()
     user = 2 * MEGABYTE * 8 - 1
-    answer = client.get(f"/bitmapist/users?user_id={user}&format=json")
+    answer = client.get(f"/bitmapist/people?user={user}&format=json")
     assert len(answer.get_json()["events"]["came"]["days"]) == DAYS
 
 

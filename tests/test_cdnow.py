@@ -262,7 +262,11 @@ def test_question_3_how_many_users_were_active_this_month_and_this_hour(
     )
     assert hourly.exit_code == 0
     noon = reference("hours").users("purchase")((utc("1997-01-01").date(), 12))
-    assert query.count("purchase", "hour", as_of=utc("1997-01-01T12:30")) == len(noon) == 18
+    assert (
+        query.count("purchase", "hour", as_of=utc("1997-01-01T12:30"))
+        == len(noon)
+        == 18
+    )
     told = ask("count", "purchase", "-g", "hour", "--as-of", "1997-01-01T12:30")
     assert told == "18\n"
 

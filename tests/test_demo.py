@@ -142,7 +142,7 @@ def test_another_port_is_taken_where_the_usual_one_is_in_use() -> None:
 
 
 def test_the_pages_show_the_names_of_customers_and_lead_to_them(demo: Flask) -> None:
-    page = demo.test_client().get("/admin/bitmapist/users/?user_id=157").text
+    page = demo.test_client().get("/admin/bitmapist/people/?user=157").text
     assert "Customer 157" in page
     links = re.findall(r'href="(/admin/customers/details/[^"]*)"', page)
     assert links

@@ -23,6 +23,7 @@ from flask_bitmapist.analysis.funnel import funnel_users
 from flask_bitmapist.analysis.lifecycle import STAGES, lifecycle_users
 from flask_bitmapist.analysis.stickiness import active_users
 from flask_bitmapist.query import Query
+from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.store.reader import BitmapReader
 
 from .reference import KEYS, Mark, Reference, last_keys
@@ -391,9 +392,9 @@ def test_membership_lists_the_days_on_which_one_user_did_each_event(
     ask: Callable[..., Query], data: st.DataObject, num_days: int, user: int
 ) -> None:
     marks, as_of = data.draw(histories("weeks"))
-    result = ask(marks, [user]).membership(
-        user, events=EVENTS, flags=["flagged", "other"], num_days=num_days, as_of=as_of
-    )
+    query = ask(marks, [user])
+    names = Names(lambda: EVENTS, lambda: ("flagged", "other"))
+    result = Query(query.bitmaps, names).person(user, num_days=num_days, as_of=as_of)
 
     days = last_keys("days", num_days, as_of)
     for event in EVENTS:
@@ -414,7 +415,7 @@ def test_pages_of_users_put_together_are_the_ids_in_order(
     ask: Callable[..., Query], users: set[int], per_page: int
 ) -> None:
     query = ask([], users)
-    flagged = query.flagged("flagged")
+    flagged = query.users("flag(flagged)")
     size = per_page * 20
     pages = [flagged.page(number + 1, size) for number in range(-(-len(users) // size))]
     assert [each for page in pages for each in page.ids] == sorted(users)

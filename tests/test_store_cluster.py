@@ -86,7 +86,9 @@ def test_keys_are_followed_to_where_they_have_moved(
         with cluster.slot_moved(key):
             assert answers(app) == before
             mark_event("a", 69_999, now=AS_OF)
-            assert app.extensions["bitmapist"].query.has(69_999, "a", "days", as_of=AS_OF)
+            assert app.extensions["bitmapist"].query.has(
+                69_999, "a", "days", as_of=AS_OF
+            )
 
 
 def test_a_question_sends_reads_only_and_leaves_no_key(

@@ -22,7 +22,7 @@ QUESTIONS = {
     "lifecycle": ("Lifecycle", "event=came"),
     "funnel": ("Funnel", "steps-0=came&steps-1=came"),
     "stickiness": ("Stickiness", "event=came"),
-    "users": ("Users", "user_id=1"),
+    "people": ("People", "user=1"),
     "events": ("Overview and Events", ""),
 }
 

@@ -682,9 +682,12 @@ def _text(value: Any) -> str:
 
 def _user(value: Any) -> User:
     user = plain_user(value)
-    if isinstance(user, str):
-        _text(user)  # which may have white space at its ends: that tells users apart
-    return user
+    if not isinstance(user, str):
+        return user
+    _text(user)  # which may have white space at its ends: that tells users apart
+    number = _number(user)
+    # 5 and "5" are the same user, and the same question.
+    return number if number is not None and str(number) == user else user
 
 
 def _switch(value: Any) -> bool:

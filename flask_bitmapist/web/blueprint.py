@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from .deletion import serve_deletion
 from .guard import guard
-from .pages import serve
+from .pages import private, serve
 from .registry import ANSWERS, PAGES
 from .surface import Surface, nonce, state
 
@@ -85,7 +85,7 @@ def _users(answer: Callable[[], ResponseReturnValue]) -> ResponseReturnValue:
         for name, value in request.args.items(multi=True)
     ]
     query = f"?{urlencode(arguments)}" if arguments else ""
-    return redirect(f"{url_for('.people')}{query}", 301)
+    return private(redirect(f"{url_for('.people')}{query}", 301))
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
