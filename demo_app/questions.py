@@ -69,9 +69,9 @@ QUESTIONS = (
         {"event": "purchase", "num_days": 30},
     ),
     Question(
-        "users",
+        "people",
         "What did customer 157 do?",
         "One customer's year, day by day.",
-        {"user_id": 157},
+        {"user": 157},
     ),
 )

@@ -11,21 +11,22 @@ from .analysis.cohort import CohortQuery, CohortResult, cohort
 from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
     Expression,
-    Flag,
     Named,
     as_expression,
     chain,
 )
-from .analysis.membership import MembershipQuery, MembershipResult, membership
 from .analysis.parsing import parse
-from .analysis.periods import AsOf, Period, TimeGroup, to_utc
-from .analysis.users import Selection, expression_users
+from .analysis.periods import AsOf, TimeGroup, to_utc
+from .analysis.users import Selection
 from .questions.asking import Ask, Names
-from .questions.declare import A, AnyQuestion, Asking, Question
+from .questions.declare import A, AnyQuestion, Asking, AskingFor, Question
 from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
+from .questions.person import Person
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
+from .questions.who import Count, Has, Users
+from .store.idmap import People
 from .store.userset import UserSet
 
 Who = str | Expression
@@ -49,6 +50,7 @@ class Query:
     Args:
         bitmaps: Where the bitmaps come from.
         names: What can be named; any event by default.
+        people: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
     """
 
@@ -56,16 +58,23 @@ class Query:
         self,
         bitmaps: Bitmaps,
         names: Names | None = None,
+        people: People | None = None,
         own: Mapping[str, AnyQuestion] | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
+        self.people = People() if people is None else people
         self._own = {} if own is None else own
 
     trend = Asking(Trend)
     lifecycle = Asking(Lifecycle)
     funnel = Asking(Funnel)
     stickiness = Asking(Stickiness)
+    person = Asking(Person)
+    count = AskingFor(Count, lambda answer: answer.count)
+    has = AskingFor(Has, lambda answer: answer.did)
+    users = AskingFor(Users, lambda answer: answer.everyone)
+    membership = person
 
     def __call__(self, question: Question[A]) -> A:
         """Answer a question.
@@ -81,7 +90,12 @@ class Query:
             'song:played'
         """
         ask = Ask(
-            question, self.bitmaps, as_of(question.as_of), self.names, self.select
+            question,
+            self.bitmaps,
+            as_of(question.as_of),
+            self.names,
+            self.select,
+            self.people,
         )
         return question.answer(ask)
 
@@ -110,7 +124,8 @@ class Query:
             >>> bitmapist.query.within(10_000_000).count("song:played", "months")
             2
         """
-        return Query(self.bitmaps.within(most_work), self.names, self._own)
+        bitmaps = self.bitmaps.within(most_work)
+        return Query(bitmaps, self.names, self.people, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -139,62 +154,11 @@ class Query:
             )
         return self.names.expression(text)
 
-    def users(
-        self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None
-    ) -> UserSet:
-        """Return the users for whom *event* holds in one period.
-
-        Args:
-            event: Whom to look for.
-            time_group: How long the period is.
-            as_of: When the period is.
-
-        Returns:
-            A set of user ids that reads Redis when it is looked at.
-
-        Example:
-            >>> bitmapist.query.users("song:played", "week").page(1).total
-            2
-        """
-        period = Period.containing(TimeGroup.parse(time_group), moment(as_of))
-        return self.select(expression_users(self.expression(event), period))
-
-    def flagged(self, flag: str) -> UserSet:
-        """Return the users who carry the unique event *flag*."""
-        period = Period.containing(TimeGroup.DAYS, utc_now())
-        return self.select(expression_users(Flag(flag), period))
-
     def select(self, selection: Selection) -> UserSet:
         """Return the users behind a number, see for example
         :func:`~flask_bitmapist.analysis.cohort.cohort_users`.
         """
-        return UserSet(self.bitmaps, selection)
-
-    def count(
-        self, event: Who, time_group: str | TimeGroup = "days", as_of: When = None
-    ) -> int:
-        """Return how many users there are for whom *event* holds in one period.
-
-        The parameters are those of :meth:`users`.
-        """
-        return len(self.users(event, time_group, as_of))
-
-    def has(
-        self,
-        user_id: int,
-        event: Who,
-        time_group: str | TimeGroup = "days",
-        as_of: When = None,
-    ) -> bool:
-        """Return whether *event* holds for one user in one period.
-
-        Args:
-            user_id: The user.
-            event: What to look for.
-            time_group: How long the period is.
-            as_of: When the period is.
-        """
-        return user_id in self.users(event, time_group, as_of)
+        return UserSet(self.bitmaps, selection, self.people)
 
     def cohort(
         self,
@@ -262,35 +226,11 @@ class Query:
         """
         return chain(base, additional, self.expression)
 
-    def membership(
-        self,
-        user_id: int,
-        *,
-        events: Iterable[str] | None = None,
-        flags: Iterable[str] = (),
-        num_days: int = 365,
-        as_of: When = None,
-    ) -> MembershipResult:
-        """Return what one user did, and on which days.
-
-        Args:
-            user_id: The user.
-            events: Names of the events to look for; all by default.
-            flags: Names of the unique events to look for.
-            num_days: The last so many days.
-            as_of: The last day.
-        """
-        names = self.names.events() if events is None else events
-        question = MembershipQuery(
-            user_id, tuple(names), moment(as_of), num_days, tuple(flags)
-        )
-        return membership(question, self.bitmaps)
-
 
 QUESTIONS: tuple[AnyQuestion, ...] = tuple(
     cast("AnyQuestion", each.question)
-    for each in vars(Query).values()
-    if isinstance(each, Asking)
+    for each in dict.fromkeys(vars(Query).values())
+    if isinstance(each, AskingFor)
 )
 """The questions of this package, in the order of the menu."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from .query import Query
+from .analysis.expressions import chain
+from .analysis.periods import Period, TimeGroup, to_utc
+from .query import Query, utc_now
 from .questions.asking import Names
+from .questions.who import Users
 from .state import WITHOUT_APP, current_state
 from .store.reader import BitmapReader
 from .store.userset import UserSet
@@ -22,19 +25,20 @@ def get_event_data(
     """Return the users of an event in the period that contains *now*.
 
     Args:
-        event_name: The event.
+        event_name: The event, or the name of an expression that the app has defined;
+            an unknown one is nobody.
         time_group: ``hours``, ``days``, ``weeks``, ``months`` or ``years``, also in
             the singular.
         now: A moment in the period, UTC; the current one by default.
         system: Name of a Redis system, or a redis-py client.
 
     Returns:
-        The users' ids, as a set to ask for ``len`` and ``in``, or to iterate over.
+        The users, as a set to ask for ``len`` and ``in``, or to iterate over.
 
     Raises:
         QueryError: There is no such time group.
     """
-    return _query(system).users(event_name, time_group, now)
+    return chain_events(event_name, None, now, time_group, system)
 
 
 def chain_events(
@@ -50,21 +54,27 @@ def chain_events(
     A and (B or C) and D.
 
     Args:
-        base_event_name: The first event.
+        base_event_name: The first event; names are as in :func:`get_event_data`.
         events_to_chain: Entries such as ``{"name": "song:played", "op": "and"}``.
         now: A moment in the period, UTC; None for the current one.
         time_group: As in :func:`get_event_data`.
         system: Name of a Redis system, or a redis-py client.
 
     Returns:
-        The users' ids, as a set to ask for ``len`` and ``in``, or to iterate over.
+        The users, as a set to ask for ``len`` and ``in``, or to iterate over.
 
     Raises:
         QueryError: A time group or an operator that does not exist.
     """
     query = _query(system)
-    expression = query.chain(base_event_name, events_to_chain or ())
-    return query.users(expression, time_group, now)
+    group = TimeGroup.parse(time_group)
+    asked = Users(
+        chain(base_event_name, events_to_chain or (), query.expression),
+        group.value,
+        as_of=_whole(group, now),
+        allow_unknown=True,
+    )
+    return query(asked).everyone
 
 
 def get_cohort(
@@ -122,4 +132,13 @@ def _query(system: Any) -> Query:
     client = state.globals.client(system)
     if client == state.store.client:
         return state.query
-    return Query(BitmapReader(client), Names(defined=state.named))
+    names = Names(defined=state.named)
+    return Query(BitmapReader(client), names, state.people_of(client))
+
+
+def _whole(group: TimeGroup, now: datetime | None) -> date | datetime:
+    """Return the day as of which the whole period that contains *now* is read."""
+    moment = utc_now() if now is None else to_utc(now)
+    if group is TimeGroup.HOURS:
+        return moment
+    return (Period.containing(group, moment).end - timedelta(days=1)).date()

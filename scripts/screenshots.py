@@ -43,7 +43,7 @@ QUESTIONS = {
     "funnel": "?steps-0=purchase&steps-1=multi&steps-2=big&time_group=months"
     f"&num_periods=18&window=6&as_of={AS_OF}",
     "stickiness": f"?event=purchase&num_days=30&as_of={AS_OF}",
-    "users": f"?user_id=19&num_days=365&as_of={AS_OF}",
+    "people": f"?user=19&num_days=365&as_of={AS_OF}",
     "events": f"?as_of={AS_OF}",
 }
 

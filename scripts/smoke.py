@@ -32,7 +32,7 @@ PAGES = {
     "stickiness": ("event=came", 'data-bm-chart="'),
     "lifecycle": ("event=came", 'data-bm-chart="'),
     "funnel": ("steps-0=came&steps-1=came", '<table class="bm-table bm-sticky"'),
-    "users": ("user_id=5", "bm-calendar"),
+    "people": ("user=5", "bm-calendar"),
     "events": ("", "1 event"),
 }
 

@@ -53,13 +53,13 @@ def answers(app: Flask) -> dict[str, Any]:
         both = Event("a") & ~Event("b")
         premium = Event("a") & Flag("premium")
         return {
-            "count": query.count("a", "months", AS_OF),
-            "year": query.count("a", "years", AS_OF),
-            "has": [query.has(user, "a", "weeks", AS_OF) for user in (3, 4)],
-            "has expression": query.has(3, premium, "days", AS_OF),
-            "users": list(query.users(both, "days", AS_OF)),
-            "premium": list(query.users(premium, "weeks", AS_OF)),
-            "page": query.users("a", "weeks", AS_OF).page(2, 50),
+            "count": query.count("a", "months", as_of=AS_OF),
+            "year": query.count("a", "years", as_of=AS_OF),
+            "has": [query.has(user, "a", "weeks", as_of=AS_OF) for user in (3, 4)],
+            "has expression": query.has(3, premium, "days", as_of=AS_OF),
+            "users": list(query.users(both, "days", as_of=AS_OF)),
+            "premium": list(query.users(premium, "weeks", as_of=AS_OF)),
+            "page": query.users("a", "weeks", as_of=AS_OF).page(2, 50),
             "cohort": query.cohort(
                 "a", "b", num_rows=9, num_cols=9, first_time=True, as_of=AS_OF
             ).to_dict(),

@@ -325,9 +325,9 @@ def test_ids_link_to_the_users_of_the_admin(host: Callable[..., Flask]) -> None:
     admin.add_view(People(endpoint="people"))
     FlaskBitmapist(app, admin=admin)
     client = app.test_client()
-    html = client.get("/admin/bitmapist/users/?user_id=1").text
+    html = client.get("/admin/bitmapist/people/?user=1").text
     assert 'href="/admin/people/edit/?id=1"' in html
-    assert "people" not in client.get("/bitmapist/users?user_id=1").text
+    assert "/people/edit/" not in client.get("/bitmapist/people?user=1").text
 
 
 def test_posting_gives_the_fragment_in_the_admin_too(

@@ -35,7 +35,8 @@ ASKED = {
     "rolling": "trends?events-0=came&num_periods=1&rolling_7=y",
     "point": "trends?events-0=came&num_periods=5&period={day}",
     "lifecycle": "lifecycle?event=came&time_group=days&num_periods=5",
-    "stage": "lifecycle?event=came&time_group=days&num_periods=5&period={day}&stage=new",
+    "stage": "lifecycle?event=came&time_group=days&num_periods=5&period={day}"
+    "&stage=new",
     "funnel": "funnel?steps-0=came&steps-1=came&num_periods=5&window=1",
     "step": "funnel?steps-0=came&steps-1=came&num_periods=5&window=1&step=1",
     "stickiness": "stickiness?event=came&num_days=5",
@@ -106,7 +107,7 @@ def test_the_users_page_reads_no_bitmaps_however_long_they_are(
     fill(redis_client, 2 * MEGABYTE)
     client = make_app(BITMAPIST_MAX_QUERY_BYTES=1).test_client()
     user = 2 * MEGABYTE * 8 - 1
-    answer = client.get(f"/bitmapist/users?user_id={user}&format=json")
+    answer = client.get(f"/bitmapist/people?user={user}&format=json")
     assert len(answer.get_json()["events"]["came"]["days"]) == DAYS
 
 

@@ -33,7 +33,7 @@ QUESTIONS = {
     "lifecycle": "?event=came&time_group=days&num_periods=8",
     "funnel": "?steps-0=came&steps-1=paid",
     "stickiness": "?event=came",
-    "users": "?user_id=1",
+    "people": "?user=1",
     "events": "",
 }
 

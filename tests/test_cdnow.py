@@ -254,7 +254,7 @@ def test_question_3_how_many_users_were_active_this_month_and_this_hour(
     app: Flask, ask: Callable[..., str]
 ) -> None:
     query = app.extensions["bitmapist"].query
-    assert query.count("purchase", "month", utc("1997-01-31").date()) == 781
+    assert query.count("purchase", "month", as_of=utc("1997-01-31").date()) == 781
     assert ask("count", "purchase", "-g", "months", "--as-of", "1997-01-31") == "781\n"
     # Hours are kept where it is asked for.
     hourly = app.test_cli_runner().invoke(
@@ -262,7 +262,11 @@ def test_question_3_how_many_users_were_active_this_month_and_this_hour(
     )
     assert hourly.exit_code == 0
     noon = reference("hours").users("purchase")((utc("1997-01-01").date(), 12))
-    assert query.count("purchase", "hour", utc("1997-01-01T12:30")) == len(noon) == 18
+    assert (
+        query.count("purchase", "hour", as_of=utc("1997-01-01T12:30"))
+        == len(noon)
+        == 18
+    )
     told = ask("count", "purchase", "-g", "hour", "--as-of", "1997-01-01T12:30")
     assert told == "18\n"
 
@@ -272,7 +276,7 @@ def test_question_4_how_many_unique_users_performed_an_action_this_week(
 ) -> None:
     expected = len(reference("weeks").users("big")((1997, 2)))
     query = app.extensions["bitmapist"].query
-    assert query.count("big", "week", utc("1997-01-10").date()) == expected > 0
+    assert query.count("big", "week", as_of=utc("1997-01-10").date()) == expected > 0
     told = ask("count", "big", "-g", "week", "--as-of", "1997-01-10")
     assert told == f"{expected}\n"
 
@@ -318,6 +322,6 @@ def test_question_7_which_users_performed_an_action(
 ) -> None:
     expected = sorted(reference("days").users("big")(utc("1997-01-01").date()))
     query = app.extensions["bitmapist"].query
-    assert list(query.users("big", "day", utc("1997-01-01").date())) == expected
+    assert list(query.users("big", "day", as_of=utc("1997-01-01").date())) == expected
     told = ask("users", "big", "--as-of", "1997-01-01")
     assert [int(line) for line in told.split()] == expected

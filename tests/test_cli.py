@@ -44,6 +44,7 @@ ASKED = [
     ("stickiness", "a"),
     ("lifecycle", "a"),
     ("funnel", "a", "a"),
+    ("person", "1"),
     ("user", "1"),
 ]
 
@@ -130,7 +131,7 @@ def test_an_expression_is_asked_for_like_an_event(run: Run) -> None:
 def test_ids_come_in_pages(run: Run) -> None:
     told = run("users", "a", "-g", "week", "--page", "2", "--per-page", "1", *ON)
     assert told.stdout == "2\n"
-    assert "page 2 of 2, 2 users" in told.stderr
+    assert "Page 2 of 2; 2 users." in told.stderr
 
 
 def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
@@ -174,9 +175,10 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
         "ada@example.com,a,2026-03-04T"
         in run("export", "--since", "2026-03-04", "--until", "2026-03-04").stdout
     )
-    unknown = run("has", "nobody", "a", *ON)
-    assert unknown.exit_code == 2
-    assert "no user with the key 'nobody'" in unknown.output
+    unknown = run("has", "nobody", "a", "-g", "day", *ON)
+    assert unknown.exit_code == 1
+    assert unknown.stdout == "no\n"
+    assert "No activity recorded for this user." in unknown.stderr
 
 
 @pytest.mark.parametrize(
@@ -189,10 +191,10 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
         (("trend", "a and"), "expected the name of an event"),
         (("trend", "a", "-g", "weeks", "--rolling", "7"), "need the time group days"),
         (("funnel", "a"), "steps: At least 2 of these."),
-        (("has", "one", "a"), "'one' is not a user id; use a whole number"),
+        (("has", "one", "a"), "'one' is not a user ID; use a whole number"),
         (("user", "-1"), "No such option"),
-        (("user", "--", "-1"), "'-1' is not a user id"),
-        (("users", ""), "an event is missing"),
+        (("user", "--", "-1"), "'-1' is not a user ID"),
+        (("users", ""), "event: This field is required."),
     ],
 )
 def test_a_wrong_question_is_told_what_is_wrong(

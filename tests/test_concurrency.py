@@ -45,7 +45,7 @@ QUESTIONS: list[Question] = [
     ("lifecycle", lambda q: q.lifecycle("a", time_group="days", as_of=AS_OF)),
     ("funnel", lambda q: q.funnel(["a", "b"], num_periods=9, as_of=AS_OF).to_dict()),
     ("stickiness", lambda q: q.stickiness("a", num_days=9, as_of=AS_OF)),
-    ("users", lambda q: list(q.users(Event("a") & ~Event("b"), "days", AS_OF))),
+    ("users", lambda q: list(q.users(Event("a") & ~Event("b"), "days", as_of=AS_OF))),
 ]
 
 

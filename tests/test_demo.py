@@ -43,7 +43,7 @@ def test_it_is_filled_so_that_the_last_day_is_yesterday_and_says_so(
     query = demo.extensions["bitmapist"].query
     summary = demo.extensions["record_shop"].summary
     assert (summary.users, summary.rejected) == (2_357, 0)
-    assert len(query.users("purchase", "days", yesterday)) == 2
+    assert len(query.users("purchase", "days", as_of=yesterday)) == 2
     assert len(query.users("purchase", "days")) == 0
     page = demo.test_client().get("/").text
     assert f"{yesterday:%-d %B %Y}" in page
@@ -76,8 +76,8 @@ def test_a_store_that_was_filled_on_an_earlier_day_is_not_filled_a_second_time(
     redis_client.set(REPLAYED_TO, last.isoformat())
     demo = create_app({"BITMAPIST_REDIS_URL": redis_url})
     query = demo.extensions["bitmapist"].query
-    assert len(query.users("purchase", "days", last)) == 2
-    assert len(query.users("purchase", "days", yesterday())) == 0
+    assert len(query.users("purchase", "days", as_of=last)) == 2
+    assert len(query.users("purchase", "days", as_of=yesterday())) == 0
     page = " ".join(demo.test_client().get("/").text.split())
     assert "was the day before this store was filled" in page
     assert f"{last:%-d %B %Y}" in page
@@ -143,7 +143,7 @@ def test_another_port_is_taken_where_the_usual_one_is_in_use() -> None:
 
 
 def test_the_pages_show_the_names_of_customers_and_lead_to_them(demo: Flask) -> None:
-    page = demo.test_client().get("/admin/bitmapist/users/?user_id=157").text
+    page = demo.test_client().get("/admin/bitmapist/people/?user=157").text
     assert "Customer 157" in page
     links = re.findall(r'href="(/admin/customers/details/[^"]*)"', page)
     assert links

@@ -224,7 +224,7 @@ def test_an_expression_means_what_the_same_operations_on_sets_mean(
     key = reference.keys(1)[0]
     expected = meaning(*(reference.users(name)(key) for name in EVENTS), flagged)
 
-    users = ask(marks, flagged).users(expression, group, as_of)
+    users = ask(marks, flagged).users(expression, group, as_of=as_of)
     assert list(users) == sorted(expected)
     assert len(users) == len(expected)
     assert {user for user in USERS if user in users} == expected
@@ -367,9 +367,9 @@ def test_membership_lists_the_days_on_which_one_user_did_each_event(
     ask: Callable[..., Query], data: st.DataObject, num_days: int, user: int
 ) -> None:
     marks, as_of = data.draw(histories("weeks"))
-    result = ask(marks, [user]).membership(
-        user, events=EVENTS, flags=["flagged", "other"], num_days=num_days, as_of=as_of
-    )
+    query = ask(marks, [user])
+    names = Names(lambda: EVENTS, lambda: ("flagged", "other"))
+    result = Query(query.bitmaps, names).person(user, num_days=num_days, as_of=as_of)
 
     days = last_keys("days", num_days, as_of)
     for event in EVENTS:
@@ -390,7 +390,7 @@ def test_pages_of_users_put_together_are_the_ids_in_order(
     ask: Callable[..., Query], users: set[int], per_page: int
 ) -> None:
     query = ask([], users)
-    flagged = query.flagged("flagged")
+    flagged = query.users("flag(flagged)")
     size = per_page * 20
     pages = [flagged.page(number + 1, size) for number in range(-(-len(users) // size))]
     assert [each for page in pages for each in page.ids] == sorted(users)

@@ -15,7 +15,7 @@ from flask import Flask
 from flask_bitmapist import mark, mark_event
 from flask_bitmapist.capture.bulk import import_rows
 from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.store.idmap import KnownIds
+from flask_bitmapist.store.idmap import People
 
 from .marks import NOON, keys, recorder_of, users
 from .servers import RedisProcess
@@ -34,11 +34,10 @@ def test_each_key_gets_the_next_number(
             mark_event("x", key, now=NOON)
 
     assert users(redis_client, DAY) == {0, 1, 2}
-    known = KnownIds(redis_client)
-    assert known.keys_of([0, 1, 2]) == [str(first), "ada@example.org", str(second)]
-    assert known.id_of(second) == 2
-    assert known.id_of("nobody") is None
-    assert known.count() == 3
+    known = People(redis_client)
+    assert known.users_of([0, 1, 2]) == [str(first), "ada@example.org", str(second)]
+    assert known.bit_of(second) == 2
+    assert known.bit_of("nobody") is None
 
 
 def test_numbers_are_keys_like_others_so_that_none_collide(
@@ -50,7 +49,7 @@ def test_numbers_are_keys_like_others_so_that_none_collide(
             mark_event("x", key, now=NOON)
 
     assert users(redis_client, DAY) == {0, 1, 2, 3}
-    assert KnownIds(redis_client).keys_of([1, 2]) == ["0", "-5"]
+    assert People(redis_client).users_of([1, 2]) == ["0", "-5"]
 
 
 def test_a_view_is_marked_with_any_key(
@@ -80,7 +79,7 @@ def test_keys_are_ids_of_the_app_for_a_connection_of_ones_own_too(
             mark_event("x", name, system=other, now=NOON)
 
     assert users(other, DAY) == {0, 1}
-    assert KnownIds(redis_client).keys_of([0, 1]) == ["ada", "bob"]
+    assert People(redis_client).users_of([0, 1]) == ["ada", "bob"]
 
 
 def test_many_who_ask_at_once_agree_and_leave_no_gap(redis_client: redis.Redis) -> None:
@@ -125,7 +124,7 @@ def test_new_users_wait_with_their_keys_while_redis_is_gone(
 
     client = redis_process.client()
     assert users(client, DAY) == {0, 1}
-    assert KnownIds(client).keys_of([0, 1]) == ["ada", "bob"]
+    assert People(client).users_of([0, 1]) == ["ada", "bob"]
 
 
 def test_an_import_maps_keys_too(make_app: MakeApp, redis_client: redis.Redis) -> None:

@@ -63,7 +63,7 @@ def test_one_node_is_enough_to_find_the_others(
     app = make_app(BITMAPIST_REDIS_URL=url)
     with app.app_context():
         mark_event("a", 7, now=AS_OF)
-        assert app.extensions["bitmapist"].query.count("a", "days", AS_OF) == 1
+        assert app.extensions["bitmapist"].query.count("a", "days", as_of=AS_OF) == 1
 
 
 def test_an_app_starts_although_its_cluster_does_not_answer(
@@ -86,7 +86,9 @@ def test_keys_are_followed_to_where_they_have_moved(
         with cluster.slot_moved(key):
             assert answers(app) == before
             mark_event("a", 69_999, now=AS_OF)
-            assert app.extensions["bitmapist"].query.has(69_999, "a", "days", AS_OF)
+            assert app.extensions["bitmapist"].query.has(
+                69_999, "a", "days", as_of=AS_OF
+            )
 
 
 def test_a_question_sends_reads_only_and_leaves_no_key(

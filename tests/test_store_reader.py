@@ -504,7 +504,7 @@ def test_a_mark_is_seen_by_the_next_question(app: Flask) -> None:
     with app.app_context():
         for user in range(5):
             mark_event("a", user, now=AS_OF)
-            assert query.count("a", "days", AS_OF) == user + 1
+            assert query.count("a", "days", as_of=AS_OF) == user + 1
 
 
 def test_questions_about_thousands_of_bitmaps_leave_no_memory_behind(

@@ -32,7 +32,7 @@ def test_marks_and_questions_survive_the_death_of_the_primary(
     assert answers(app) == before
     with app.app_context():
         mark_event("late", 5, now=AS_OF)
-        assert app.extensions["bitmapist"].query.has(5, "late", "days", AS_OF)
+        assert app.extensions["bitmapist"].query.has(5, "late", "days", as_of=AS_OF)
     with watched.servers[1].client() as client:
         assert client.exists("trackist_late_2026-1-5")
 

@@ -66,7 +66,7 @@ def test_what_waited_for_the_server_is_written_when_it_is_back(
     bitmapist = other.extensions["bitmapist"]
     with other.app_context():
         bitmapist.recorder.flush()
-        assert [list(bitmapist.query.users(e, "days", AS_OF)) for e in "ab"] == [
+        assert [list(bitmapist.query.users(e, "days", as_of=AS_OF)) for e in "ab"] == [
             [1],
             [2],
         ]
@@ -78,8 +78,8 @@ def test_an_event_is_deleted(other: Flask) -> None:
     mark_history(other)
     with other.app_context():
         bitmapist.deletion("a").carry_out()
-        assert bitmapist.query.count("a", "months", AS_OF) == 0
-        assert bitmapist.query.count("b", "months", AS_OF) > 0
+        assert bitmapist.query.count("a", "months", as_of=AS_OF) == 0
+        assert bitmapist.query.count("b", "months", as_of=AS_OF) > 0
 
 
 def test_the_doctor_knows_it(other: Flask, wheel: str) -> None:

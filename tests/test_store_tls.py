@@ -76,7 +76,7 @@ def test_large_bitmaps_come_whole_over_it(
         for user in users:
             mark_event("a", user, now=AS_OF)
         query = app.extensions["bitmapist"].query
-        assert list(query.users("a", "days", AS_OF)) == users
+        assert list(query.users("a", "days", as_of=AS_OF)) == users
         result = query.cohort("a", "a", time_group="days", num_rows=3, as_of=AS_OF)
         assert result.sizes == (0, 0, 4)
 
@@ -89,4 +89,4 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
         app.app_context(),
         pytest.raises(redis.ConnectionError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
-        app.extensions["bitmapist"].query.count("a", "days", AS_OF)
+        app.extensions["bitmapist"].query.count("a", "days", as_of=AS_OF)

@@ -113,10 +113,10 @@ SINGLE_USERS = [
     f"trends{{}}?events-0=came&period={TODAY}",
     f"cohort{{}}?{COHORT}&period={TODAY}",
     "index{}?active=day",
-    "users{}?user_id=1",
-    "users{}?user_id=2",
-    "users{}?user_id=x",
-    "users{}",
+    "people{}?user=1",
+    "people{}?user=2",
+    "people{}?user=x",
+    "people{}",
 ]
 
 
@@ -134,6 +134,17 @@ def test_nothing_keeps_what_tells_of_single_users(
 ) -> None:
     url = f"/bitmapist/{page.format('')}".replace("index", "")
     with asked(client, url, form) as response:
+        assert response.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize(
+    "asked_for", ["users?event=came", "has?user=1&event=came", "users?user_id=1"]
+)
+def test_nothing_keeps_what_has_no_page_either(
+    client: FlaskClient, asked_for: str, form: str
+) -> None:
+    with asked(client, f"/bitmapist/{asked_for}", form) as response:
         assert response.headers["Cache-Control"] == "private, no-store"
 
 
@@ -159,6 +170,6 @@ def test_a_user_whose_key_is_unknown_is_not_kept_either(
     make_app: Callable[..., Flask],
 ) -> None:
     client = make_app(BITMAPIST_ID_MAP=True).test_client()
-    response = client.get("/bitmapist/users?user_id=nobody")
-    assert response.status_code == 400
+    response = client.get("/bitmapist/people?user=nobody")
+    assert response.status_code == 200
     assert response.headers["Cache-Control"] == "private, no-store"

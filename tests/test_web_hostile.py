@@ -183,7 +183,7 @@ def test_no_bytes_break_the_cohort(client: FlaskClient, url: str, body: bytes) -
     check_response(client.post(url, data=body, content_type="application/json"))
 
 
-@pytest.mark.parametrize("url", ["/bitmapist/cohort", "/bitmapist/users"])
+@pytest.mark.parametrize("url", ["/bitmapist/cohort", "/bitmapist/people"])
 @BOUNDED
 @given(query=st.binary(max_size=30))
 def test_no_bytes_in_a_url_break_a_page(
@@ -260,7 +260,7 @@ def test_no_name_of_an_event_becomes_code(
         pytest.skip("there are no tabs without Flask-Admin")
     end = "/" if surface.startswith("/admin") else ""
     start = "/index/" if end else "/"
-    for page in (start, f"/users{end}", f"/events{end}"):
+    for page in (start, f"/people{end}", f"/events{end}"):
         asked = {"user_id": 1, "per_page": 250, "format": form}
         with client.get(surface + page, query_string=asked) as response:
             check_response(response, {200})
@@ -295,7 +295,7 @@ def test_keys_of_users_do_not_become_code(make_app: Callable[..., Flask]) -> Non
         assert MARK in exported.text
         check_csv(exported.text)
     for key in [*MARKUP, *FORMULAS]:
-        check_response(client.get("/bitmapist/users", query_string={"user_id": key}))
+        check_response(client.get("/bitmapist/people", query_string={"user": key}))
 
 
 def test_files_of_results_from_python_and_commands_hold_no_formulas(

@@ -24,7 +24,7 @@ QUESTIONS = {
     "lifecycle": ("Lifecycle", "event=came"),
     "funnel": ("Funnel", "steps=came&steps=came"),
     "stickiness": ("Stickiness", "event=came"),
-    "users": ("Users", "user_id=1"),
+    "people": ("People", "user=1"),
     "events": ("Overview and Events", ""),
 }
 

@@ -46,7 +46,7 @@ QUESTIONS = {
     "lifecycle": f"event=came&time_group=days&{AS_OF}",
     "funnel": f"steps-0=came&steps-1=paid&{AS_OF}",
     "stickiness": f"event=came&{AS_OF}",
-    "users": f"user_id=1&{AS_OF}",
+    "people": f"user=1&{AS_OF}",
     "events": AS_OF,
 }
 
@@ -91,7 +91,7 @@ def test_a_page_that_is_asked_nothing_shows_itself(
 def test_pages_of_an_empty_store_say_how_to_begin(app: Flask, name: str) -> None:
     page = app.test_client().get(path(name))
     assert page.status_code == 200
-    if name not in ("users", "events"):
+    if name != "events":
         assert "@mark(" in page.text
 
 
@@ -155,7 +155,7 @@ def test_the_distribution_shows_the_numbers_of_its_json(client: FlaskClient) -> 
 
 
 def test_the_user_page_tells_what_a_user_did(client: FlaskClient) -> None:
-    answer = client.get(path("users", QUESTIONS["users"] + "&format=json")).get_json()
+    answer = client.get(path("people", QUESTIONS["people"] + "&format=json")).get_json()
     assert answer["active"] == {"day": True, "week": True, "month": True, "year": True}
     assert answer["events"]["came"]["days"] == [
         "2026-06-01",
@@ -163,18 +163,18 @@ def test_the_user_page_tells_what_a_user_did(client: FlaskClient) -> None:
         "2026-06-30",
     ]
     assert answer["flags"] == ["premium"]
-    html = client.get(path("users", QUESTIONS["users"])).text
-    assert "Active on 3 days of the last 365." in text_of(html)
-    assert "Today: online" in text_of(html)
+    html = client.get(path("people", QUESTIONS["people"])).text
+    assert "active on 3 days since" in text_of(html)
+    assert "✓ Active: 30 Jun 2026" in text_of(html)
     assert 'title="2026-06-29: came, paid"' in html
-    other = client.get(path("users", f"user_id=5&{AS_OF}")).text
-    assert "Today: not online" in text_of(other)
-    assert "This week: online" in text_of(other)
+    other = client.get(path("people", f"user=5&{AS_OF}")).text
+    assert "– Not active: 30 Jun 2026" in text_of(other)
+    assert "✓ Active: 2026-W27 to 30 Jun" in text_of(other)
 
 
 @pytest.mark.parametrize("id", ["-1", "4294967296", "x", "", "1.5"])
 def test_an_id_that_no_user_can_have_is_refused(client: FlaskClient, id: str) -> None:
-    assert client.get(path("users", f"user_id={id}")).status_code == 400
+    assert client.get(path("people", f"user={id}")).status_code == 400
 
 
 def test_the_events_page_tells_since_when(client: FlaskClient) -> None:
@@ -268,7 +268,7 @@ def test_every_number_opens_its_users(
     assert client.get(url + "&format=json").get_json()["ids"] == ids
     page = client.get(url)
     assert page.headers["Cache-Control"] == "private, no-store"
-    assert "/bitmapist/users?user_id=" in page.text
+    assert "/bitmapist/people?user=" in page.text
     assert "Back to the question" in page.text
     assert client.get(url + "&format=csv").text.split()[1:] == list(map(str, ids))
 
@@ -332,7 +332,7 @@ def test_a_formula_in_a_name_stays_text_in_csv(make_app: Callable[..., Flask]) -
     with app.app_context():
         mark_event('=HYPERLINK("evil")', 1, now=today - timedelta(days=1))
     client = app.test_client()
-    for url in (path("events", "format=csv"), path("users", "user_id=1&format=csv")):
+    for url in (path("events", "format=csv"), path("people", "user=1&format=csv")):
         cells = [
             cell
             for row in csv.reader(io.StringIO(client.get(url).text))
@@ -361,14 +361,13 @@ def test_users_go_by_the_keys_of_the_app(make_app: Callable[..., Flask]) -> None
     client = app.test_client()
     today = datetime.now(tz=timezone.utc).date()
     url = path("trends", f"events-0=came&period={today}")
-    assert client.get(url + "&format=json").get_json()["keys"] == names
+    assert client.get(url + "&format=json").get_json()["ids"] == names
     assert client.get(url + "&format=csv").text.splitlines() == ["user_id", *names]
     page = client.get(url).text
     assert "/people/b%2F..%2Fo%20b" in page
-    assert "user_id=ann@example.org" in page or "user_id=ann%40example.org" in page
-    answer = client.get(path("users", "user_id=ann@example.org&format=json")).get_json()
+    assert "user=ann@example.org" in page or "user=ann%40example.org" in page
+    answer = client.get(path("people", "user=ann@example.org&format=json")).get_json()
     assert answer["active"]["day"] is True
-    assert (
-        "ann@example.org" in client.get(path("users", "user_id=ann@example.org")).text
-    )
-    assert client.get(path("users", "user_id=nobody")).status_code == 400
+    assert "ann@example.org" in client.get(path("people", "user=ann@example.org")).text
+    unknown = client.get(path("people", "user=nobody"))
+    assert "No activity recorded for this user." in unknown.text

@@ -58,7 +58,7 @@ def test_the_pages_answer_on_every_host(redis_url: str) -> None:
 
 def test_every_asset_is_shipped(app: Flask) -> None:
     client = app.test_client()
-    for page in ("", "cohort", "trends?events-0=a", "users"):
+    for page in ("", "cohort", "trends?events-0=a", "people"):
         html = client.get(f"/bitmapist/{page}").text
         for url in re.findall(r'(?:src|href)="([^"]*static[^"]+)"', html):
             with client.get(url) as response:

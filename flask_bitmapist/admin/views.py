@@ -205,9 +205,9 @@ class StickinessView(PageView):
 
 
 class UsersView(PageView):
-    """The users page as a tab."""
+    """What one user did, as a tab."""
 
-    page = registry.USERS
+    page = registry.PEOPLE
 
 
 class EventsView(PageView):

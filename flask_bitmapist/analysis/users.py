@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,37 @@ from .bitmaps import Bitmaps, Rows, Source, Stripe, Words, user_ids
 from .counting import count_bits
 from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, require_bounded
-from .periods import Period
+from .periods import Period, shorten
 from .results import Result, Table
 
 _EVERYBODY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+User = int | str
+"""A user as the app knows them: by a whole number, or by a key of the app's own."""
+
+
+def plain_user(given: Any) -> User:
+    """Return a user as a number or a text.
+
+    Args:
+        given: A whole number of any kind, a text, a UUID, or a user object as
+            Flask-Login has it (with ``get_id()``), such as ``current_user``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    get_id = getattr(given, "get_id", None)
+    if callable(get_id):
+        given = get_id()
+    if isinstance(given, (str, UUID)):
+        return str(given)
+    if not isinstance(given, (bool, np.bool_)):
+        try:
+            return operator.index(given)
+        except TypeError:
+            pass
+    shown = shorten(f"{type(given).__name__} {given!r}")
+    raise ValueError(Text("This is not a user: %(given)s.", given=shown))
 
 
 @dataclass(frozen=True)
@@ -33,10 +62,10 @@ class Selection:
 
 
 class UsersPageDict(TypedDict):
-    """The JSON of a page of users."""
+    """One page of a list of users."""
 
     users: str
-    ids: list[int]
+    ids: list[User]
     total: int
     page: int
     pages: int
@@ -45,12 +74,12 @@ class UsersPageDict(TypedDict):
 
 @dataclass(frozen=True)
 class UsersPage(Result):
-    """One page of user ids."""
+    """One page of a list of users."""
 
     users: str
     """Who they are, in words."""
-    ids: tuple[int, ...]
-    """The ids on this page, ascending."""
+    ids: tuple[User, ...]
+    """The users on this page as the app knows them, in the order of their bits."""
     total: int
     """Users on all pages."""
     page: int
@@ -93,16 +122,23 @@ def expression_users(expression: Expression, period: Period) -> Selection:
     )
 
 
-def count_users(selection: Selection, bitmaps: Bitmaps) -> int:
-    """Return how many users are selected."""
-    return sum(
-        count_bits(selection.words(stripe))
-        for stripe in bitmaps.stripes(selection.sources)
-    )
+def count_users(selections: Sequence[Selection], bitmaps: Bitmaps) -> list[int]:
+    """Return how many users each of *selections* has."""
+    stored = [each.bitmap for each in selections if each.bitmap is not None]
+    # Redis counts a bitmap that it keeps by itself.
+    counted = iter(bitmaps.counts(stored) if stored else ())
+    counts = [0 if each.bitmap is None else next(counted) for each in selections]
+    made = [(at, each) for at, each in enumerate(selections) if each.bitmap is None]
+    sources = dict.fromkeys(source for _, each in made for source in each.sources)
+    if sources:
+        for stripe in bitmaps.stripes(tuple(sources)):
+            for at, each in made:
+                counts[at] += count_bits(each.words(stripe))
+    return counts
 
 
 def stream_users(selection: Selection, bitmaps: Bitmaps) -> Iterator[NDArray[np.int64]]:
-    """Yield the ids of the selected users in ascending order, many at a time."""
+    """Yield the bits of the selected users in ascending order, many at a time."""
     for stripe in bitmaps.stripes(selection.sources):
         ids = user_ids(selection.words(stripe), stripe.first_id)
         if len(ids):
@@ -112,7 +148,7 @@ def stream_users(selection: Selection, bitmaps: Bitmaps) -> Iterator[NDArray[np.
 def page_of_users(
     selection: Selection, bitmaps: Bitmaps, page: int = 1, per_page: int = 100
 ) -> UsersPage:
-    """Return one page of the ids of the selected users.
+    """Return one page of the selected users, by their bits.
 
     Args:
         selection: Which users.
@@ -146,11 +182,12 @@ def page_of_users(
     return UsersPage(selection.text, tuple(ids), total, page, per_page)
 
 
-def is_selected(selection: Selection, bitmaps: Bitmaps, user_id: int) -> bool:
-    """Return whether *user_id* is selected, by looking at that user's bits only."""
-    parts = (part for source in selection.sources for part in source.parts())
-    rows = Rows(dict.fromkeys(parts))
-    held = bitmaps.contains(rows.stored, user_id)
+def has_user(selections: Sequence[Selection], bitmaps: Bitmaps, bit: int) -> list[bool]:
+    """Return whether each of *selections* has a user, looking at their bits only."""
+    sources = (source for each in selections for source in each.sources)
+    rows = Rows(dict.fromkeys(part for source in sources for part in source.parts()))
+    held = bitmaps.contains(rows.stored, bit)
     # The user's bit fills a whole word, so that any bit of the answer tells.
     matrix = np.where(held, _EVERYBODY, np.uint64(0)).reshape(-1, 1)
-    return bool(selection.words(Stripe(0, matrix, rows))[0])
+    stripe = Stripe(0, matrix, rows)
+    return [bool(each.words(stripe)[0]) for each in selections]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import date, datetime, timezone
 from typing import Any, TypeVar
 
@@ -15,11 +15,8 @@ from redis.exceptions import RedisError
 from ..analysis.errors import QueryError
 from ..analysis.periods import TimeGroup
 from ..analysis.results import Result
-from ..analysis.users import stream_users
 from ..state import BitmapistState, current_state
 from ..store.connect import redact
-from ..store.idmap import KnownIds
-from ..store.userset import UserSet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -120,33 +117,6 @@ def unreachable(state: BitmapistState, error: RedisError) -> str:
         f"Redis at {redact(url)} cannot be asked: {told}\n"
         "'flask bitmapist doctor' tells more."
     )
-
-
-def id_of_user(state: BitmapistState, given: str) -> int:
-    """Return the id of the user that was given on the command line.
-
-    Raises:
-        QueryError: It is no id, or with an id map no user's key.
-    """
-    if state.settings.id_map:
-        known = KnownIds(state.read_client).id_of(given)
-        if known is None:
-            raise QueryError(f"no user with the key {given!r} was ever marked")
-        return known
-    if not (given.isascii() and given.isdigit()):
-        raise QueryError(f"{given!r} is not a user id; use a whole number from 0 on")
-    return int(given)
-
-
-def keys_of_users(state: BitmapistState, users: UserSet) -> Iterator[int | str]:
-    """Yield users as the app knows them: by id, or with an id map by their own key."""
-    for ids in stream_users(users.selection, state.query.bitmaps):
-        yield from keys_of(state, ids.tolist())
-
-
-def keys_of(state: BitmapistState, ids: Sequence[int]) -> Sequence[int | str]:
-    """Return what the app calls the users with *ids*."""
-    return KnownIds(state.read_client).keys_of(ids) if state.settings.id_map else ids
 
 
 def show(result: Result, output: str | None) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import click
 
 from ..analysis.bitmaps import Source
+from ..analysis.expressions import Event
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv
+from ..analysis.users import expression_users
 from ..query import moment
 from ..state import BitmapistState
 from .common import (
@@ -20,7 +22,6 @@ from .common import (
     as_of_option,
     asks,
     format_options,
-    keys_of_users,
     show_json,
 )
 
@@ -138,6 +139,5 @@ def _rows(
 ) -> Iterator[list[Any]]:
     at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
     for event in names:
-        users = state.query.users(event, period.group, period.start)
-        for key in keys_of_users(state, users):
-            yield [key, event, at]
+        for user in state.query.select(expression_users(Event(event), period)):
+            yield [user, event, at]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from ..analysis.periods import Period, TimeGroup
+from ..analysis.periods import Period
 from ..analysis.results import to_csv
 from ..query import QUESTIONS as DECLARED
-from ..query import moment
 from ..questions.declare import AnyQuestion, Kind, Param, params_of
+from ..questions.person import Person
 from ..state import BitmapistState
 from ..store.userset import UserSet
 from .common import (
@@ -20,140 +19,11 @@ from .common import (
     count_option,
     current_note,
     format_options,
-    id_of_user,
-    keys_of,
-    keys_of_users,
     show,
     show_json,
     time_group_option,
 )
 from .heatmap import show_heatmap
-
-YES_NO = {True: "yes", False: "no"}
-NOW = {
-    TimeGroup.HOURS: "this hour",
-    TimeGroup.DAYS: "today",
-    TimeGroup.WEEKS: "this week",
-    TimeGroup.MONTHS: "this month",
-    TimeGroup.YEARS: "this year",
-}
-
-
-@click.command("has")
-@click.argument("user")
-@click.argument("event")
-@time_group_option(None)
-@as_of_option
-@format_options
-@asks
-def has_command(
-    state: BitmapistState,
-    user: str,
-    event: str,
-    time_group: str | None,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Tell whether USER did EVENT, today, this week, this month, this year.
-
-    With --time-group it tells of that period alone, and the exit status is 0 for yes
-    and 1 for no.
-    """
-    who = state.query.read(event)
-    groups = [*NOW][1:] if time_group is None else [TimeGroup.parse(time_group)]
-    at = moment(as_of)
-    user_id = id_of_user(state, user)
-    answers = {group: state.query.has(user_id, who, group, at) for group in groups}
-    _show_by_group(answers, at, output, as_text=lambda answer: YES_NO[answer])
-    if time_group is not None and not any(answers.values()):
-        click.get_current_context().exit(1)
-
-
-@click.command("count")
-@click.argument("event")
-@time_group_option(None)
-@as_of_option
-@format_options
-@asks
-def count_command(
-    state: BitmapistState,
-    event: str,
-    time_group: str | None,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Tell how many unique users did EVENT: this hour, today, this week, …"""
-    who = state.query.read(event)
-    groups = [*NOW] if time_group is None else [TimeGroup.parse(time_group)]
-    at = moment(as_of)
-    counts = {group: state.query.count(who, group, at) for group in groups}
-    _show_by_group(counts, at, output, as_text=lambda count: f"{count:,}")
-
-
-def _show_by_group(
-    answers: dict[TimeGroup, Any], at: Any, output: str | None, as_text: Any
-) -> None:
-    labels = {group: Period.containing(group, at).label for group in answers}
-    if output == "json":
-        show_json({group.singular: answer for group, answer in answers.items()})
-    elif output == "csv":
-        rows = [[each.singular, labels[each], answers[each]] for each in answers]
-        click.echo(to_csv([["group", "period", "answer"], *rows]), nl=False)
-    elif len(answers) == 1:
-        click.echo(as_text(*answers.values()))
-    else:
-        for group, answer in answers.items():
-            name = f"{NOW[group]} ({labels[group]})"
-            click.echo(f"{name:26} {as_text(answer)}")
-
-
-@click.command("users")
-@click.argument("event")
-@time_group_option("days")
-@click.option("--page", type=click.IntRange(min=1), help="Only this page of the ids.")
-@click.option(
-    "--per-page",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Ids on a page.",
-)
-@as_of_option
-@format_options
-@asks
-def users_command(
-    state: BitmapistState,
-    event: str,
-    time_group: str,
-    page: int | None,
-    per_page: int,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """List the ids of the users who did EVENT, in order, one a line.
-
-    Without --page all of them are listed, however many there are.
-    """
-    users = state.query.users(state.query.read(event), time_group, as_of)
-    if page is not None or output == "json":
-        size = per_page if page is not None else max(1, len(users))
-        result = users.page(page or 1, size)
-        named: Any = tuple(keys_of(state, result.ids))
-        result = replace(result, ids=named)
-        show(result, output) if output else _show_page(result)
-        return
-    if output == "csv":
-        click.echo(to_csv([["user_id"]]), nl=False)
-    for key in keys_of_users(state, users):
-        click.echo(to_csv([[key]]) if output == "csv" else key, nl=output != "csv")
-
-
-def _show_page(result: Any) -> None:
-    for user_id in result.ids:
-        click.echo(user_id)
-    click.echo(
-        f"page {result.page} of {result.pages}, {result.total:,} users", err=True
-    )
 
 
 @click.command("cohort")
@@ -218,35 +88,13 @@ def cohort_command(
         show_heatmap(result, percent)
 
 
-@click.command("user")
-@click.argument("user")
-@count_option("days", "-n", 30, "The last so many days.")
-@as_of_option
-@format_options
-@asks
-def user_command(
-    state: BitmapistState, user: str, days: int, as_of: Any, output: str | None
-) -> None:
-    """Show what USER did, and on which days."""
-    result = state.query.membership(
-        id_of_user(state, user),
-        num_days=days,
-        flags=state.catalogue.flags(),
-        as_of=as_of,
-    )
-    if output is not None:
-        show(result, output)
-        return
-    for group in [*NOW][1:]:
-        click.echo(f"{NOW[group]:12} {YES_NO[result.is_active(group)]}")
-    if result.flags:
-        click.echo(f"flags        {', '.join(result.flags)}")
-    click.echo()
-    click.echo(str(result) if result.active_days else f"nothing in {days} days")
+def command_of(question: AnyQuestion, called: str | None = None) -> click.Command:
+    """Return the command that asks a question: its parameters, and how to print.
 
-
-def command_of(question: AnyQuestion) -> click.Command:
-    """Return the command that asks a question: its parameters, and how to print."""
+    Args:
+        question: The question's class.
+        called: What the command is called, if not as the question.
+    """
     params: list[click.Parameter] = [*map(_parameter, params_of(question))]
     if question.cell is not None:
         params.append(
@@ -271,15 +119,22 @@ def command_of(question: AnyQuestion) -> click.Command:
         for warning in answer.warnings:
             click.echo(warning, err=True)
         if wants_users and question.cell is not None:
-            _show_users(state, answer.behind(question.cell.read(given)), output)
+            _show_users(answer.behind(question.cell.read(given)), output)
             return
-        show(answer, output)
+        if answer.listing is not None and output != "json":
+            _list_users(answer.listing, output)
+        else:
+            show(answer, output)
         if output is None:
             for note in (*answer.notes(), answer.question.sentence()):
                 click.echo(note, err=True)
+        if answer.exit_status:
+            click.get_current_context().exit(answer.exit_status)
 
     about = (question.__doc__ or "").strip()
-    return click.Command(question.name, callback=run, help=about, params=params)
+    return click.Command(
+        called or question.name, callback=run, help=about, params=params
+    )
 
 
 def _parameter(each: Param) -> click.Parameter:
@@ -315,17 +170,20 @@ def _help(each: Param) -> str:
     return str(each.help or f"{each.label}.")
 
 
-def _show_users(state: BitmapistState, users: UserSet, output: str | None) -> None:
-    keys = keys_of_users(state, users)
+def _show_users(users: UserSet, output: str | None) -> None:
     if output == "json":
-        show_json({"users": users.selection.text, "ids": list(keys)})
+        show_json({"users": users.selection.text, "ids": list(users)})
         return
-    if output == "csv":
-        click.echo(to_csv([["user_id"]]), nl=False)
-    for key in keys:
-        click.echo(to_csv([[key]]) if output == "csv" else key, nl=output != "csv")
+    _list_users(users, output)
     if output is None:
         click.echo(users.selection.text, err=True)
+
+
+def _list_users(users: UserSet, output: str | None) -> None:
+    if output == "csv":
+        click.echo(to_csv([["user_id"]]), nl=False)
+    for user in users:
+        click.echo(to_csv([[user]]) if output == "csv" else user, nl=output != "csv")
 
 
 def _note_current(period: Period, output: str | None) -> None:
@@ -335,9 +193,6 @@ def _note_current(period: Period, output: str | None) -> None:
 
 QUESTIONS = (
     *map(command_of, DECLARED),
-    has_command,
-    count_command,
-    users_command,
+    command_of(Person, "user"),
     cohort_command,
-    user_command,
 )

@@ -21,11 +21,21 @@ from ..analysis.parsing import parse
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
 if TYPE_CHECKING:
-    from ..analysis.users import Selection
+    from ..analysis.users import Selection, User
+    from ..store.idmap import People
     from ..store.userset import UserSet
     from .declare import Question, Who
 
 NameList = Callable[[], Sequence[str]]
+
+UNKEPT = Text(
+    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to keep them from now on, or "
+    "ask by day."
+)
+"""What to say of hours where only days have bitmaps."""
+
+UNKNOWN_USER = Text("No activity recorded for this user.")
+"""What to say of a user who was never marked."""
 
 
 class Names:
@@ -139,6 +149,7 @@ class Ask:
         as_of: As of when.
         names: What can be named.
         select: Makes a set of users of a selection.
+        people: Tells which bit is whose.
     """
 
     def __init__(
@@ -148,12 +159,14 @@ class Ask:
         as_of: AsOf,
         names: Names,
         select: Callable[[Selection], UserSet],
+        people: People,
     ) -> None:
         self.question = question
         self.bitmaps = bitmaps
         self.as_of = as_of
         self.names = names
         self.select = select
+        self.people = people
         self.warnings: list[Text] = []
 
     def who(self, given: Who, field: str) -> Expression:
@@ -182,6 +195,25 @@ class Ask:
         expression = self.who(given, field)
         require_bounded(expression, field)
         return expression
+
+    def bit_of(self, user: User) -> int | None:
+        """Return the bit of a user; None, and a warning, if they are not known.
+
+        Raises:
+            QueryError: Nobody can be called so.
+        """
+        bit = self.people.bit_of(user)
+        if bit is None:
+            self.warnings.append(UNKNOWN_USER)
+        return bit
+
+    def known_as(self, user: User, bit: int | None) -> User:
+        """Return a user as the app knows them, who may have been given otherwise."""
+        return user if bit is None else self.people.users_of([bit])[0]
+
+    def period(self, group: str) -> Period:
+        """Return the period that contains the day, see :meth:`AsOf.period`."""
+        return self.as_of.period(TimeGroup.parse(group))
 
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, see :meth:`AsOf.periods`."""
@@ -241,13 +273,7 @@ class Ask:
         there = dict(zip(every, self.bitmaps.exist(every))) if every else {}
         lost = [s for s in happened if not any(there[hour] for hour in hours[s])]
         if lost and len(lost) == len(happened):
-            raise QueryError(
-                Text(
-                    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to keep them "
-                    "from now on, or ask by day."
-                ),
-                field="time_group",
-            )
+            raise QueryError(UNKEPT, field="time_group")
         unkept = {source.period for source in lost}
         return frozenset(
             each

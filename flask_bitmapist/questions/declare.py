@@ -27,6 +27,7 @@ from typing import (
     ParamSpec,
     TypedDict,
     TypeVar,
+    Union,
     dataclass_transform,
     get_args,
     get_origin,
@@ -37,6 +38,7 @@ from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Expression
 from ..analysis.periods import Period, TimeGroup, shorten, to_utc
 from ..analysis.results import Result
+from ..analysis.users import User, plain_user
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection
@@ -49,14 +51,14 @@ Who = str | Expression
 When = date | datetime | str | None
 """A day, a moment, either as ISO text, or None for now."""
 
-User = int | str
-"""A user's id, or the app's own key."""
-
-Group = Literal["hours", "days", "weeks", "months", "years"]
-"""How time is cut into periods."""
+Group = Literal[
+    "hours", "days", "weeks", "months", "years", "hour", "day", "week", "month", "year"
+]
+"""How time is cut into periods, by a name in the plural or the singular."""
 
 P = ParamSpec("P")
 D = TypeVar("D", bound="Declared")
+T = TypeVar("T")
 
 LONGEST_TEXT = 8192
 """Most characters of one text."""
@@ -122,7 +124,7 @@ class Param(NamedTuple):
     default: Any
     """:data:`dataclasses.MISSING` where it has to be given."""
     positional: bool
-    """Whether Python and the command line take it without its name."""
+    """Whether the command line takes it without its name."""
     short: str
     """The letter of the command line's option, or nothing."""
     in_form: bool
@@ -152,6 +154,7 @@ def param(
         label: What it is called on a page, and where it is wrong.
         default: Its value where none is given; without one it has to be given.
         kw_only: Whether Python wants its name, and the command line an option.
+            With a letter of its own it is an option in any case.
         help: More about it, in a sentence.
         least: The smallest number; of a list, the fewest entries.
         most: The largest number; of a list, the most entries.
@@ -328,7 +331,7 @@ def _params_of(declared: Any) -> tuple[Param, ...]:
             label=each.metadata["label"],
             help=each.metadata["help"],
             default=each.default,
-            positional=not each.kw_only,
+            positional=not each.kw_only and not each.metadata["short"],
             short=each.metadata["short"],
             in_form=each.metadata["in_form"],
         )
@@ -453,6 +456,16 @@ class Answer(Result):
         """What is odd about the question."""
         return tuple(self.ask.warnings)
 
+    @property
+    def listing(self) -> UserSet | None:
+        """The users, where the answer is nothing but the list of all of them."""
+        return None
+
+    @property
+    def exit_status(self) -> int:
+        """What the command exits with: 1 where the answer is no."""
+        return 0
+
     def notes(self) -> tuple[Text, ...]:
         """Return what has to be said beside the numbers, in sentences."""
         return ()
@@ -475,28 +488,45 @@ class Answer(Result):
         return self.ask.select(self.question.people(self.ask, cell))
 
 
-class Asking(Generic[P, A]):
-    """The method of a query for one question: ``trend = Asking(Trend)``.
+class AskingFor(Generic[P, T]):
+    """The method of a query for one thing that an answer tells.
 
     It has the signature and the docstring of the question.
+
+    Args:
+        question: The class of the question.
+        take: Takes the thing from the answer.
+
+    Example:
+        >>> class Query:
+        ...     count = AskingFor(Count, CountAnswer.first)
+    """
+
+    def __init__(
+        self, question: Callable[P, Question[A]], take: Callable[[A], T]
+    ) -> None:
+        self.question = question
+
+        def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+            return take(query(question(*args, **kwargs)))
+
+        _sign(method, question)
+        self._method = method
+
+    def __get__(self, query: Any, owner: type) -> Callable[P, T]:
+        bound: Callable[P, T] = self._method.__get__(query, owner)
+        return bound
+
+
+class Asking(AskingFor[P, A]):
+    """The method of a query for one question: ``trend = Asking(Trend)``.
 
     Args:
         question: The class of the question.
     """
 
     def __init__(self, question: Callable[P, Question[A]]) -> None:
-        self.question = question
-
-        def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> A:
-            answer: A = query(question(*args, **kwargs))
-            return answer
-
-        _sign(method, question)
-        self._method = method
-
-    def __get__(self, query: Any, owner: type) -> Callable[P, A]:
-        bound: Callable[P, A] = self._method.__get__(query, owner)
-        return bound
+        super().__init__(question, lambda answer: answer)
 
 
 class Behind(Generic[P]):
@@ -572,7 +602,7 @@ def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
     if hint == User:
         return Kind("user", _user, {"type": ["integer", "string"]})
-    if get_origin(hint) is UnionType and NoneType in get_args(hint):
+    if get_origin(hint) in (UnionType, Union) and NoneType in get_args(hint):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     if hint == Group:
         return _choice(GROUPS, _group)
@@ -677,17 +707,14 @@ def _checked_text(text: Any) -> str:
     return text
 
 
-def _user(value: Any) -> int | str:
-    if isinstance(value, bool):
-        raise ValueError(Text("This is not a user: %(given)s.", given=_typed(value)))
-    if isinstance(value, str):
-        return _text(value)
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise ValueError(
-            Text("This is not a user: %(given)s.", given=_typed(value))
-        ) from None
+def _user(value: Any) -> User:
+    user = plain_user(value)
+    if not isinstance(user, str):
+        return user
+    _text(user)  # which may have white space at its ends: that tells users apart
+    number = _number(user)
+    # 5 and "5" are the same user, and the same question.
+    return number if number is not None and str(number) == user else user
 
 
 def _switch(value: Any) -> bool:

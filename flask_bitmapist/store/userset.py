@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from numbers import Integral
+from dataclasses import replace
 
 from ..analysis.bitmaps import Bitmaps
+from ..analysis.errors import QueryError
 from ..analysis.users import (
     Selection,
+    User,
     UsersPage,
     count_users,
-    is_selected,
+    has_user,
     page_of_users,
     stream_users,
 )
+from .idmap import People
 from .keys import redis_key
 
 
-class UserSet(Set[int]):
-    """The ids of some users, for example of those who did X this week.
+class UserSet(Set[User]):
+    """Some users as the app knows them, for example those who did X this week.
 
-    Each look is a fresh read of Redis.  Ids are iterated in ascending order, without
-    holding all of them at once.  The operators of a set (``&``, ``|``, ``-``, ``<=``,
-    ``==``) work with any other set and give plain Python sets.
+    Each look is a fresh read of Redis.  Users are iterated in the order of their bits,
+    without holding all of them at once: they are the ids that were marked, or with
+    ``BITMAPIST_ID_MAP`` the app's own keys.  The operators of a set (``&``, ``|``,
+    ``-``, ``<=``, ``==``) work with any other set and give plain Python sets.
 
     Args:
         bitmaps: Where the bitmaps come from.
         selection: Which users.
+        people: Tells which bit is whose; bits are ids by default.
     """
 
-    def __init__(self, bitmaps: Bitmaps, selection: Selection) -> None:
+    def __init__(
+        self, bitmaps: Bitmaps, selection: Selection, people: People | None = None
+    ) -> None:
         self._bitmaps = bitmaps
+        self._people = People() if people is None else people
         self.selection = selection
 
     @classmethod
-    def _from_iterable(cls, it: Iterable[int]) -> set[int]:  # type: ignore[override]
+    def _from_iterable(cls, it: Iterable[User]) -> set[User]:  # type: ignore[override]
         return set(it)
 
     @property
@@ -48,33 +56,46 @@ class UserSet(Set[int]):
             raise AttributeError("a set made of several bitmaps has no key in Redis")
         return redis_key(self.selection.bitmap).decode()
 
+    @property
+    def bits(self) -> Iterator[int]:
+        """The numbers of the users' bits, ascending: what bitmapist itself knows."""
+        for numbers in stream_users(self.selection, self._bitmaps):
+            yield from numbers.tolist()
+
     def page(self, page: int = 1, per_page: int = 100) -> UsersPage:
-        """Return one page of the ids.
+        """Return one page of the users.
 
         Args:
             page: Number of the page, from 1; a page after the last one is empty.
-            per_page: Ids on a page.
+            per_page: Users on a page.
 
         Raises:
             QueryError: *page* or *per_page* is less than 1.
         """
-        return page_of_users(self.selection, self._bitmaps, page, per_page)
+        found = page_of_users(self.selection, self._bitmaps, page, per_page)
+        # As it comes from the bitmaps, a page has bits.
+        users = self._people.users_of(map(int, found.ids))
+        return replace(found, ids=tuple(users))
 
     def __len__(self) -> int:
-        if self.selection.bitmap is not None:
-            return self._bitmaps.counts([self.selection.bitmap])[0]
-        return count_users(self.selection, self._bitmaps)
+        return count_users([self.selection], self._bitmaps)[0]
 
-    def __iter__(self) -> Iterator[int]:
-        for ids in stream_users(self.selection, self._bitmaps):
-            yield from ids.tolist()
+    def __iter__(self) -> Iterator[User]:
+        for numbers in stream_users(self.selection, self._bitmaps):
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = numbers[start : start + _AT_ONCE]
+                yield from self._people.users_of(some.tolist())
 
-    def __contains__(self, user_id: object) -> bool:
-        # A number, also of another kind, as of an IntEnum or of numpy.
-        number = int(user_id) if isinstance(user_id, Integral) else -1
-        if not 0 <= number < 2**32:
+    def __contains__(self, user: object) -> bool:
+        try:
+            bit = self._people.bit_of(user)
+        except QueryError:
             return False
-        return is_selected(self.selection, self._bitmaps, number)
+        return bit is not None and has_user([self.selection], self._bitmaps, bit)[0]
 
     def __repr__(self) -> str:
         return f"<UserSet {self.selection.text!r}>"
+
+
+_AT_ONCE = 4096
+"""Most users whose keys are looked up in one command."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from flask import Blueprint, Response, has_request_context, request
+from flask import Blueprint, Response, has_request_context, redirect, request, url_for
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
@@ -16,7 +17,7 @@ from .export import json_response
 from .openapi import document
 from .page import QuestionPage
 from .pages import Page, serve, turn_away
-from .registry import pages_of
+from .registry import ANSWERS, pages_of
 from .surface import Surface, nonce
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         blueprint.add_url_rule(
             page.path, page.name, _page_view(page, surface), methods=_methods(page)
         )
+    for answer in ANSWERS:
+        view = _page_view(answer, surface)
+        blueprint.add_url_rule(answer.path, answer.name, view, methods=_methods(answer))
     blueprint.add_url_rule(
         "/openapi.json",
         "openapi",
@@ -140,7 +144,21 @@ def _openapi(surface: Surface) -> ResponseReturnValue:
 def _serving(
     page: Page | QuestionPage, surface: Surface
 ) -> Callable[[], ResponseReturnValue]:
+    if isinstance(page, QuestionPage) and page.name == "users":
+        return lambda: _users(page, surface)
     return lambda: serve(page, surface)
+
+
+def _users(page: QuestionPage, surface: Surface) -> ResponseReturnValue:
+    """Answer who did something; who asks about one user is sent on to their page."""
+    if "event" in request.args or request.method == "POST":
+        return serve(page, surface)
+    arguments = [
+        ("user" if name == "user_id" else name, value)
+        for name, value in request.args.items(multi=True)
+    ]
+    query = f"?{urlencode(arguments)}" if arguments else ""
+    return door.unkept(redirect(f"{url_for('.people')}{query}", 301))
 
 
 def guard(surface: Surface) -> ResponseReturnValue | None:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from ..analysis.cohort import CohortResult
 from ..analysis.errors import Text
 from ..analysis.periods import Period, TimeGroup
+from .heat import LEVELS
 from .texts import gettext, lazy, locale
 
 BLANK = "–"
@@ -89,6 +90,8 @@ def _shown(value: object) -> str:
         return numbers().decimal(value)
     if isinstance(value, int):
         return number(value)
+    if isinstance(value, date):
+        return f"{day(value)} {value.year}"
     return translated(value) if isinstance(value, str) else str(value)
 
 
@@ -201,6 +204,19 @@ def weekday(number: int) -> str:
 def month(period: Period) -> str:
     """Return the short name of the month in which *period* begins."""
     return str(_MONTHS[period.start.month - 1])
+
+
+def calendar_level(events: int, most: int) -> int:
+    """Return the colour of a day in a calendar, see :data:`~.heat.LEVELS`.
+
+    Args:
+        events: How many different events were done on it.
+        most: How many on the day with most of them.
+    """
+    if not events:
+        return 0
+    # The weakest colour that is clearly one, up to the strongest.
+    return 4 + round((LEVELS - 4) * (events - 1) / max(1, most - 1))
 
 
 def direction(share: float | None) -> str:

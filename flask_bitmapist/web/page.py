@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
@@ -19,7 +18,6 @@ from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
 from .surface import Surface, wants_json
-from .userlist import keys_of
 
 MOST_SUGGESTIONS = 2000
 """Most event names that a form offers; others can still be typed."""
@@ -56,6 +54,7 @@ class QuestionPage:
         self.icon = question.icon
         self.path = f"/{question.endpoint}"
         self.is_private = question.is_private
+        self.has_html = question.in_menu
         behind = () if question.cell is None else params_of(question.cell)
         params = (*params_of(question), *behind, *params_of(ListPage))
         self.accepted = door.Declared(
@@ -141,7 +140,7 @@ class _Request:
             # Somebody is still at it: no reproach for what is not filled in yet.
             return self._html(QuestionForm(self.question, changes), changes)
         form = QuestionForm(self.question, self.texts)
-        if not self.texts and self._asks_something() and not wants_json():
+        if not self.texts and self._asks_something() and not self._wants_json():
             return self._html(form, self.texts)
         try:
             question = self.question.read(self.texts)
@@ -177,8 +176,13 @@ class _Request:
         texts = texts_in(self.question.cell, self.arguments)
         return self.question.cell.read(texts) if texts else None
 
+    def _wants_json(self) -> bool:
+        return wants_json() or not self.page.has_html
+
     def _answered(self, form: QuestionForm, answer: Answer) -> ResponseReturnValue:
         wanted = self._wanted()
+        if wanted == "csv" and answer.listing is not None:
+            return users_csv(answer.listing, _file_name(answer.question))
         if wanted == "csv":
             return csv_response(answer.table(), _file_name(answer.question))
         if wanted == "json":
@@ -188,10 +192,11 @@ class _Request:
     def _wanted(self) -> str:
         if wants_json():
             return "json"
-        wanted = self.arguments.get("format") or "html"
-        if wanted not in ("html", "json", "csv"):
+        allowed = ("html", "json", "csv") if self.page.has_html else ("json", "csv")
+        wanted = self.arguments.get("format") or allowed[0]
+        if wanted not in allowed:
             raise QueryError(
-                Text("Use one of %(allowed)s.", allowed="html, json, csv"),
+                Text("Use one of %(allowed)s.", allowed=", ".join(allowed)),
                 field="format",
             )
         return wanted
@@ -199,23 +204,20 @@ class _Request:
     def _refused(
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
-        if wants_json() or request.method == "POST":
+        if self._wants_json() or request.method == "POST":
             return json_response({"errors": dict(messages)}, 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
-        wanted, state = self._wanted(), self.surface.state
+        wanted = self._wanted()
         if wanted == "csv":
-            keys = partial(keys_of, state)
-            return door.unkept(users_csv(users, f"{self.page.name}-users", keys))
+            return door.unkept(users_csv(users, f"{self.page.name}-users"))
         part = ListPage.read(texts_in(ListPage, self.arguments))
         shown = users.page(part.page, part.per_page)
-        named = keys_of(state, shown.ids)
         if wanted == "json":
-            own = {"keys": named} if state.settings.id_map else {}
-            return door.unkept(json_response({**shown.to_dict(), **own}))
+            return door.unkept(json_response(shown.to_dict()))
         surface = self.surface
-        rows = [(each, *surface.describe(each)) for each in named]
+        rows = [(each, *surface.describe(each)) for each in shown.ids]
         # The list's own links keep the number; the way back leaves it out.
         cell = {
             name: value
@@ -229,7 +231,7 @@ class _Request:
             shown=rows,
             has_names=any(name for _, name, _ in rows),
             has_links=any(url for _, _, url in rows),
-            own_url=lambda user: surface.url("users", user_id=user),
+            own_url=lambda user: surface.url("people", user=user),
             link=Links(surface, self.page.name, cell),
             back=self._links(answer.question.arguments())(),
         )
@@ -265,7 +267,9 @@ class _Request:
     def _examples(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return events to ask about, and the URL that asks about each."""
         required = [each for each in params_of(self.question) if each.required]
-        if any((each.kind.least or 1) > 1 for each in required):
+        if any(
+            each.kind.name != "event" or (each.kind.least or 1) > 1 for each in required
+        ):
             return []
         link = self._links({})
         return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from flask import redirect, request
@@ -24,7 +23,7 @@ from .links import Links
 from .page import QuestionPage
 from .surface import Surface, wants_json
 from .texts import gettext, language, lazy, ngettext
-from .userlist import keys_of, users_page
+from .userlist import users_page
 
 Present = Callable[[Any], Mapping[str, Any]]
 
@@ -163,8 +162,8 @@ class Answering:
         if selection is not None:
             users = query.select(selection)
             if wanted == "csv":
-                keys = partial(keys_of, self.state)
-                return door.unkept(users_csv(users, f"{self.page.name}-users", keys))
+                name = f"{self.page.name}-users"
+                return door.unkept(users_csv(users, name))
             return door.unkept(users_page(self, form, users, wanted))
         if wanted == "html":
             form.check_size()
@@ -319,7 +318,7 @@ def unavailable(
         message = gettext(
             "Redis does not answer, so there is nothing to show right now."
         )
-    if wants_json():
+    if wants_json() or (isinstance(page, QuestionPage) and not page.has_html):
         return json_response({"error": message}, 503)
     context = context_of(page, surface)
     return surface.render("bitmapist/unavailable.html", message=message, **context), 503

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from ..questions.funnel import Funnel
 from ..questions.lifecycle import Lifecycle
+from ..questions.person import Person
 from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
+from ..questions.who import Count, Has, Users
 from .page import QuestionPage
 from .pages import Page
 from .questions import (
     cohort,
     events,
     overview,
-    user,
 )
 from .texts import lazy
 
@@ -43,15 +44,7 @@ TRENDS = QuestionPage(Trend)
 LIFECYCLE = QuestionPage(Lifecycle)
 FUNNEL = QuestionPage(Funnel)
 STICKINESS = QuestionPage(Stickiness)
-USERS = Page(
-    name="users",
-    title=lazy("Users"),
-    form=user.UserForm,
-    template="bitmapist/users.html",
-    icon="fa-user",
-    present=user.present,
-    is_private=True,
-)
+PEOPLE = QuestionPage(Person)
 EVENTS = Page(
     name="events",
     title=lazy("Events"),
@@ -63,8 +56,11 @@ EVENTS = Page(
 
 PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
-    *(FUNNEL, STICKINESS, USERS, EVENTS),
+    *(FUNNEL, STICKINESS, PEOPLE, EVENTS),
 )
+
+ANSWERS = (QuestionPage(Count), QuestionPage(Has), QuestionPage(Users))
+"""What answers in JSON and CSV alone, and stands in no menu."""
 
 
 def pages_of(state: BitmapistState) -> tuple[Page | QuestionPage, ...]:

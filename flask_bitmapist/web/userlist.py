@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flask import request
 from flask.typing import ResponseReturnValue
 
 from ..analysis.errors import QueryError
-from ..store.idmap import KnownIds
 from ..store.userset import UserSet
 from .export import json_response
 from .links import Links
 from .texts import gettext
 
 if TYPE_CHECKING:
-    from ..state import BitmapistState
     from .forms import QuestionForm
     from .pages import Answering
 
@@ -41,12 +38,10 @@ def users_page(
     page = users.page(
         _number("page", 1, 2**32), _number("per_page", PER_PAGE, MOST_PER_PAGE)
     )
-    keys = keys_of(answering.state, page.ids)
     if wanted == "json":
-        own = {"keys": keys} if answering.state.settings.id_map else {}
-        return json_response({**page.to_dict(), **own})
+        return json_response(page.to_dict())
     surface = answering.surface
-    shown = [(each, *surface.describe(each)) for each in keys]
+    shown = [(each, *surface.describe(each)) for each in page.ids]
     link = Links(surface, answering.page.name, form)
     return answering.html(
         "bitmapist/userlist.html",
@@ -55,22 +50,10 @@ def users_page(
         shown=shown,
         has_names=any(name for _, name, _ in shown),
         has_links=any(url for _, _, url in shown),
-        own_url=lambda user: surface.url("users", user_id=user),
+        own_url=lambda user: surface.url("people", user=user),
         link=link,
         back=link.whole(),
     )
-
-
-def keys_of(state: BitmapistState, ids: Sequence[int]) -> list[int] | list[str]:
-    """Return the app's own keys of users, or their ids where it keeps none.
-
-    Args:
-        state: What the extension keeps for the app.
-        ids: The users.
-    """
-    if state.settings.id_map:
-        return KnownIds(state.read_client).keys_of(ids)
-    return list(ids)
 
 
 def _number(name: str, default: int, most: int) -> int:

@@ -1,0 +1,439 @@
+"""How many did it, has one user done it, and who did: in one period."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any
+
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import Expression
+from ..analysis.periods import Period, TimeGroup
+from ..analysis.results import Table
+from ..analysis.users import (
+    Selection,
+    User,
+    UsersPage,
+    count_users,
+    expression_users,
+    has_user,
+)
+from ..store.userset import UserSet
+from .asking import UNKEPT, Ask
+from .declare import (
+    GROUPS,
+    Answer,
+    AnswerDict,
+    Cell,
+    Group,
+    Question,
+    Who,
+    param,
+    period_of,
+    plain,
+    running_note,
+)
+
+CURRENT = {
+    TimeGroup.HOURS: Text("this hour"),
+    TimeGroup.DAYS: Text("today"),
+    TimeGroup.WEEKS: Text("this week"),
+    TimeGroup.MONTHS: Text("this month"),
+    TimeGroup.YEARS: Text("this year"),
+}
+"""What the period of each group is called in which it is now."""
+
+
+class PeriodsDict(AnswerDict):
+    """What is told of the periods that contain the day asked about."""
+
+    event: str
+    periods: dict[str, str]
+    """Their labels, by ``hour``, ``day``, ``week``, ``month`` and ``year``."""
+    complete: dict[str, bool]
+
+
+class CountDict(PeriodsDict):
+    """The JSON of a count."""
+
+    counts: dict[str, int]
+
+
+class HasDict(PeriodsDict):
+    """The JSON of whether a user did something."""
+
+    user_id: User
+    did: dict[str, bool]
+
+
+class UsersDict(AnswerDict):
+    """The JSON of a list of users."""
+
+    event: str
+    time_group: str
+    period: str
+    complete: bool
+    users: str
+    ids: list[User]
+    total: int
+    page: int
+    pages: int
+    per_page: int
+
+
+@dataclass(frozen=True)
+class PeriodsAnswer(Answer):
+    """One value for each of the periods that contain the day asked about."""
+
+    periods: tuple[Period, ...]
+    """The one asked for; without a time group, from the shortest to the longest."""
+    complete: tuple[bool, ...]
+    """Whether each has ended."""
+
+    def notes(self) -> tuple[Text, ...]:
+        if len(self.periods) > 1:
+            return ()
+        return tuple(filter(None, [running_note(self.ask, self.periods[0])]))
+
+    def by_group(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Return *values*, one for each period, by the name of its group."""
+        return dict(zip((each.group.singular for each in self.periods), values))
+
+    def common(self) -> PeriodsDict:
+        """Return what the dict begins with."""
+        return {
+            **self.head(),
+            "event": self.question.event,
+            "periods": self.by_group([each.label for each in self.periods]),
+            "complete": self.by_group(self.complete),
+        }
+
+    def rows(self, name: str, values: Sequence[Any]) -> Table:
+        """Return the table of *values*, which are called *name*."""
+        groups = [each.group.singular for each in self.periods]
+        labels = [each.label for each in self.periods]
+        rows = zip(groups, labels, self.complete, values)
+        return Table(["group", "period", "complete", name], list(map(list, rows)))
+
+    def lines(self, values: Sequence[str]) -> str:
+        """Return *values* as text: a single one as it is, else by period."""
+        if len(values) == 1:
+            return values[0]
+        names = [period_words(self.ask, period) for period in self.periods]
+        width = max(map(len, names))
+        return "\n".join(f"{n:{width}}  {v}" for n, v in zip(names, values))
+
+
+@dataclass(frozen=True)
+class CountAnswer(PeriodsAnswer):
+    """How many unique users there are."""
+
+    counts: tuple[int, ...]
+    """Unique users of each period."""
+
+    @property
+    def count(self) -> int:
+        """Unique users of the period asked for; of the day without a time group."""
+        return int(_asked(self, self.counts))
+
+    def to_dict(self) -> CountDict:
+        return {**self.common(), "counts": self.by_group(self.counts)}
+
+    def table(self) -> Table:
+        return self.rows("users", self.counts)
+
+    def __str__(self) -> str:
+        return self.lines([f"{count:,}" for count in self.counts])
+
+
+@dataclass(frozen=True)
+class HasAnswer(PeriodsAnswer):
+    """Whether one user did something."""
+
+    user: User
+    """The user, as the app knows them."""
+    held: tuple[bool, ...]
+    """Whether it is so in each period."""
+
+    @property
+    def did(self) -> bool:
+        """Whether it is so in the period asked for; on the day without a time group."""
+        return bool(_asked(self, self.held))
+
+    @property
+    def exit_status(self) -> int:
+        return int(self.question.time_group is not None and not self.did)
+
+    def to_dict(self) -> HasDict:
+        return {
+            **self.common(),
+            "user_id": self.user,
+            "did": self.by_group(self.held),
+        }
+
+    def table(self) -> Table:
+        return self.rows("did", self.held)
+
+    def __str__(self) -> str:
+        return self.lines(["yes" if held else "no" for held in self.held])
+
+
+@dataclass(frozen=True)
+class UsersAnswer(Answer):
+    """The users for whom something holds in one period."""
+
+    period: Period
+    complete: bool
+    """Whether the period has ended."""
+    found: UserSet = field(repr=False, compare=False)
+    """All of them; read when it is looked at."""
+
+    @property
+    def everyone(self) -> UserSet:
+        """All of them, where no page was asked for.
+
+        Raises:
+            QueryError: A page was asked for.
+        """
+        if self.question.page is not None:
+            raise QueryError(
+                Text("The set has all users; its method page() gives one page."),
+                field="page",
+            )
+        return self.found
+
+    @property
+    def listing(self) -> UserSet | None:
+        return self.found if self.question.page is None else None
+
+    @cached_property
+    def shown(self) -> UsersPage:
+        """The page asked for, or the first."""
+        return self.found.page(self.question.page or 1, self.question.per_page)
+
+    def notes(self) -> tuple[Text, ...]:
+        notes = [running_note(self.ask, self.period)]
+        if self.question.page is not None:
+            place = Text(
+                "Page %(page)s of %(pages)s; %(total)s users.",
+                page=self.shown.page,
+                pages=self.shown.pages,
+                total=self.shown.total,
+            )
+            notes.append(place)
+        return tuple(filter(None, notes))
+
+    def to_dict(self) -> UsersDict:
+        return {
+            **self.head(),
+            "event": self.question.event,
+            "time_group": self.question.time_group,
+            "period": self.period.label,
+            "complete": self.complete,
+            **self.shown.to_dict(),
+        }
+
+    def table(self) -> Table:
+        users = self.shown.ids if self.listing is None else self.listing
+        return Table(["user_id"], [[str(each)] for each in users])
+
+    def __str__(self) -> str:
+        return "\n".join(user for (user,) in self.table().rows)
+
+
+class Counted(Cell):
+    """One count."""
+
+    period: str | None = param(
+        Text("Period"),
+        default=None,
+        help=Text("The period's label: 2026-W44; the first by default."),
+    )
+
+
+class Count(Question[CountAnswer]):
+    """How many unique users did this?"""
+
+    in_menu = False
+    cell = Counted
+
+    event: Who = param(
+        Text("Users who did"), kw_only=False, help=Text("An event or an expression.")
+    )
+    time_group: Group | None = param(
+        Text("in the"),
+        default=None,
+        kw_only=False,
+        short="g",
+        help=Text("The length of the period; without it, of all lengths."),
+    )
+
+    def sentence(self) -> Text:
+        return Text(
+            "Unique users of %(event)s%(when)s",
+            event=self.event,
+            when=_when(self.time_group, self.as_of),
+        )
+
+    def answer(self, ask: Ask) -> CountAnswer:
+        expression = ask.among(self.event, "event")
+        periods = _current(ask, expression, self.time_group)
+        selections = [expression_users(expression, period) for period in periods]
+        return CountAnswer(
+            ask=ask,
+            periods=periods,
+            complete=ask.complete(periods),
+            counts=tuple(count_users(selections, ask.bitmaps)),
+        )
+
+    def people(self, ask: Ask, cell: Counted) -> Selection:
+        expression = ask.among(self.event, "event")
+        periods = _current(ask, expression, self.time_group)
+        period = periods[0] if cell.period is None else period_of(periods, cell.period)
+        return expression_users(expression, period)
+
+
+class Has(Question[HasAnswer]):
+    """Has this user done this?"""
+
+    in_menu = False
+    is_private = True
+
+    user: User = param(
+        Text("User"), kw_only=False, help=Text("The user's ID, as it was tracked.")
+    )
+    event: Who = param(
+        Text("did"), kw_only=False, help=Text("An event or an expression.")
+    )
+    time_group: Group | None = param(
+        Text("in the"),
+        default=None,
+        kw_only=False,
+        short="g",
+        help=Text(
+            "The length of the period; without it, of all lengths. With it the "
+            "command's exit status is 0 for yes and 1 for no."
+        ),
+    )
+
+    def sentence(self) -> Text:
+        return Text(
+            "Has user %(user)s done %(event)s%(when)s?",
+            user=str(self.user),
+            event=self.event,
+            when=_when(self.time_group, self.as_of),
+        )
+
+    def answer(self, ask: Ask) -> HasAnswer:
+        expression = ask.among(self.event, "event")
+        periods = _current(ask, expression, self.time_group)
+        selections = [expression_users(expression, period) for period in periods]
+        bit = ask.bit_of(self.user)
+        held = [False] * len(periods)
+        if bit is not None:
+            held = has_user(selections, ask.bitmaps, bit)
+        return HasAnswer(
+            ask=ask,
+            periods=periods,
+            complete=ask.complete(periods),
+            user=ask.known_as(self.user, bit),
+            held=tuple(held),
+        )
+
+
+class Users(Question[UsersAnswer]):
+    """Which users did this?"""
+
+    in_menu = False
+    is_private = True
+
+    event: Who = param(
+        Text("Users who did"), kw_only=False, help=Text("An event or an expression.")
+    )
+    time_group: Group = param(
+        Text("in the"),
+        default="days",
+        kw_only=False,
+        short="g",
+        help=Text("The length of the period."),
+    )
+    page: int | None = param(
+        Text("Page"),
+        default=None,
+        most=2**32,
+        help=Text("Only this page of the list; JSON has the first by default."),
+    )
+    per_page: int = param(Text("Users on a page"), default=100)
+
+    def sentence(self) -> Text:
+        return Text(
+            "Users of %(event)s%(when)s",
+            event=self.event,
+            when=_when(self.time_group, self.as_of),
+        )
+
+    def answer(self, ask: Ask) -> UsersAnswer:
+        expression = ask.among(self.event, "event")
+        (period,) = _current(ask, expression, self.time_group)
+        (complete,) = ask.complete([period])
+        found = ask.select(expression_users(expression, period))
+        return UsersAnswer(ask=ask, period=period, complete=complete, found=found)
+
+
+def period_words(ask: Ask, period: Period) -> str:
+    """Return how a period that contains the day asked about is called on a terminal."""
+    if ask.as_of.is_today:
+        return f"{CURRENT[period.group]} ({period.label})"
+    return period.label
+
+
+def _current(ask: Ask, expression: Expression, group: str | None) -> tuple[Period, ...]:
+    """Return the periods that contain the day: of one group, or of all.
+
+    Raises:
+        QueryError: Hours are asked for, and they are not kept.
+    """
+    if group is None:
+        groups = [each for each in GROUPS if each != "hours" or _has_hour(ask)]
+    else:
+        groups = [group]
+    periods = tuple(map(ask.period, groups))
+    first = periods[0]
+    if first.group is TimeGroup.HOURS and not _is_kept(ask, expression, first):
+        if group is not None:
+            raise QueryError(UNKEPT, field="time_group")
+        return periods[1:]
+    return periods
+
+
+def _has_hour(ask: Ask) -> bool:
+    """Return whether there is one hour that is asked about: a past day has none."""
+    return ask.as_of.is_today or isinstance(ask.question.as_of, datetime)
+
+
+def _is_kept(ask: Ask, expression: Expression, hour: Period) -> bool:
+    try:
+        return not ask.unkept([expression], [hour])
+    except QueryError:
+        return False
+
+
+def _asked(answer: PeriodsAnswer, values: Sequence[Any]) -> Any:
+    """Return the value of the period asked for; of the day without a time group."""
+    group = answer.question.time_group or "days"
+    groups = [period.group.value for period in answer.periods]
+    return values[groups.index(group)]
+
+
+def _when(group: str | None, as_of: date | datetime | str | None) -> Text:
+    """Return the end of a sentence: when something is so."""
+    if as_of is None:
+        return Text(" %(when)s", when=CURRENT[TimeGroup(group)]) if group else Text("")
+    day = str(plain(as_of))
+    if group is None:
+        return Text(" as of %(day)s", day=day)
+    if group == "days":
+        return Text(" on %(day)s", day=day)
+    return Text(" in the %(unit)s of %(day)s", unit=GROUPS[group], day=day)
