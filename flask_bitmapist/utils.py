@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from .analysis.expressions import chain
-from .query import Query
+from .analysis.expressions import Event, Expression, Named, Or
+from .analysis.periods import Period, TimeGroup
+from .analysis.users import expression_users
+from .query import Query, moment
 from .store.reader import BitmapReader
 from .store.systems import current_state, resolve
 from .store.userset import UserSet
@@ -34,7 +36,7 @@ def get_event_data(
     Raises:
         QueryError: There is no such time group.
     """
-    return _query(system).users(event_name, time_group, now)
+    return _users(_query(system), event_name, time_group, now)
 
 
 def chain_events(
@@ -62,8 +64,9 @@ def chain_events(
     Raises:
         QueryError: A time group or an operator that does not exist.
     """
-    expression = chain(base_event_name, events_to_chain or ())
-    return _query(system).users(expression, time_group, now)
+    query = _query(system)
+    expression = query.chain(base_event_name, events_to_chain or ())
+    return _users(query, expression, time_group, now)
 
 
 def get_cohort(
@@ -99,18 +102,38 @@ def get_cohort(
     Raises:
         QueryError: Something asked for is not allowed.
     """
-    result = _query(system).cohort(
-        primary_event_name,
-        secondary_event_name,
-        additional_events or (),
-        time_group=time_group,
+    query = _query(system)
+    secondary = query.chain(secondary_event_name, additional_events or ())
+    if isinstance(secondary, (Event, Named)):
+        # Said twice, the same event is another one to the question: here who does it
+        # at once counts in column 0 and in no later one, as they always did.
+        secondary = Or((secondary, secondary))
+    group = TimeGroup.parse(time_group)
+    answer = query.cohort(
+        query.expression(primary_event_name),
+        secondary,
+        time_group=group.value,
         num_rows=num_rows,
         num_cols=num_cols,
-        with_replacement=with_replacement,
-        as_of=now,
+        returned="each" if with_replacement else "first",
+        as_of=_end(group, now),
+        allow_unknown=True,
     )
-    rows = [list(row) for row in result.counts]
-    return rows, [period.start for period in result.periods], list(result.sizes)
+    rows = [list(row) for row in answer.counts]
+    sizes = [size or 0 for size in answer.sizes]
+    return rows, [period.start for period in answer.periods], sizes
+
+
+def _users(
+    query: Query, who: str | Expression, time_group: str, now: datetime | None
+) -> UserSet:
+    period = Period.containing(TimeGroup.parse(time_group), moment(now))
+    return query.select(expression_users(query.expression(who), period))
+
+
+def _end(group: TimeGroup, now: datetime | None) -> datetime:
+    """Return the last moment of a period, so that all of it counts."""
+    return Period.containing(group, moment(now)).end - timedelta(microseconds=1)
 
 
 def _query(system: Any) -> Query:

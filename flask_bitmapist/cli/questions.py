@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,8 @@ from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import to_csv, to_text
 from ..extension import BitmapistState
 from ..query import moment, questions
-from ..questions.declare import Kind, Param, Question, params_of
+from ..questions.cohort import CohortAnswer
+from ..questions.declare import Answer, Kind, Param, Question, params_of
 from ..store.userset import UserSet
 from .common import (
     as_of_option,
@@ -155,68 +157,6 @@ def _show_page(result: Any) -> None:
     )
 
 
-@click.command("cohort")
-@click.argument("primary")
-@click.argument("secondary", required=False)
-@time_group_option("weeks")
-@count_option("rows", "-r", 10, "Cohorts, of which the last is the current period.")
-@count_option("cols", "-c", 10, "Periods, from a cohort's own on.")
-@click.option("--percent/--counts", default=True, help="What the cells show.")
-@click.option(
-    "--repeat/--once",
-    default=True,
-    help="Count a user in every matching column, or in the first one only.",
-)
-@click.option(
-    "--first-time", is_flag=True, help="Only users whose first PRIMARY it is."
-)
-@click.option("--unbounded", is_flag=True, help="Count who comes then or later.")
-@click.option("--within", help="Only users for whom this holds too, e.g. 'flag(paid)'.")
-@as_of_option
-@format_options
-@asks
-def cohort_command(
-    state: BitmapistState,
-    primary: str,
-    secondary: str | None,
-    time_group: str,
-    rows: int,
-    cols: int,
-    percent: bool,
-    repeat: bool,
-    first_time: bool,
-    unbounded: bool,
-    within: str | None,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show who of those who did PRIMARY did SECONDARY in the periods after.
-
-    Both are events or expressions, such as 'played and not flag(staff)'; SECONDARY is
-    PRIMARY by default.
-    """
-    query = state.query
-    result = query.cohort(
-        query.read(primary),
-        query.read(primary if secondary is None else secondary),
-        time_group=time_group,
-        num_rows=rows,
-        num_cols=cols,
-        with_replacement=repeat,
-        first_time=first_time,
-        unbounded=unbounded,
-        within=None if within is None else query.read(within),
-        as_of=as_of,
-    )
-    if output == "json":
-        show_json(result.to_dict(as_percent=percent))
-    elif output == "csv":
-        columns, lines = result.table(as_percent=percent)
-        click.echo(to_csv([columns, *lines]), nl=False)
-    else:
-        show_heatmap(result, percent)
-
-
 @click.command("stickiness")
 @click.argument("event")
 @count_option("days", "-n", 30, "The last so many days.")
@@ -339,6 +279,10 @@ def user_command(
     click.echo(str(result) if result.active_days else f"nothing in {days} days")
 
 
+ON_TERMINAL: dict[type[Answer], Callable[[Any], None]] = {CohortAnswer: show_heatmap}
+"""How an answer is printed where a plain table would not do."""
+
+
 def command_of(question: type[Question[Any]]) -> click.Command:
     """Return the command that asks a question: its parameters, and how to print."""
     params: list[click.Parameter] = [*map(_parameter, params_of(question))]
@@ -367,7 +311,10 @@ def command_of(question: type[Question[Any]]) -> click.Command:
         if wants_users and question.cell is not None:
             _show_users(state, answer.behind(question.cell.read(given)), output)
             return
-        show(answer, output)
+        if output is None and type(answer) in ON_TERMINAL:
+            ON_TERMINAL[type(answer)](answer)
+        else:
+            show(answer, output)
         if output is None:
             for note in (*answer.notes(), answer.question.sentence()):
                 click.echo(note, err=True)
@@ -432,7 +379,6 @@ QUESTIONS = (
     has_command,
     count_command,
     users_command,
-    cohort_command,
     stickiness_command,
     lifecycle_command,
     funnel_command,

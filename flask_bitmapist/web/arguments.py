@@ -37,6 +37,21 @@ def url_arguments() -> MultiDict[str, str] | None:
     return request.args or None
 
 
+def body_object() -> dict[str, Any]:
+    """Return the JSON object in the body.
+
+    Raises:
+        BadBodyError: The body is something else.
+    """
+    try:
+        body = json.loads(_body())
+    except (ValueError, RecursionError):
+        raise BadBodyError({"form": [gettext("The body is not JSON.")]}) from None
+    if not isinstance(body, dict):
+        raise BadBodyError({"form": [gettext("The body must be a JSON object.")]})
+    return body
+
+
 def body_arguments(lists: Collection[str]) -> MultiDict[str, str]:
     """Return what a JSON body asks, by the names that a URL would use.
 
@@ -46,13 +61,7 @@ def body_arguments(lists: Collection[str]) -> MultiDict[str, str]:
     Raises:
         BadBodyError: The body is not a JSON object, or has a value of a wrong type.
     """
-    data = _body()
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        raise BadBodyError({"form": [gettext("The body is not JSON.")]}) from None
-    if not isinstance(body, dict):
-        raise BadBodyError({"form": [gettext("The body must be a JSON object.")]})
+    body = body_object()
     messages: dict[str, list[str]] = {}
     arguments: MultiDict[str, str] = MultiDict()
     for name, value in body.items():

@@ -10,6 +10,7 @@ from flask.blueprints import BlueprintSetupState
 
 from .deletion import serve_deletion
 from .guard import guard
+from .page import QuestionPage
 from .pages import serve
 from .registry import PAGES
 from .surface import Surface, nonce, state
@@ -52,7 +53,7 @@ def create_blueprint(url_prefix: str = "/bitmapist") -> Blueprint:
             page.path,
             page.name,
             partial(serve, page, surface),
-            methods=["GET", "POST"] if page.fragment else ["GET"],
+            methods=["GET", "POST"] if isinstance(page, QuestionPage) else ["GET"],
         )
     blueprint.add_url_rule(
         "/events/delete",

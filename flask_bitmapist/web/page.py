@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +17,7 @@ from ..analysis.errors import QueryError, Text
 from ..questions.declare import Answer, Cell, Declared, Question, param, params_of
 from ..store.userset import UserSet
 from . import formats
+from .arguments import BadBodyError, body_object
 from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
 from .surface import Surface, state, wants_json
@@ -42,6 +45,7 @@ class QuestionPage:
     """
 
     fragment: str | None = None
+    """The part of the page that answers a POST; JSON does where there is none."""
 
     def __init__(self, question: type[Question[Any]]) -> None:
         self.question = question
@@ -58,6 +62,50 @@ class QuestionPage:
     def respond(self, surface: Surface) -> ResponseReturnValue:
         """Answer the current request."""
         return _Request(self, surface).respond()
+
+    def body(self) -> Texts:
+        """Return what the body of a POST asks: JSON, by the names of the parameters.
+
+        Raises:
+            BadBodyError: It is something else, or has a name that is not known.
+        """
+        given = body_object()
+        declared = (self.question, self.question.cell, ListPage)
+        known = [each.name for some in declared if some for each in params_of(some)]
+        unknown = {name: [_unknown(name, known)] for name in given if name not in known}
+        if unknown:
+            raise BadBodyError(unknown)
+        return given
+
+    def texts(self, arguments: MultiDict[str, str]) -> Texts:
+        """Return what the arguments of a URL ask, see :func:`texts_in`."""
+        return texts_in(self.question, arguments)
+
+    def edited(self, texts: Texts, arguments: MultiDict[str, str]) -> Texts | None:
+        """Return the texts after a button of the form, see :func:`edited`."""
+        return edited(self.question, texts, arguments)
+
+    def read(self, texts: Texts) -> Question[Any]:
+        """Return the question that the texts ask.
+
+        Raises:
+            QueryError: They ask none.
+        """
+        return self.question.read(texts)
+
+    def context(self, texts: Texts) -> Mapping[str, Any]:
+        """Return what the template needs beside what all questions have."""
+        return {}
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    text = (
+        Text("Unknown name. Did you mean %(near)s?", near=near[0])
+        if near
+        else Text("Unknown name; use some of %(known)s.", known=", ".join(known))
+    )
+    return formats.translated(text)
 
 
 class Links:
@@ -89,9 +137,13 @@ class Links:
         """The page's URL without any question."""
         return self._surface.url(self._name) or ""
 
+    @cached_property
+    def _own(self) -> str:
+        return self()
+
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
-        url = self()
+        url = self._own
         given = {name: value for name, value in cell.items() if value is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
@@ -103,24 +155,39 @@ class _Request:
         self.page = page
         self.question = page.question
         self.surface = surface
+        self.is_post = request.method == "POST"
         self.arguments: MultiDict[str, str] = MultiDict()
         self.texts: Texts = {}
 
     def respond(self) -> ResponseReturnValue:
         self.arguments = request.args
-        self.texts = texts_in(self.question, self.arguments)
+        try:
+            self.texts = (
+                self.page.body() if self.is_post else self.page.texts(self.arguments)
+            )
+        except BadBodyError as error:
+            return self._refused(QuestionForm(self.question, {}), error.messages)
+        except QueryError as error:
+            form = QuestionForm(self.question, texts_in(self.question, self.arguments))
+            return self._told(form, error)
+        if self.is_post:
+            return self._asked(QuestionForm(self.question, {}))
         if "preset" in self.arguments:
             changed = preset(self.question, self.texts, self.arguments["preset"])
             return redirect(self._links(changed)() or request.path)
-        changes = edited(self.question, self.texts, self.arguments)
+        changes = self.page.edited(self.texts, self.arguments)
         if changes is not None:
             # Somebody is still at it: no reproach for what is not filled in yet.
+            self.texts = changes
             return self._html(QuestionForm(self.question, changes), changes)
         form = QuestionForm(self.question, self.texts)
         if not self.texts and self._asks_something() and not wants_json():
             return self._html(form, self.texts)
+        return self._asked(form)
+
+    def _asked(self, form: QuestionForm) -> ResponseReturnValue:
         try:
-            question = self.question.read(self.texts)
+            question = self.page.read(self.texts)
             query = state().query.within(state().settings.max_query_bytes)
             answer = query(question)
             cell = self._cell()
@@ -128,8 +195,11 @@ class _Request:
                 return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
         except QueryError as error:
-            form.tell(error)
-            return self._refused(form, form.messages)
+            return self._told(form, error)
+
+    def _told(self, form: QuestionForm, error: QueryError) -> ResponseReturnValue:
+        form.tell(error)
+        return self._refused(form, form.messages)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))
@@ -138,8 +208,15 @@ class _Request:
         """Return which number's users are asked for, if any."""
         if self.question.cell is None:
             return None
-        texts = texts_in(self.question.cell, self.arguments)
+        texts = self._texts_of(self.question.cell)
         return self.question.cell.read(texts) if texts else None
+
+    def _texts_of(self, declared: type[Declared]) -> Texts:
+        """Return what the request says beside the question."""
+        if not self.is_post:
+            return texts_in(declared, self.arguments)
+        names = [each.name for each in params_of(declared)]
+        return {name: self.texts[name] for name in names if name in self.texts}
 
     def _answered(self, form: QuestionForm, answer: Answer) -> ResponseReturnValue:
         wanted = self._wanted()
@@ -152,7 +229,7 @@ class _Request:
     def _wanted(self) -> str:
         if wants_json():
             return "json"
-        wanted = self.arguments.get("format") or "html"
+        wanted = self.arguments.get("format") or self._usual
         if wanted not in ("html", "json", "csv"):
             raise QueryError(
                 Text("Use one of %(allowed)s.", allowed="html, json, csv"),
@@ -160,18 +237,28 @@ class _Request:
             )
         return wanted
 
+    @property
+    def _usual(self) -> str:
+        is_program = self.is_post and self.page.fragment is None
+        return "json" if is_program else "html"
+
     def _refused(
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
-        if wants_json():
+        if wants_json() or self._usual == "json":
             return json_response({"errors": dict(messages)}, 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
+        from .pages import private
+
+        return private(self._listed(answer, users))
+
+    def _listed(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
         wanted = self._wanted()
         if wanted == "csv":
             return users_csv(users, f"{self.page.name}-users", keys_of)
-        part = ListPage.read(texts_in(ListPage, self.arguments))
+        part = ListPage.read(self._texts_of(ListPage))
         shown = users.page(part.page, part.per_page)
         keys = keys_of(shown.ids)
         if wanted == "json":
@@ -206,9 +293,11 @@ class _Request:
     ) -> str:
         kept = state()
         names = [*kept.named, *kept.catalogue.names()]
+        part = self.page.fragment if self.is_post else None
         return self.surface.render(
-            self.question.template,
+            part or self.question.template,
             **self._context(),
+            **self.page.context(self.texts),
             form=form,
             answer=answer,
             sentence=None if answer is None else _sentence(answer.question),

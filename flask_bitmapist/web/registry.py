@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..questions.cohort import Cohort
 from ..questions.trend import Trend
+from .legacy import CohortPage
 from .page import QuestionPage
 from .pages import Page
 from .questions import (
-    cohort,
     events,
     funnel,
     lifecycle,
@@ -25,15 +26,7 @@ INDEX = Page(
     present=overview.present,
     rule="/",
 )
-COHORT = Page(
-    name="cohort",
-    title=lazy("Cohort"),
-    form=cohort.CohortForm,
-    template="bitmapist/cohort.html",
-    fragment="bitmapist/_heatmap.html",
-    icon="fa-th",
-    present=cohort.present,
-)
+COHORT = CohortPage(Cohort)
 TRENDS = QuestionPage(Trend)
 LIFECYCLE = Page(
     name="lifecycle",
