@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 Key = Any
 Users = Callable[[Key], "set[int]"]
+Meaning = Callable[[Callable[[str], "set[int]"], "set[int]"], "set[int]"]
+"""What an expression means: who counts, by who did an event and who is flagged."""
 
 
 class Mark(NamedTuple):
@@ -42,10 +44,10 @@ def last_keys(group: str, count: int, as_of: datetime) -> list[Key]:
 
 
 class Reference:
-    """Answers about a list of marks."""
+    """Answers about a list of marks; those after the day of *as_of* do not count."""
 
     def __init__(self, marks: Iterable[Mark], group: str, as_of: datetime) -> None:
-        self.marks = list(marks)
+        self.marks = [mark for mark in marks if mark.at.date() <= as_of.date()]
         self.group = group
         self.as_of = as_of
 
@@ -59,6 +61,21 @@ class Reference:
             for mark in self.marks
             if mark.event == event and key_of(mark.at) == key
         }
+
+    def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
+        """The users of an expression."""
+        return lambda key: meaning(lambda event: self.users(event)(key), flagged)
+
+    def ever_before(self, users: Users, key: Key) -> set[int]:
+        """Who was among *users* in any period before *key*."""
+        key_of = KEYS[self.group]
+        keys = {key_of(mark.at) for mark in self.marks} | set(self.keys(10))
+        return set().union(*(users(each) for each in keys if each < key))
+
+    def is_complete(self, key: Key) -> bool:
+        """Whether a period has ended by now and by the end of the day of *as_of*."""
+        midnight = utc(self.as_of.date().isoformat()) + timedelta(days=1)
+        return bool(key < KEYS[self.group](min(midnight, datetime.now(timezone.utc))))
 
     def before(self, event: str, key: Key) -> set[int]:
         """The users of *event* in any earlier period than *key*."""
@@ -76,34 +93,48 @@ class Reference:
         num_rows: int,
         num_cols: int,
         *,
-        with_replacement: bool = False,
-        unbounded: bool = False,
-        new_in: Callable[[Key], set[int]] | None = None,
-    ) -> tuple[list[int], list[list[int | None]]]:
+        returned: str = "each",
+        first_time: bool = False,
+        within: Users | None = None,
+        is_same: bool = False,
+    ) -> tuple[list[set[int]], list[list[set[int] | None]]]:
+        """The users of each row, and of each cell: None where none can be."""
         keys = self.keys(num_rows)
-        sizes, rows = [], []
+        everyone, rows = [], []
         for i, key in enumerate(keys):
             users = primary(key)
-            if new_in is not None:
-                users = users & new_in(key)
-            sizes.append(len(users))
-            row: list[int | None] = []
+            if first_time:
+                users = users - self.ever_before(primary, key)
+            if within is not None:
+                users = users & within(key)
+            everyone.append(users)
+            row: list[set[int] | None] = []
             already: set[int] = set()
             for j in range(num_cols):
                 if not users or i + j >= num_rows:
                     row.append(None)
                     continue
-                if unbounded:
+                if returned == "on-or-after":
                     later = [secondary(each) for each in keys[i + j :]]
-                    row.append(len(users & set().union(*later)))
+                    row.append(users & set().union(*later))
                     continue
                 matched = users & secondary(keys[i + j])
-                if not with_replacement:
+                if returned == "first":
                     matched -= already
-                    already |= matched
-                row.append(len(matched))
+                    # Who does the same event at once has not come back yet.
+                    already |= set() if is_same and not j else matched
+                row.append(matched)
             rows.append(row)
-        return sizes, rows
+        return everyone, rows
+
+    def cohort_counts(
+        self, *arguments: Any, **options: Any
+    ) -> tuple[list[int], list[list[int | None]]]:
+        """How many users each row and each cell have."""
+        everyone, rows = self.cohort(*arguments, **options)
+        return [len(users) for users in everyone], [
+            [None if users is None else len(users) for users in row] for row in rows
+        ]
 
 
 def utc(text: str) -> datetime:

@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
 
-from .reference import Mark, utc
+from flask_bitmapist import Event, Expression, Flag
+from flask_bitmapist.analysis.expressions import Named, Not
+
+from .reference import Mark, Meaning, utc
 
 # ISO New Years of both kinds (week 53, week 1 in December), leap days, month ends,
 # the end of a century's leap rule, and a plain day.
@@ -15,7 +18,7 @@ EDGES = [
     "2021-01-03",
     "2024-12-30",
     "2025-01-01",
-    "2026-12-31",
+    "2015-12-31",
     "2024-02-29",
     "2023-02-28",
     "2000-02-29",
@@ -33,11 +36,16 @@ groups = st.sampled_from(sorted(REACH))
 
 
 @st.composite
-def histories(draw: st.DrawFn, group: str) -> tuple[list[Mark], datetime]:
-    """Marks in the time before some edge of the calendar, and a moment near it."""
+def histories(
+    draw: st.DrawFn, group: str, after: bool = False
+) -> tuple[list[Mark], datetime]:
+    """Marks in the time before some edge of the calendar, and a moment near it.
+
+    With *after*, there are also marks later than that moment.
+    """
     edge = utc(draw(st.sampled_from(EDGES)))
     as_of = edge + timedelta(hours=draw(st.integers(0, 23)))
-    hours = st.integers(0, 24 * REACH[group])
+    hours = st.integers(-8 * REACH[group] if after else 0, 24 * REACH[group])
     drawn = draw(
         st.lists(
             st.tuples(st.sampled_from(EVENTS), st.sampled_from(USERS), hours),
@@ -48,3 +56,42 @@ def histories(draw: st.DrawFn, group: str) -> tuple[list[Mark], datetime]:
         Mark(event, user, as_of - timedelta(hours=ago)) for event, user, ago in drawn
     ]
     return marks, as_of
+
+
+DEFINED: dict[str, Expression] = {"regulars": Event("a") & ~Event("c")}
+"""What the app has given names."""
+
+Asked = tuple[Expression, Meaning]
+"""An expression, and what it means in plain sets."""
+
+
+def _event(name: str) -> Asked:
+    return Event(name), lambda did, flagged: did(name)
+
+
+def _combined(parts: tuple[Asked, Asked, str]) -> Asked:
+    (left, a), (right, b), operator = parts
+    if operator == "and":
+        return left & right, lambda did, flagged: a(did, flagged) & b(did, flagged)
+    if operator == "or":
+        return left | right, lambda did, flagged: a(did, flagged) | b(did, flagged)
+    without: Meaning = lambda did, flagged: a(did, flagged) - b(did, flagged)  # noqa: E731
+    if operator == "and not":
+        return left & ~right, without
+    return Not(right, within=left), without
+
+
+_leaves: st.SearchStrategy[Asked] = st.sampled_from(
+    [
+        *map(_event, EVENTS),
+        (Flag("flagged"), lambda did, flagged: flagged),
+        (Named("regulars", DEFINED["regulars"]), lambda did, _: did("a") - did("c")),
+    ]
+)
+expressions: st.SearchStrategy[Asked] = st.recursive(
+    _leaves,
+    lambda each: st.tuples(
+        each, each, st.sampled_from(["and", "or", "and not", "within"])
+    ).map(_combined),
+    max_leaves=4,
+)

@@ -17,8 +17,6 @@ from wtforms import (
     Field,
     FieldList,
     Form,
-    SelectField,
-    SelectMultipleField,
     StringField,
 )
 
@@ -122,14 +120,10 @@ def _field(param: Param) -> Any:
         "render_kw": {"param": param},
         "default": _default(param),
     }
-    if kind.many and kind.choices:
-        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
-        return SelectMultipleField(choices=choices, validate_choice=False, **options)
+    # What can be chosen is the declaration's to say; the template asks it.
     if kind.many:
-        return FieldList(StringField(), min_entries=max(kind.least or 0, 1), **options)
-    if kind.name == "choice":
-        choices = [(str(value), str(text)) for value, text in kind.choices.items()]
-        return SelectField(choices=choices, validate_choice=False, **options)
+        shown = 0 if kind.choices else max(kind.least or 0, 1)
+        return FieldList(StringField(), min_entries=shown, **options)
     if kind.name == "switch":
         return BooleanField(**options)
     return StringField(**options)

@@ -101,9 +101,9 @@ class QuestionPage:
 def _unknown(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     text = (
-        Text("Unknown name. Did you mean %(near)s?", near=near[0])
+        Text("Unknown parameter. Did you mean %(near)s?", near=f"'{near[0]}'")
         if near
-        else Text("Unknown name; use some of %(known)s.", known=", ".join(known))
+        else Text("Unknown parameter; use %(allowed)s.", allowed=", ".join(known))
     )
     return formats.translated(text)
 
