@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -30,11 +29,12 @@ from flask_bitmapist.analysis.trend import TrendQuery, trend
 from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.cohort import CohortQuery, cohort
 from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
 from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
+from flask_bitmapist.query import Query
+from flask_bitmapist.questions.cohort import CohortAnswer
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from tests.servers import RedisProcess
@@ -86,18 +86,17 @@ def against_bitmapist(client: redis.Redis, sizes: Iterable[int]) -> None:
     )
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, ROWS)
-        query = daily_cohort()
         reader = BitmapReader(client)
-        keys = keys_of(query.primary, query.secondary, periods=query.periods)
+        keys = keys_of(A, B, periods=last_periods(TimeGroup.DAYS, ROWS, NOW))
         theirs, floor, ours = side_by_side(
             users,
             lambda: bitmapist.cohort.get_dates_data(
                 "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
             ),
             lambda: client.mget(keys),
-            lambda: cohort(daily_cohort(), reader),
+            lambda: daily_cohort(reader),
         )
-        check_equal(client, query, reader)
+        check_equal(client, reader)
         faster, limit = TO_REACH[users]
         row(
             f"{users:,}",
@@ -115,9 +114,9 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
     header("users", "bitmapist", "one MGET", "ours", "faster than", "floor x")
     for users in sizes:
         fill(client, users, TimeGroup.MONTHS, 36)
-        query = CohortQuery(A, B, NOW, TimeGroup.YEARS, 3, 3, with_replacement=True)
-        reader = BitmapReader(client)
-        months = [part for year in query.periods for part in year.parts()]
+        query = Query(BitmapReader(client))
+        years = last_periods(TimeGroup.YEARS, 3, NOW)
+        months = [part for year in years for part in year.parts()]
         keys = keys_of(A, B, periods=months)
         theirs, floor, ours = side_by_side(
             users,
@@ -125,7 +124,9 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
                 "a", "b", time_group="years", num_of_rows=2, as_percent=False
             ),
             lambda: client.mget(keys),
-            lambda: cohort(replace(query), reader),
+            lambda: query.cohort(
+                A, B, time_group="years", num_rows=3, num_cols=3, as_of=NOW
+            ),
         )
         row(
             f"{users:,}",
@@ -183,8 +184,9 @@ def growth(client: redis.Redis) -> None:
         times = []
         for users, rows, cols in (small, large):
             fill(client, users, TimeGroup.DAYS, rows)
-            query = daily_cohort(rows, cols)
-            (took,) = side_by_side(users, lambda query=query: cohort(query, reader))
+            (took,) = side_by_side(
+                users, lambda rows=rows, cols=cols: daily_cohort(reader, rows, cols)
+            )
             times.append(took)
         row(name, ms(times[0]), ms(times[1]), f"{times[1] / times[0]:.2f}")
 
@@ -213,7 +215,7 @@ def counters(client: redis.Redis, sizes: Iterable[int]) -> None:
         reader = BitmapReader(client)
         cells = []
         for question in (
-            lambda: cohort(daily_cohort(), reader),
+            lambda: daily_cohort(reader),
             lambda: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), reader),
         ):
             slow, fast = side_by_side(
@@ -229,9 +231,9 @@ def print_peak_memory(url: str, users: int) -> None:
     with redis.Redis.from_url(url) as client:
         reader = BitmapReader(client)
         # A first small question, so that what is loaded once does not count.
-        cohort(CohortQuery(C, C, NOW, num_rows=2, num_cols=2), reader)
+        Query(reader).cohort(C, time_group="days", num_rows=2, num_cols=2, as_of=NOW)
         before = peak_kib()
-        cohort(daily_cohort(), reader)
+        daily_cohort(reader)
         print(f"{(peak_kib() - before) / 1024:,.1f} MiB")
 
 
@@ -270,8 +272,10 @@ def counted_by(
     return asked
 
 
-def daily_cohort(rows: int = ROWS, cols: int = COLS) -> CohortQuery:
-    return CohortQuery(A, B, NOW, TimeGroup.DAYS, rows, cols, with_replacement=True)
+def daily_cohort(reader: Any, rows: int = ROWS, cols: int = COLS) -> CohortAnswer:
+    return Query(reader).cohort(
+        A, B, time_group="days", num_rows=rows, num_cols=cols, as_of=NOW
+    )
 
 
 def keys_of(*events: Event, periods: Sequence[Period]) -> list[bytes]:
@@ -308,7 +312,7 @@ def side_by_side(users: int, *questions: Callable[[], Any]) -> list[float]:
     return [statistics.median(taken) for taken in times]
 
 
-def check_equal(client: redis.Redis, query: CohortQuery, reader: BitmapReader) -> None:
+def check_equal(client: redis.Redis, reader: BitmapReader) -> None:
     """A fast wrong answer is worth nothing: compare with bitmapist's counts."""
     if datetime.now(tz=timezone.utc).date() != NOW.date():
         sys.exit(
@@ -317,7 +321,7 @@ def check_equal(client: redis.Redis, query: CohortQuery, reader: BitmapReader) -
     theirs = bitmapist.cohort.get_dates_data(
         "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
     )
-    ours = cohort(query, reader)
+    ours = daily_cohort(reader)
     for size, counts, (_, their_size, *their_counts) in zip(
         ours.sizes, ours.counts, theirs
     ):

@@ -40,6 +40,7 @@ def show_heatmap(answer: CohortAnswer) -> None:
         from rich.text import Text
     except ImportError:
         click.echo(_plain(answer))
+        _tell_star(answer)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     heading, *columns = _heading(answer)
@@ -59,6 +60,12 @@ def show_heatmap(answer: CohortAnswer) -> None:
     unbounded = console.options.update(max_width=_WIDEST)
     console.width = max(Measurement.get(console, unbounded, table).maximum, 80)
     console.print(table)
+    _tell_star(answer)
+
+
+def _tell_star(answer: CohortAnswer) -> None:
+    if answer.question.returned != "on-or-after" and not all(answer.row_complete):
+        click.echo("* still in progress, not included in averages", err=True)
 
 
 def _heading(answer: CohortAnswer) -> list[str]:
