@@ -227,9 +227,8 @@ class _Request:
         return self._html(form, answer.question.arguments(), answer)
 
     def _wanted(self) -> str:
-        if wants_json():
-            return "json"
-        wanted = self.arguments.get("format") or self._usual
+        usual = "json" if wants_json() else self._usual
+        wanted = self.arguments.get("format") or usual
         if wanted not in ("html", "json", "csv"):
             raise QueryError(
                 Text("Use one of %(allowed)s.", allowed="html, json, csv"),
