@@ -26,6 +26,7 @@ import bitmapist
 import bitmapist.cohort
 import numpy as np
 import redis
+from flask_bitmapist.analysis.cohort import CohortQuery, cohort
 from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
 from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
 from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
@@ -34,7 +35,6 @@ from flask_bitmapist.analysis.trend import TrendQuery, trend
 from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.cohort import CohortQuery, cohort
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.store.connect import open_client
 from flask_bitmapist.store.keys import redis_key

@@ -31,7 +31,7 @@ FACTOR, MORE = 3.0, 0.030
 
 QUESTION = (
     "/bitmapist/cohort?primary_event=a&secondary_event=b&time_group=days"
-    f"&num_rows={ROWS}&num_cols={COLUMNS}&as_percent=y"
+    f"&num_rows={ROWS}&num_cols={COLUMNS}"
 )
 
 
@@ -75,7 +75,7 @@ def medians(app: Flask) -> list[float]:
     query = app.extensions["bitmapist"].query
 
     def ask() -> None:
-        query.cohort("a", "b", num_rows=ROWS, num_cols=COLUMNS)
+        query.cohort("a", "b", time_group="days", num_rows=ROWS, num_cols=COLUMNS)
 
     def get(extra: str) -> Callable[[], None]:
         def page() -> None:

@@ -21,12 +21,9 @@ RETENTION = Question(
     "Of each month's buyers, how many buy again in the months after.",
     {
         "primary_event": "purchase",
-        "secondary_event": "purchase",
         "time_group": "months",
         "num_rows": 18,
         "num_cols": 12,
-        "as_percent": "y",
-        "with_replacement": "y",
     },
 )
 

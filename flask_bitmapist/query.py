@@ -7,7 +7,6 @@ from datetime import date, datetime, time, timezone
 from typing import Any, cast
 
 from .analysis.bitmaps import Bitmaps
-from .analysis.cohort import CohortQuery, CohortResult, cohort
 from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
     Expression,
@@ -16,9 +15,10 @@ from .analysis.expressions import (
     chain,
 )
 from .analysis.parsing import parse
-from .analysis.periods import AsOf, TimeGroup, to_utc
+from .analysis.periods import AsOf, to_utc
 from .analysis.users import Selection
 from .questions.asking import Ask, Names
+from .questions.cohort import Cohort
 from .questions.declare import A, AnyQuestion, Asking, AskingFor, Question
 from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
@@ -66,6 +66,7 @@ class Query:
         self.people = People() if people is None else people
         self._own = {} if own is None else own
 
+    cohort = Asking(Cohort)
     trend = Asking(Trend)
     lifecycle = Asking(Lifecycle)
     funnel = Asking(Funnel)
@@ -156,56 +157,9 @@ class Query:
 
     def select(self, selection: Selection) -> UserSet:
         """Return the users behind a number, see for example
-        :func:`~flask_bitmapist.analysis.cohort.cohort_users`.
+        :meth:`~flask_bitmapist.questions.declare.Question.people`.
         """
         return UserSet(self.bitmaps, selection, self.people)
-
-    def cohort(
-        self,
-        primary: Who,
-        secondary: Who,
-        additional: Iterable[Mapping[str, str]] = (),
-        *,
-        time_group: str | TimeGroup = "days",
-        num_rows: int = 10,
-        num_cols: int = 10,
-        with_replacement: bool = False,
-        first_time: bool = False,
-        unbounded: bool = False,
-        within: Who | None = None,
-        as_of: When = None,
-    ) -> CohortResult:
-        """Return what share of a period's users does something afterwards.
-
-        Args:
-            primary: Who enters a row.
-            secondary: What is looked for in the periods from the row's own on.
-            additional: More conditions beside *secondary*, see :meth:`chain`.
-            time_group: How time is cut into periods.
-            num_rows: The last so many periods.
-            num_cols: The row's own period and those after it.
-            with_replacement: Count a user in every column where they match, not only
-                in the first.
-            first_time: Let a row have only those who entered for the first time ever.
-            unbounded: Count in a column who matches in its period or later.
-            within: Let rows have only users for whom this holds too.
-            as_of: The day or moment of the last row.
-        """
-        return cohort(
-            CohortQuery(
-                primary=self.expression(primary),
-                secondary=self.chain(secondary, additional),
-                as_of=moment(as_of),
-                time_group=TimeGroup.parse(time_group),
-                num_rows=num_rows,
-                num_cols=num_cols,
-                with_replacement=with_replacement,
-                first_time=first_time,
-                unbounded=unbounded,
-                within=None if within is None else self.expression(within),
-            ),
-            self.bitmaps,
-        )
 
     def chain(
         self, base: Who, additional: Iterable[Mapping[str, str]] = ()

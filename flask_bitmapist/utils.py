@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from .analysis.expressions import chain
+from .analysis.expressions import Event, Named, Or, chain
 from .analysis.periods import Period, TimeGroup, to_utc
 from .query import Query, utc_now
 from .questions.asking import Names
@@ -110,18 +110,26 @@ def get_cohort(
     Raises:
         QueryError: Something asked for is not allowed.
     """
-    result = _query(system).cohort(
-        primary_event_name,
-        secondary_event_name,
-        additional_events or (),
-        time_group=time_group,
+    query = _query(system)
+    secondary = query.chain(secondary_event_name, additional_events or ())
+    if isinstance(secondary, (Event, Named)):
+        # Said twice, the same event is another one to the question: here who does it
+        # at once counts in column 0 and in no later one, as they always did.
+        secondary = Or((secondary, secondary))
+    group = TimeGroup.parse(time_group)
+    answer = query.cohort(
+        query.expression(primary_event_name),
+        secondary,
+        time_group=group.value,
         num_rows=num_rows,
         num_cols=num_cols,
-        with_replacement=with_replacement,
-        as_of=now,
+        returned="each" if with_replacement else "first",
+        as_of=_whole(group, now),
+        allow_unknown=True,
     )
-    rows = [list(row) for row in result.counts]
-    return rows, [period.start for period in result.periods], list(result.sizes)
+    rows = [list(row) for row in answer.counts]
+    sizes = [size or 0 for size in answer.sizes]
+    return rows, [period.start for period in answer.periods], sizes
 
 
 def _query(system: Any) -> Query:

@@ -35,8 +35,7 @@ AS_OF = (datetime.now(tz=timezone.utc) - timedelta(days=1)).date().isoformat()
 
 QUESTIONS = {
     "index": f"?as_of={AS_OF}",
-    "cohort": "?primary_event=purchase&secondary_event=purchase&time_group=months"
-    f"&num_rows=18&num_cols=12&as_of={AS_OF}&with_replacement=y&as_percent=y",
+    "cohort": f"?primary_event=purchase&time_group=months&num_rows=18&as_of={AS_OF}",
     "trends": "?events-0=purchase&events-1=multi&events-2=big&time_group=weeks"
     f"&num_periods=52&as_of={AS_OF}",
     "lifecycle": f"?event=purchase&time_group=months&num_periods=18&as_of={AS_OF}",

@@ -61,7 +61,7 @@ def answers(app: Flask) -> dict[str, Any]:
             "premium": list(query.users(premium, "weeks", as_of=AS_OF)),
             "page": query.users("a", "weeks", as_of=AS_OF).page(2, 50),
             "cohort": query.cohort(
-                "a", "b", num_rows=9, num_cols=9, first_time=True, as_of=AS_OF
+                "a", "b", time_group="days", num_rows=9, first_time=True, as_of=AS_OF
             ).to_dict(),
             "years": query.cohort("a", "b", time_group="years", as_of=AS_OF).to_dict(),
             "trend": query.trend(["a", "b"], rolling=[7], as_of=AS_OF).to_dict(),

@@ -93,34 +93,48 @@ class Reference:
         num_rows: int,
         num_cols: int,
         *,
-        with_replacement: bool = False,
-        unbounded: bool = False,
-        new_in: Callable[[Key], set[int]] | None = None,
-    ) -> tuple[list[int], list[list[int | None]]]:
+        returned: str = "each",
+        first_time: bool = False,
+        within: Users | None = None,
+        is_same: bool = False,
+    ) -> tuple[list[set[int]], list[list[set[int] | None]]]:
+        """The users of each row, and of each cell: None where none can be."""
         keys = self.keys(num_rows)
-        sizes, rows = [], []
+        everyone, rows = [], []
         for i, key in enumerate(keys):
             users = primary(key)
-            if new_in is not None:
-                users = users & new_in(key)
-            sizes.append(len(users))
-            row: list[int | None] = []
+            if first_time:
+                users = users - self.ever_before(primary, key)
+            if within is not None:
+                users = users & within(key)
+            everyone.append(users)
+            row: list[set[int] | None] = []
             already: set[int] = set()
             for j in range(num_cols):
                 if not users or i + j >= num_rows:
                     row.append(None)
                     continue
-                if unbounded:
+                if returned == "on-or-after":
                     later = [secondary(each) for each in keys[i + j :]]
-                    row.append(len(users & set().union(*later)))
+                    row.append(users & set().union(*later))
                     continue
                 matched = users & secondary(keys[i + j])
-                if not with_replacement:
+                if returned == "first":
                     matched -= already
-                    already |= matched
-                row.append(len(matched))
+                    # Who does the same event at once has not come back yet.
+                    already |= set() if is_same and not j else matched
+                row.append(matched)
             rows.append(row)
-        return sizes, rows
+        return everyone, rows
+
+    def cohort_counts(
+        self, *arguments: Any, **options: Any
+    ) -> tuple[list[int], list[list[int | None]]]:
+        """How many users each row and each cell have."""
+        everyone, rows = self.cohort(*arguments, **options)
+        return [len(users) for users in everyone], [
+            [None if users is None else len(users) for users in row] for row in rows
+        ]
 
 
 def utc(text: str) -> datetime:

@@ -493,7 +493,7 @@ def test_tabs_follow_the_apps_own_rule() -> None:
     app, bitmapist = admin_app()
     bitmapist.access(lambda: False)
     assert app.test_client().get(TAB).status_code == 403
-    assert "Cohort" not in app.test_client().get("/admin/").text
+    assert "Retention" not in app.test_client().get("/admin/").text
 
 
 def test_tabs_send_on_whomever_the_apps_own_rule_sends_on() -> None:

@@ -28,8 +28,8 @@ DAYS = 20
 Question = tuple[str, Callable[[Query], Any]]
 
 QUESTIONS: list[Question] = [
-    ("cohort", lambda q: q.cohort("a", "b", num_rows=12, num_cols=8, as_of=AS_OF)),
-    ("same cohort", lambda q: q.cohort("a", "b", num_rows=12, num_cols=8, as_of=AS_OF)),
+    ("cohort", lambda q: q.cohort("a", "b", time_group="days", as_of=AS_OF)),
+    ("same cohort", lambda q: q.cohort("a", "b", time_group="days", as_of=AS_OF)),
     (
         "weeks",
         lambda q: q.cohort(

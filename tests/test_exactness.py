@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Flag
-from flask_bitmapist.analysis.cohort import cohort_users
 from flask_bitmapist.analysis.expressions import Not, chain
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions.asking import Names
@@ -62,109 +61,6 @@ def ask(redis_client: redis.Redis) -> Callable[..., Query]:
 
 
 @exact
-@given(data=st.data(), group=groups, rows=counts, cols=counts, repeat=st.booleans())
-def test_a_cohort_counts_what_plain_sets_count(
-    ask: Callable[..., Query],
-    data: st.DataObject,
-    group: str,
-    rows: int,
-    cols: int,
-    repeat: bool,
-) -> None:
-    marks, as_of = data.draw(histories(group))
-    unbounded = data.draw(st.booleans())
-    result = ask(marks).cohort(
-        "a",
-        "b",
-        time_group=group,
-        num_rows=rows,
-        num_cols=cols,
-        with_replacement=repeat,
-        unbounded=unbounded,
-        as_of=as_of,
-    )
-
-    reference = Reference(marks, group, as_of)
-    sizes, cells = reference.cohort(
-        reference.users("a"),
-        reference.users("b"),
-        rows,
-        cols,
-        with_replacement=repeat,
-        unbounded=unbounded,
-    )
-    assert list(result.sizes) == sizes
-    assert [list(row) for row in result.counts] == cells
-
-
-@exact
-@given(data=st.data(), group=groups, rows=counts, cols=counts)
-def test_a_first_time_cohort_keeps_those_whose_first_event_ever_is_in_the_row(
-    ask: Callable[..., Query], data: st.DataObject, group: str, rows: int, cols: int
-) -> None:
-    marks, as_of = data.draw(histories(group))
-    flagged = data.draw(st.sets(st.sampled_from(USERS)))
-    result = ask(marks, flagged).cohort(
-        "a",
-        "b",
-        time_group=group,
-        num_rows=rows,
-        num_cols=cols,
-        first_time=True,
-        within=Flag("flagged"),
-        as_of=as_of,
-    )
-
-    reference = Reference(marks, group, as_of)
-    sizes, cells = reference.cohort(
-        reference.users("a"),
-        reference.users("b"),
-        rows,
-        cols,
-        new_in=lambda key: flagged - reference.before("a", key),
-    )
-    assert list(result.sizes) == sizes
-    assert [list(row) for row in result.counts] == cells
-
-
-@exact
-@given(data=st.data(), group=groups, rows=counts, cols=counts)
-def test_the_users_behind_every_cell_of_a_cohort_are_as_many_as_it_says(
-    ask: Callable[..., Query], data: st.DataObject, group: str, rows: int, cols: int
-) -> None:
-    marks, as_of = data.draw(histories(group))
-    options = data.draw(
-        st.fixed_dictionaries(
-            {
-                name: st.booleans()
-                for name in ("with_replacement", "first_time", "unbounded")
-            }
-        )
-    )
-    query = ask(marks)
-    result = query.cohort(
-        "a",
-        "b",
-        time_group=group,
-        num_rows=rows,
-        num_cols=cols,
-        as_of=as_of,
-        **options,
-    )
-
-    for row, (size, cells) in enumerate(zip(result.sizes, result.counts)):
-        everyone = query.select(cohort_users(result.query, query.bitmaps, row))
-        assert len(everyone) == size
-        for column, count in enumerate(cells):
-            if count is not None:
-                cell = query.select(
-                    cohort_users(result.query, query.bitmaps, row, column)
-                )
-                assert len(list(cell)) == len(cell) == count
-                assert set(cell) <= set(everyone)
-
-
-@exact
 @given(data=st.data(), group=groups, rows=counts)
 def test_an_or_in_a_chain_binds_to_its_immediate_predecessor(
     ask: Callable[..., Query], data: st.DataObject, group: str, rows: int
@@ -185,19 +81,16 @@ def test_an_or_in_a_chain_binds_to_its_immediate_predecessor(
                 terms[index - 1] = terms[index - 1] | terms.pop(index)
         return set.intersection(*terms)
 
-    result = ask(marks).cohort(
+    query = ask(marks)
+    result = query.cohort(
         "c",
-        "a",
-        additional,
+        query.chain("a", additional),
         time_group=group,
         num_rows=rows,
         num_cols=3,
-        with_replacement=True,
         as_of=as_of,
     )
-    sizes, cells = reference.cohort(
-        reference.users("c"), chained, rows, 3, with_replacement=True
-    )
+    sizes, cells = reference.cohort_counts(reference.users("c"), chained, rows, 3)
     assert list(result.sizes) == sizes
     assert [list(row) for row in result.counts] == cells
 

@@ -7,11 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Expression, Flag, QueryError
-from flask_bitmapist.analysis.cohort import CohortQuery
 from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
-
-from .reference import utc
 
 A, B, C, D = map(Event, "abcd")
 
@@ -126,10 +123,3 @@ def test_a_not_needs_to_know_among_whom_to_look() -> None:
             require_bounded(unbounded, "event")
     for bounded in (A & ~B, A & (B | ~C), Not(A, within=B), A | Not(B, within=C)):
         require_bounded(bounded, "event")
-
-
-def test_the_secondary_event_of_a_cohort_may_be_a_not_as_its_row_bounds_it() -> None:
-    query = CohortQuery(A, ~B, utc("2026-01-01"))
-    assert str(query.secondary) == "not b"
-    with pytest.raises(QueryError, match="among whom"):
-        CohortQuery(~A, B, utc("2026-01-01"))

@@ -49,13 +49,13 @@ def test_marks_questions_pages_and_commands_work_without_any(redis_url: str) -> 
         client = app.test_client()
         assert client.get("/").text == "hello"
         with app.app_context():
-            result = bitmapist.query.cohort("came", "came", num_rows=1, num_cols=1)
+            result = bitmapist.query.cohort("came", num_rows=1, num_cols=1)
         print(result.counts)
         for page in PAGES:
             answer = client.get("/bitmapist" + page.path)
             assert answer.status_code == 200, page
             assert "bm-form" in answer.text, page
-        asked = "primary_event=came&secondary_event=came&format=json"
+        asked = "primary_event=came&cells=users&format=json"
         assert client.get("/bitmapist/cohort?" + asked).json["cohort"][-1][0] == 1
         asked = ["bitmapist", "cohort", "came", "-g", "day", "-r", "1", "-c", "1"]
         print(app.test_cli_runner().invoke(args=asked).stdout)

@@ -38,7 +38,13 @@ def test_every_user_is_created_once_and_logs_in_that_day(seeded: Query) -> None:
     created = seeded.trend("user:created", num_periods=31).series[0].counts
     assert created[0] == 0, "the day before the first"
     assert sum(created) == 2_000
-    both = seeded.cohort("user:created", "user:logged_in", num_rows=30, num_cols=1)
+    both = seeded.cohort(
+        "user:created",
+        "user:logged_in",
+        time_group="days",
+        num_rows=30,
+        num_cols=1,
+    )
     assert all(row[0] == size for row, size in zip(both.counts, both.sizes))
 
 
@@ -46,9 +52,9 @@ def test_users_come_back_less_and_less(seeded: Query) -> None:
     averages = seeded.cohort(
         "user:created",
         "user:logged_in",
+        time_group="days",
         num_rows=30,
         num_cols=22,
-        with_replacement=True,
     ).averages
     day_1, day_7, day_21 = averages[1], averages[7], averages[21]
     assert day_1 is not None

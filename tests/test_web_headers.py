@@ -17,7 +17,7 @@ from flask_bitmapist.query import utc_now
 from .servers import free_port
 
 TODAY = Period.containing(TimeGroup.DAYS, utc_now()).label
-COHORT = "primary_event=came&secondary_event=came"
+COHORT = "primary_event=came&time_group=days"
 
 ANSWERS = {
     "a page": ("GET", "/bitmapist/cohort", 200),
@@ -33,7 +33,7 @@ ANSWERS = {
     "a redirect": ("GET", "/bitmapist", 308),
     "no page": ("GET", "/bitmapist/nothing", 404),
     "no asset": ("GET", "/bitmapist/static/nothing.js", 404),
-    "a wrong method": ("POST", "/bitmapist/trends", 405),
+    "a wrong method": ("POST", "/bitmapist/events", 405),
     "only headers": ("HEAD", "/bitmapist/cohort", 200),
     "options": ("OPTIONS", "/bitmapist/cohort", 200),
 }

@@ -276,7 +276,7 @@ def test_every_number_opens_its_users(
 @pytest.mark.parametrize(
     ("name", "left_over"),
     [
-        ("cohort", "column=1&as_percent="),
+        ("cohort", "cells=users"),
         ("trends", "event=paid"),
         ("lifecycle", ""),
         ("funnel", "window=29"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
-from ..analysis.cohort import CohortResult
-from .common import current_note
+from ..analysis.periods import TimeGroup
+from ..questions.cohort import CohortAnswer
 
 # Background colours of the 256-colour palette from pale to full, each with the text
 # colour that stays readable on it.
@@ -23,10 +25,13 @@ _LEVELS = (
     ("color(195)", "black"),
 )
 
+_GREY = ("grey30", "white")
+
+_UNKNOWN = "–"
 _WIDEST = 100_000
 
 
-def show_heatmap(result: CohortResult, percent: bool) -> None:
+def show_heatmap(answer: CohortAnswer) -> None:
     """Print a cohort, coloured where the terminal and rich allow it."""
     try:
         from rich.console import Console
@@ -34,69 +39,75 @@ def show_heatmap(result: CohortResult, percent: bool) -> None:
         from rich.table import Table
         from rich.text import Text
     except ImportError:
-        click.echo(_plain(result, percent))
-        click.echo(_footer(result))
+        click.echo(_plain(answer))
+        _tell_star(answer)
         return
-    query = result.query
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(query.time_group.singular, no_wrap=True)
-    table.add_column("users", justify="right")
-    for column in range(query.num_cols):
-        table.add_column(f"+{column}", justify="right", no_wrap=True)
-    for row, period in enumerate(result.periods):
-        cells = [
-            Text(text, style=_style(share))
-            for text, share in zip(_row(result, row, percent), result.shares[row])
+    heading, *columns = _heading(answer)
+    table.add_column(heading, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for row, (label, size, *cells) in enumerate(_rows(answer)):
+        styled = [
+            Text(text, style=_style(share, is_grey=answer.is_same and not column))
+            for column, (text, share) in enumerate(zip(cells, answer.shares[row]))
         ]
-        table.add_row(period.label, f"{result.sizes[row]:,}", *cells)
+        table.add_row(label, size, *styled)
     table.add_section()
-    averages = ["" if each is None else f"{each:.1%}" for each in result.averages]
-    table.add_row("average", f"{result.total:,}", *averages, style="bold")
+    table.add_row(*_averages(answer), style="bold")
     console = Console(highlight=False)
     # A table wider than the terminal is for a pager or a file: never cut numbers.
     unbounded = console.options.update(max_width=_WIDEST)
     console.width = max(Measurement.get(console, unbounded, table).maximum, 80)
     console.print(table)
-    click.echo(_footer(result))
+    _tell_star(answer)
 
 
-def _row(result: CohortResult, row: int, percent: bool) -> list[str]:
-    columns = range(result.query.num_cols)
-    return [_cell(result, row, column, percent) for column in columns]
+def _tell_star(answer: CohortAnswer) -> None:
+    if answer.question.returned != "on-or-after" and not all(answer.row_complete):
+        click.echo("* still in progress, not included in averages", err=True)
 
 
-def _cell(result: CohortResult, row: int, column: int, percent: bool) -> str:
-    count, share = result.counts[row][column], result.shares[row][column]
-    if count is None or share is None:
-        begun = row + column < len(result.periods)
-        return "–" if begun and not result.sizes[row] else ""
-    text = f"{share:.1%}" if percent else f"{count:,}"
-    return f"{text}*" if result.is_incomplete(row, column) else text
+def _heading(answer: CohortAnswer) -> list[str]:
+    unit = TimeGroup(answer.question.time_group).singular
+    return [unit, "users", *(f"+{each}" for each in range(answer.question.num_cols))]
 
 
-def _style(share: float | None) -> str:
+def _rows(answer: CohortAnswer) -> Iterator[list[str]]:
+    """Yield the lines of the table: a period, its users, and the cells."""
+    columns = range(answer.question.num_cols)
+    for row, (period, size) in enumerate(zip(answer.periods, answer.sizes)):
+        cells = [_cell(answer, row, column) for column in columns]
+        yield [period.label, _UNKNOWN if size is None else f"{size:,}", *cells]
+
+
+def _averages(answer: CohortAnswer) -> list[str]:
+    averages = ["" if each is None else f"{each:.1%}" for each in answer.averages]
+    return ["average", f"{answer.total:,}", *averages]
+
+
+def _cell(answer: CohortAnswer, row: int, column: int) -> str:
+    number = answer.cells[row][column]
+    if number is None:
+        has_begun = row + column < len(answer.periods)
+        return _UNKNOWN if has_begun else ""
+    is_share = answer.question.cells == "percent"
+    text = f"{number:.1%}" if is_share else f"{number:,}"
+    grows = answer.question.returned == "on-or-after"
+    return text if grows or answer.complete[row][column] else f"{text}*"
+
+
+def _style(share: float | None, is_grey: bool) -> str:
     if share is None:
         return ""
-    background, text = _LEVELS[min(10, round(share * 10))]
+    background, text = _GREY if is_grey else _LEVELS[min(10, round(share * 10))]
     return f"{text} on {background}"
 
 
-def _plain(result: CohortResult, percent: bool) -> str:
-    header = [result.query.time_group.singular, "users"]
-    lines = [[*header, *(f"+{each}" for each in range(result.query.num_cols))]]
-    for row, period in enumerate(result.periods):
-        cells = _row(result, row, percent)
-        lines.append([period.label, f"{result.sizes[row]:,}", *cells])
-    averages = ["" if each is None else f"{each:.1%}" for each in result.averages]
-    lines.append(["average", f"{result.total:,}", *averages])
+def _plain(answer: CohortAnswer) -> str:
+    lines = [_heading(answer), *_rows(answer), _averages(answer)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths)).rstrip()
         for line in lines
     )
-
-
-def _footer(result: CohortResult) -> str:
-    query = result.query
-    asked = f"{query.primary} → {query.secondary}"
-    return f"{asked}\n* {current_note(result.periods[-1].label)}"

@@ -1,91 +1,24 @@
-"""The commands that ask: one for each kind of question."""
+"""The commands that ask: one for each question, made from its declaration."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ..analysis.periods import Period
 from ..analysis.results import to_csv
 from ..query import QUESTIONS as DECLARED
-from ..questions.declare import AnyQuestion, Kind, Param, params_of
+from ..questions.cohort import CohortAnswer
+from ..questions.declare import Answer, AnyQuestion, Kind, Param, params_of
 from ..questions.person import Person
 from ..state import BitmapistState
 from ..store.userset import UserSet
-from .common import (
-    as_of_option,
-    asks,
-    count_option,
-    current_note,
-    format_options,
-    show,
-    show_json,
-    time_group_option,
-)
+from .common import asks, show, show_json
 from .heatmap import show_heatmap
 
-
-@click.command("cohort")
-@click.argument("primary")
-@click.argument("secondary", required=False)
-@time_group_option("weeks")
-@count_option("rows", "-r", 10, "Cohorts, of which the last is the current period.")
-@count_option("cols", "-c", 10, "Periods, from a cohort's own on.")
-@click.option("--percent/--counts", default=True, help="What the cells show.")
-@click.option(
-    "--repeat/--once",
-    default=True,
-    help="Count a user in every matching column, or in the first one only.",
-)
-@click.option(
-    "--first-time", is_flag=True, help="Only users whose first PRIMARY it is."
-)
-@click.option("--unbounded", is_flag=True, help="Count who comes then or later.")
-@click.option("--within", help="Only users for whom this holds too, e.g. 'flag(paid)'.")
-@as_of_option
-@format_options
-@asks
-def cohort_command(
-    state: BitmapistState,
-    primary: str,
-    secondary: str | None,
-    time_group: str,
-    rows: int,
-    cols: int,
-    percent: bool,
-    repeat: bool,
-    first_time: bool,
-    unbounded: bool,
-    within: str | None,
-    as_of: Any,
-    output: str | None,
-) -> None:
-    """Show who of those who did PRIMARY did SECONDARY in the periods after.
-
-    Both are events or expressions, such as 'played and not flag(staff)'; SECONDARY is
-    PRIMARY by default.
-    """
-    query = state.query
-    result = query.cohort(
-        query.read(primary),
-        query.read(primary if secondary is None else secondary),
-        time_group=time_group,
-        num_rows=rows,
-        num_cols=cols,
-        with_replacement=repeat,
-        first_time=first_time,
-        unbounded=unbounded,
-        within=None if within is None else query.read(within),
-        as_of=as_of,
-    )
-    if output == "json":
-        show_json(result.to_dict(as_percent=percent))
-    elif output == "csv":
-        columns, lines = result.table(as_percent=percent)
-        click.echo(to_csv([columns, *lines]), nl=False)
-    else:
-        show_heatmap(result, percent)
+ON_TERMINAL: dict[type[Answer], Callable[[Any], None]] = {CohortAnswer: show_heatmap}
+"""How an answer is printed where a plain table would not do."""
 
 
 def command_of(question: AnyQuestion, called: str | None = None) -> click.Command:
@@ -123,6 +56,8 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
             return
         if answer.listing is not None and output != "json":
             _list_users(answer.listing, output)
+        elif output is None and type(answer) in ON_TERMINAL:
+            ON_TERMINAL[type(answer)](answer)
         else:
             show(answer, output)
         if output is None:
@@ -186,13 +121,7 @@ def _list_users(users: UserSet, output: str | None) -> None:
         click.echo(to_csv([[user]]) if output == "csv" else user, nl=output != "csv")
 
 
-def _note_current(period: Period, output: str | None) -> None:
-    if output is None:
-        click.echo(current_note(period.label), err=True)
-
-
 QUESTIONS = (
     *map(command_of, DECLARED),
     command_of(Person, "user"),
-    cohort_command,
 )

@@ -246,10 +246,7 @@ class Declared:
         Raises:
             ParameterError: As for :meth:`read`, and for a key that is no parameter.
         """
-        known = [each.name for each in params_of(cls)]
-        unknown = {name: _unknown(name, known) for name in body if name not in known}
-        if unknown:
-            raise ParameterError(unknown)
+        check_names(body, [cls])
         return cls.read(body)
 
     def given(self) -> dict[str, Any]:
@@ -282,6 +279,22 @@ class Declared:
                 for text in several:
                     options.append(f"--{each.name.replace('_', '-')}={text}")
         return [*options, "--", *positional] if positional else options
+
+
+def check_names(body: Mapping[str, Any], declared: Iterable[type[Declared]]) -> None:
+    """Refuse a JSON object with keys that are no parameters.
+
+    Args:
+        body: The object.
+        declared: Whose parameters it may have.
+
+    Raises:
+        ParameterError: It has others; the nearest name is told.
+    """
+    known = [each.name for some in declared for each in params_of(some)]
+    unknown = {name: _unknown(name, known) for name in body if name not in known}
+    if unknown:
+        raise ParameterError(unknown)
 
 
 def _unknown(name: str, known: Sequence[str]) -> Text:
@@ -720,7 +733,7 @@ def _user(value: Any) -> User:
 def _switch(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    word = value.strip().lower() if isinstance(value, str) else value
+    word = value.strip().lower() if isinstance(value, str) else None
     if word in _TRUE:
         return True
     if word in _FALSE:

@@ -130,8 +130,7 @@ def _page_view(page: Page | QuestionPage, surface: Surface) -> Callable[..., Any
 
 
 def _methods(page: Page | QuestionPage) -> list[str]:
-    has_post = isinstance(page, QuestionPage) or page.fragment
-    return ["GET", "POST"] if has_post else ["GET"]
+    return ["GET", "POST"] if isinstance(page, QuestionPage) else ["GET"]
 
 
 def _openapi(surface: Surface) -> ResponseReturnValue:

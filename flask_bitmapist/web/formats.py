@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from ..analysis.cohort import CohortResult
 from ..analysis.errors import Text
 from ..analysis.periods import Period, TimeGroup
 from .heat import LEVELS
@@ -164,17 +163,6 @@ def unit(group: TimeGroup) -> str:
 def unit_title(group: TimeGroup) -> str:
     """Return the name of one period of *group*, as a heading."""
     return str(_UNITS[group][1])
-
-
-def cohort_summary(result: CohortResult) -> str:
-    """Return the cohort's most telling number in a sentence."""
-    averages = result.averages
-    if len(averages) < 2 or averages[1] is None:
-        return ""
-    return gettext(
-        "On average, %(share)s of the users are found in column 1.",
-        share=percent(averages[1]),
-    )
 
 
 _CURRENT = {

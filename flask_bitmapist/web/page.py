@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypedDict
 from urllib.parse import urlencode
 
@@ -12,7 +13,15 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
-from ..questions.declare import Answer, Cell, Declared, Question, param, params_of
+from ..questions.declare import (
+    Answer,
+    Cell,
+    Declared,
+    Question,
+    check_names,
+    param,
+    params_of,
+)
 from ..store.userset import UserSet
 from . import door, formats
 from .export import csv_response, json_response, users_csv
@@ -33,6 +42,10 @@ class ListPage(Declared):
     per_page: int = param(Text("Users on a page"), default=100, most=10_000)
 
 
+_OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
+"""What every page takes beside the question's parameters."""
+
+
 class ErrorsDict(TypedDict):
     """What is wrong, by parameter; ``form`` for all of it."""
 
@@ -47,6 +60,7 @@ class QuestionPage:
     """
 
     fragment: str | None = None
+    """The part of the page that answers a POST; JSON does where there is none."""
 
     def __init__(self, question: type[Question[Any]]) -> None:
         self.question = question
@@ -55,9 +69,13 @@ class QuestionPage:
         self.path = f"/{question.endpoint}"
         self.is_private = question.is_private
         self.has_html = question.in_menu
-        behind = () if question.cell is None else params_of(question.cell)
-        params = (*params_of(question), *behind, *params_of(ListPage))
-        self.accepted = door.Declared(
+
+    @cached_property
+    def accepted(self) -> door.Declared:
+        """What the page takes; everything else in a URL is passed over."""
+        behind = () if self.question.cell is None else params_of(self.question.cell)
+        params = (*params_of(self.question), *behind, *params_of(ListPage))
+        return door.Declared(
             frozenset({each.name for each in params} | _OF_THE_PAGE),
             {each.name: frozenset({""}) for each in params if each.kind.many},
         )
@@ -71,9 +89,37 @@ class QuestionPage:
         """Answer the current request."""
         return _Request(self, surface).respond()
 
+    def body(self, surface: Surface) -> Texts:
+        """Return what the body of a POST asks: JSON, by the names of the parameters.
 
-_OF_THE_PAGE = {"format", "json", "preset", "add", "remove"}
-"""What the page itself takes beside the question's parameters."""
+        Raises:
+            TurnedAwayError: It is something else.
+            ParameterError: It has a name that is not known.
+        """
+        given = door.json_object()
+        cell = self.question.cell
+        check_names(given, [self.question, *filter(None, [cell]), ListPage])
+        return given
+
+    def texts(self, arguments: MultiDict[str, str], surface: Surface) -> Texts:
+        """Return what the arguments of a URL ask, see :func:`texts_in`."""
+        return texts_in(self.question, arguments)
+
+    def edited(self, texts: Texts, arguments: MultiDict[str, str]) -> Texts | None:
+        """Return the texts after a button of the form, see :func:`edited`."""
+        return edited(self.question, texts, arguments)
+
+    def read(self, texts: Texts, surface: Surface) -> Question[Any]:
+        """Return the question that the texts ask.
+
+        Raises:
+            QueryError: They ask none.
+        """
+        return self.question.read(texts)
+
+    def context(self, texts: Texts) -> Mapping[str, Any]:
+        """Return what the template needs beside what all questions have."""
+        return {}
 
 
 class Links:
@@ -105,9 +151,13 @@ class Links:
         """The page's URL without any question."""
         return self._surface.url(self._name) or ""
 
+    @cached_property
+    def _own(self) -> str:
+        return self()
+
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
-        url = self()
+        url = self._own
         given = {name: value for name, value in cell.items() if value is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
@@ -119,52 +169,55 @@ class _Request:
         self.page = page
         self.question = page.question
         self.surface = surface
+        self.is_post = request.method == "POST"
         self.arguments: MultiDict[str, str] = MultiDict()
         self.texts: Texts = {}
 
     def respond(self) -> ResponseReturnValue:
         try:
             door.check_body()
-            if request.method == "POST":
-                return self._by_body(door.json_object())
             self.arguments = door.url_arguments(self.page.accepted) or MultiDict()
+            self.texts = self._read()
         except door.TurnedAwayError as error:
-            form = QuestionForm(self.question, {})
-            return self._refused(form, error.messages)
-        self.texts = texts_in(self.question, self.arguments)
+            return self._refused(QuestionForm(self.question, {}), error.messages)
+        except QueryError as error:
+            form = QuestionForm(self.question, texts_in(self.question, self.arguments))
+            return self._told(form, error)
+        if self.is_post:
+            return self._asked(QuestionForm(self.question, {}))
         if "preset" in self.arguments:
             changed = preset(self.question, self.texts, self.arguments["preset"])
             return redirect(self._links(changed)() or request.path)
-        changes = edited(self.question, self.texts, self.arguments)
+        changes = self.page.edited(self.texts, self.arguments)
         if changes is not None:
             # Somebody is still at it: no reproach for what is not filled in yet.
+            self.texts = changes
             return self._html(QuestionForm(self.question, changes), changes)
         form = QuestionForm(self.question, self.texts)
-        if not self.texts and self._asks_something() and not self._wants_json():
+        if not self.texts and self._asks_something() and not self._is_program:
             return self._html(form, self.texts)
+        return self._asked(form)
+
+    def _read(self) -> Texts:
+        if self.is_post:
+            return self.page.body(self.surface)
+        return self.page.texts(self.arguments, self.surface)
+
+    def _asked(self, form: QuestionForm) -> ResponseReturnValue:
         try:
-            question = self.question.read(self.texts)
-            answer = self._query(question)
+            question = self.page.read(self.texts, self.surface)
+            state = self.surface.state
+            answer = state.query.within(state.settings.max_work)(question)
             cell = self._cell()
             if cell is not None:
                 return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
         except QueryError as error:
-            form.tell(error)
-            return self._refused(form, form.messages)
+            return self._told(form, error)
 
-    def _by_body(self, body: Mapping[str, Any]) -> ResponseReturnValue:
-        """Answer a question that is asked in JSON, in JSON."""
-        try:
-            return json_response(self._query(self.question.from_json(body)).to_dict())
-        except QueryError as error:
-            form = QuestionForm(self.question, {})
-            form.tell(error)
-            return json_response({"errors": form.messages}, 400)
-
-    def _query(self, question: Question[Any]) -> Any:
-        state = self.surface.state
-        return state.query.within(state.settings.max_work)(question)
+    def _told(self, form: QuestionForm, error: QueryError) -> ResponseReturnValue:
+        form.tell(error)
+        return self._refused(form, form.messages)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))
@@ -173,11 +226,15 @@ class _Request:
         """Return which number's users are asked for, if any."""
         if self.question.cell is None:
             return None
-        texts = texts_in(self.question.cell, self.arguments)
+        texts = self._texts_of(self.question.cell)
         return self.question.cell.read(texts) if texts else None
 
-    def _wants_json(self) -> bool:
-        return wants_json() or not self.page.has_html
+    def _texts_of(self, declared: type[Declared]) -> Texts:
+        """Return what the request says beside the question."""
+        if not self.is_post:
+            return texts_in(declared, self.arguments)
+        names = [each.name for each in params_of(declared)]
+        return {name: self.texts[name] for name in names if name in self.texts}
 
     def _answered(self, form: QuestionForm, answer: Answer) -> ResponseReturnValue:
         wanted = self._wanted()
@@ -190,8 +247,6 @@ class _Request:
         return self._html(form, answer.question.arguments(), answer)
 
     def _wanted(self) -> str:
-        if wants_json():
-            return "json"
         allowed = ("html", "json", "csv") if self.page.has_html else ("json", "csv")
         wanted = self.arguments.get("format") or allowed[0]
         if wanted not in allowed:
@@ -199,23 +254,33 @@ class _Request:
                 Text("Use one of %(allowed)s.", allowed=", ".join(allowed)),
                 field="format",
             )
-        return wanted
+        return "json" if wanted == "html" and self._is_program else wanted
+
+    @property
+    def _is_program(self) -> bool:
+        """Whether it is a program that asks, which reads no HTML."""
+        if wants_json() or not self.page.has_html:
+            return True
+        return self.is_post and self.page.fragment is None
 
     def _refused(
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
-        if self._wants_json() or request.method == "POST":
+        if self._is_program:
             return json_response({"errors": dict(messages)}, 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
+        return door.unkept(self._listed(answer, users))
+
+    def _listed(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
         wanted = self._wanted()
         if wanted == "csv":
-            return door.unkept(users_csv(users, f"{self.page.name}-users"))
-        part = ListPage.read(texts_in(ListPage, self.arguments))
+            return users_csv(users, f"{self.page.name}-users")
+        part = ListPage.read(self._texts_of(ListPage))
         shown = users.page(part.page, part.per_page)
         if wanted == "json":
-            return door.unkept(json_response(shown.to_dict()))
+            return json_response(shown.to_dict())
         surface = self.surface
         rows = [(each, *surface.describe(each)) for each in shown.ids]
         # The list's own links keep the number; the way back leaves it out.
@@ -224,7 +289,7 @@ class _Request:
             for name, value in self.arguments.items()
             if name not in ("page", "per_page", "format")
         }
-        page = surface.render(
+        return surface.render(
             "bitmapist/userlist.html",
             **self._context(),
             users=shown,
@@ -235,7 +300,6 @@ class _Request:
             link=Links(surface, self.page.name, cell),
             back=self._links(answer.question.arguments())(),
         )
-        return door.unkept(page)
 
     def _html(
         self,
@@ -246,9 +310,11 @@ class _Request:
     ) -> str:
         names = self.surface.state.query.names
         known = [*names.defined, *names.events()]
+        part = self.page.fragment if self.is_post else None
         return self.surface.render(
-            self.question.template,
+            part or self.question.template,
             **self._context(),
+            **self.page.context(self.texts),
             form=form,
             answer=answer,
             sentence=None if answer is None else _sentence(answer.question),
@@ -267,9 +333,7 @@ class _Request:
     def _examples(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """Return events to ask about, and the URL that asks about each."""
         required = [each for each in params_of(self.question) if each.required]
-        if any(
-            each.kind.name != "event" or (each.kind.least or 1) > 1 for each in required
-        ):
+        if any((each.kind.least or 1) > 1 for each in required):
             return []
         link = self._links({})
         return [

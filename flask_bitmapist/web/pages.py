@@ -41,7 +41,6 @@ class Page:
         form: Reads what is asked, and asks it.
         template: Its HTML, extending the surface's layout.
         icon: Its icon in Flask-Admin's menu, a class of Font Awesome 4.
-        fragment: The part of the HTML that shows an answer, for POST.
         present: Makes of an answer what the template needs beside it.
         rule: The end of its URL; its name by default.
         is_private: Whether it tells of single users, so that nothing may keep it.
@@ -52,7 +51,6 @@ class Page:
     form: type[QuestionForm]
     template: str
     icon: str = "fa-bar-chart"
-    fragment: str | None = None
     present: Present = lambda result: {}
     rule: str | None = None
     is_private: bool = False
@@ -203,7 +201,7 @@ class Answering:
     def _refused(
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
-        if wants_json() or (self.is_post and self.page.fragment is None):
+        if wants_json() or self.is_post:
             return json_response({"errors": dict(messages)}, 400)
         return self._html(form, messages=messages), 400
 
@@ -235,8 +233,6 @@ class Answering:
             "presets": PRESETS if form.preset_fields else {},
             **(self.page.present(result) if result is not None else {}),
         }
-        if self.is_post and self.page.fragment is not None:
-            return self.html(self.page.fragment, form, **context)
         return self.html(self.page.template, form, **context)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..questions.cohort import Cohort
 from ..questions.funnel import Funnel
 from ..questions.lifecycle import Lifecycle
 from ..questions.person import Person
 from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
 from ..questions.who import Count, Has, Users
+from .legacy import CohortPage
 from .page import QuestionPage
 from .pages import Page
 from .questions import (
-    cohort,
     events,
     overview,
 )
@@ -31,15 +32,7 @@ INDEX = Page(
     present=overview.present,
     rule="/",
 )
-COHORT = Page(
-    name="cohort",
-    title=lazy("Cohort"),
-    form=cohort.CohortForm,
-    template="bitmapist/cohort.html",
-    fragment="bitmapist/_heatmap.html",
-    icon="fa-th",
-    present=cohort.present,
-)
+COHORT = CohortPage(Cohort)
 TRENDS = QuestionPage(Trend)
 LIFECYCLE = QuestionPage(Lifecycle)
 FUNNEL = QuestionPage(Funnel)

@@ -1,0 +1,574 @@
+"""Cohorts: who comes back, period by period.  On pages it is called retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice, zip_longest
+from typing import Any, Literal
+
+import numpy as np
+
+from ..analysis.bitmaps import Stripe, Words
+from ..analysis.counting import Pair, count_pairs
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import (
+    And,
+    Expression,
+    Named,
+    evaluate_each,
+    sources_over,
+)
+from ..analysis.history import History
+from ..analysis.periods import Period, TimeGroup
+from ..analysis.results import Table
+from ..analysis.users import Selection
+from .asking import Ask
+from .declare import (
+    GROUPS,
+    Answer,
+    AnswerDict,
+    Behind,
+    Cell,
+    Group,
+    Question,
+    Who,
+    param,
+    period_of,
+    running_note,
+)
+
+_EACH = {
+    "hours": Text("Hourly"),
+    "days": Text("Daily"),
+    "weeks": Text("Weekly"),
+    "months": Text("Monthly"),
+    "years": Text("Yearly"),
+}
+
+Numbers = tuple[int | None, ...]
+Shares = tuple[float | None, ...]
+
+
+class CohortDict(AnswerDict):
+    """The JSON of a cohort."""
+
+    primary: str
+    secondary: str
+    within: str | None
+    returned: str
+    first_time: bool
+    time_group: str
+    num_rows: int
+    num_cols: int
+    as_percent: bool
+    """Whether the cells are shares of the row's users instead of users."""
+    dates: list[str]
+    row_complete: list[bool]
+    row_totals: list[int | None]
+    total: int
+    cohort: list[list[float | None]]
+    complete: list[list[bool]]
+    col_totals: list[int]
+    averages: list[float | None]
+
+
+class CohortCell(Cell):
+    """One cell of a cohort, or all users of a row."""
+
+    period: str = param(
+        Text("Period"), help=Text("The label of the row's period: 2026-W44.")
+    )
+    column: int | None = param(
+        Text("Column"),
+        default=None,
+        least=0,
+        most=999,
+        help=Text("How many periods later; all users of the row by default."),
+    )
+
+
+@dataclass(frozen=True)
+class CohortAnswer(Answer):
+    """Who came back: a row for each period, a column for each period after it.
+
+    A number is None where there is nothing to count: its period has not begun, its
+    row has no users, or its hour was not kept.
+    """
+
+    periods: tuple[Period, ...] = field(repr=False)
+    """The rows' periods, oldest first."""
+    row_complete: tuple[bool, ...]
+    """Whether each row's period is over."""
+    sizes: Numbers
+    """Users in each row."""
+    counts: tuple[Numbers, ...]
+    """Users who came back, by row and column."""
+    is_same: bool
+    """Whether coming back is the same event, so that everybody is in column 0."""
+
+    users = Behind(CohortCell)
+
+    @property
+    def total(self) -> int:
+        """Sum of the rows' sizes (a user counts once for each row)."""
+        return sum(size or 0 for size in self.sizes)
+
+    @cached_property
+    def complete(self) -> tuple[tuple[bool, ...], ...]:
+        """Whether each cell's period is over, by row and column.
+
+        A cell of who returned on or after its period grows as long as time goes on,
+        and is never complete.
+        """
+        columns = self.question.num_cols
+        over = self.row_complete
+        if self.question.returned == "on-or-after":
+            over = (False,) * len(over)
+        over = (*over, *(False,) * columns)
+        return tuple(over[row : row + columns] for row in range(len(self.periods)))
+
+    @cached_property
+    def shares(self) -> tuple[Shares, ...]:
+        """Share of the row's users by row and column, from 0 to 1."""
+        return tuple(
+            tuple(
+                [None if count is None or not size else count / size for count in row]
+            )
+            for row, size in zip(self.counts, self.sizes)
+        )
+
+    @property
+    def cells(self) -> Sequence[Sequence[float | None]]:
+        """The cells as they were asked for: shares, or users."""
+        return self.shares if self.question.cells == "percent" else self.counts
+
+    @cached_property
+    def column_totals(self) -> tuple[int, ...]:
+        """Sum of each column's users, those of unfinished periods included."""
+        return tuple([sum(filter(None, column)) for column in zip(*self.counts)])
+
+    @cached_property
+    def averages(self) -> Shares:
+        """Weighted average share of each column, from 0 to 1.
+
+        The users of its complete cells, divided by those of their rows; None where no
+        cell is complete.
+        """
+        return tuple(map(self._average, range(self.question.num_cols)))
+
+    def _average(self, column: int) -> float | None:
+        matched = users = 0
+        for size, counts, complete in zip(self.sizes, self.counts, self.complete):
+            count = counts[column]
+            if complete[column] and count is not None:
+                matched += count
+                users += size or 0
+        return matched / users if users else None
+
+    def notes(self) -> tuple[Text, ...]:
+        said = (self._average_note(), running_note(self.ask, self.periods[-1]))
+        return tuple(filter(None, said))
+
+    def _average_note(self) -> Text:
+        question = self.question
+        unit = GROUPS[question.time_group]
+        if question.returned == "on-or-after":
+            return Text(
+                "Each cell has who came back in its %(unit)s or later, by %(day)s.",
+                unit=unit,
+                day=str(self.ask.as_of.day),
+            )
+        column = min(1, question.num_cols - 1)
+        average = self.averages[column]
+        if not self.total:
+            return Text("")
+        if average is None:
+            return Text("No period is complete yet.")
+        values = {"share": average * 100, "unit": unit, "column": column}
+        if column and question.returned == "first":
+            return Text(
+                "On average, %(share)s%% first came back in %(unit)s %(column)s.",
+                **values,
+            )
+        return Text(
+            "On average, %(share)s%% came back in %(unit)s %(column)s.", **values
+        )
+
+    def to_dict(self) -> CohortDict:
+        question = self.question
+        return {
+            **self.head(),
+            "primary": question.primary_event,
+            "secondary": question.returning,
+            "within": question.within,
+            "returned": question.returned,
+            "first_time": question.first_time,
+            "time_group": question.time_group,
+            "num_rows": question.num_rows,
+            "num_cols": question.num_cols,
+            "as_percent": question.cells == "percent",
+            "dates": [period.label for period in self.periods],
+            "row_complete": list(self.row_complete),
+            "row_totals": list(self.sizes),
+            "total": self.total,
+            "cohort": [*map(list, self.cells)],
+            "complete": [*map(list, self.complete)],
+            "col_totals": list(self.column_totals),
+            "averages": list(self.averages),
+        }
+
+    def table(self) -> Table:
+        """Return a row for each period.
+
+        It has the period's label, its users, whether it is complete and how many of its
+        columns are, and then the columns.
+        """
+        columns = [
+            TimeGroup(self.question.time_group).singular,
+            *("users", "complete", "complete columns"),
+            *map(str, range(self.question.num_cols)),
+        ]
+        rows = zip(
+            self.periods, self.sizes, self.row_complete, self.complete, self.cells
+        )
+        return Table(
+            columns,
+            [
+                [period.label, size, is_over, sum(complete), *cells]
+                for period, size, is_over, complete, cells in rows
+            ],
+        )
+
+
+class Cohort(Question[CohortAnswer]):
+    """Who comes back?"""
+
+    title = Text("Retention")
+    icon = "fa-th"
+    template = "bitmapist/cohort.html"
+    spans = ("num_rows", "num_cols")
+    cell = CohortCell
+
+    primary_event: Who = param(
+        Text("Users who did"),
+        kw_only=False,
+        help=Text("Who is in a row: users who did this in the row's period."),
+    )
+    secondary_event: Who | None = param(
+        Text("and came back to do"),
+        default=None,
+        kw_only=False,
+        help=Text(
+            "What is looked for in the periods from then on; the same event by default."
+        ),
+    )
+    time_group: Group = param(Text("by"), default="weeks", short="g")
+    num_rows: int = param(
+        Text("Cohorts"),
+        default=12,
+        most=1000,
+        short="r",
+        help=Text("Rows: the last so many periods."),
+    )
+    num_cols: int = param(
+        Text("Periods"),
+        default=12,
+        most=1000,
+        short="c",
+        help=Text("Columns: the row's own period, and those after it."),
+    )
+    returned: Literal["each", "first", "on-or-after"] = param(
+        Text("Returned"),
+        default="each",
+        choices={
+            "each": Text("in each period"),
+            "first": Text("for the first time"),
+            "on-or-after": Text("on or after"),
+        },
+        help=Text(
+            "A user counts in each period in which they came back, in the first one "
+            "only, or in a period if they came back in it or later."
+        ),
+    )
+    within: Who | None = param(
+        Text("among"),
+        default=None,
+        help=Text("Only users for whom this holds too, in the row's period."),
+    )
+    first_time: bool = param(
+        Text("New users only (first time ever)"),
+        default=False,
+        help=Text("Only users who were never in a row's event before."),
+    )
+    cells: Literal["percent", "users"] = param(
+        Text("Show"),
+        default="percent",
+        choices={"percent": Text("Percent"), "users": Text("Users")},
+        in_form=False,
+        help=Text("What the cells are: shares of the row's users, or users."),
+    )
+
+    @property
+    def returning(self) -> str:
+        """The secondary event, also where it is the primary one by default."""
+        asked = self.secondary_event or self.primary_event
+        return str(asked)
+
+    def sentence(self) -> Text:
+        values = {
+            "each": _EACH[self.time_group],
+            "event": self.primary_event,
+            "other": self.returning,
+        }
+        if self.returning == self.primary_event:
+            said = Text("%(each)s retention of %(event)s", **values)
+        else:
+            said = Text("%(each)s retention from %(event)s to %(other)s", **values)
+        if self.returned == "first":
+            said = Text("%(asked)s, first return only", asked=said)
+        elif self.returned == "on-or-after":
+            said = Text("%(asked)s, on or after", asked=said)
+        if self.first_time:
+            said = Text("%(asked)s, new users only", asked=said)
+        if self.within is not None:
+            said = Text("%(asked)s, among %(who)s", asked=said, who=self.within)
+        return said
+
+    def answer(self, ask: Ask) -> CohortAnswer:
+        return _Grid(self, ask).answer()
+
+    def people(self, ask: Ask, cell: CohortCell) -> Selection:
+        return _Grid(self, ask).people(cell)
+
+
+class _Grid:
+    """The bitmaps of a cohort: its rows, and what of them is in each column."""
+
+    def __init__(self, question: Cohort, ask: Ask) -> None:
+        self._question = question
+        self._ask = ask
+        self.periods = ask.periods(question.time_group, question.num_rows)
+        self._primary = ask.among(question.primary_event, "primary_event")
+        self._entry = self._primary
+        if question.within is not None:
+            within = ask.who(question.within, "within")
+            self._entry = And((self._primary, within))
+        self._secondary = self._primary
+        if question.secondary_event is not None:
+            self._secondary = ask.who(question.secondary_event, "secondary_event")
+        self._is_same = _meaning(self._primary) == _meaning(self._secondary)
+        self._past = (
+            History(self._primary, self.periods[0], ask.bitmaps)
+            if question.first_time
+            else None
+        )
+        self._unkept = self._find_unkept()
+        self._sources = [
+            *sources_over(self._entry, self.periods),
+            *sources_over(self._secondary, self.periods),
+            *(() if self._past is None else self._past.sources()),
+        ]
+
+    def answer(self) -> CohortAnswer:
+        question = self._question
+        counts = count_pairs(
+            map(self._pairs, self._ask.bitmaps.stripes(self._sources)),
+            (1 + question.num_cols, question.num_rows),
+        )
+        sizes, *columns = counts.tolist()
+        return CohortAnswer(
+            ask=self._ask,
+            periods=self.periods,
+            row_complete=self._ask.complete(self.periods),
+            sizes=tuple(
+                [
+                    None if self._unkept.row(row) else size
+                    for row, size in enumerate(sizes)
+                ]
+            )
+            if self._unkept
+            else tuple(sizes),
+            counts=self._visible(sizes, columns),
+            is_same=self._is_same,
+        )
+
+    def people(self, cell: CohortCell) -> Selection:
+        """Select who is behind a cell, or behind a row.
+
+        Raises:
+            QueryError: There is no such cell, its period has not begun, or its hour
+                was not kept.
+        """
+        row = self.periods.index(period_of(self.periods, cell.period))
+        most = min(self._question.num_cols, len(self.periods) - row) - 1
+        if cell.column is not None and cell.column > most:
+            raise QueryError(
+                Text("This must be a whole number from 0 to %(most)s.", most=most),
+                field="column",
+            )
+        if self._unkept and self._unkept.cell(row, cell.column):
+            raise QueryError(Text("This hour was not recorded."), field="period")
+        place = 0 if cell.column is None else 1 + cell.column
+
+        def words(stripe: Stripe) -> Words:
+            entered, present = next(islice(self._pairs(stripe), place, None))
+            both: Words = entered[row] & present[row]
+            return both
+
+        return Selection(
+            sources=tuple(self._sources),
+            words=words,
+            text=self._told(row, cell.column),
+        )
+
+    def _pairs(self, stripe: Stripe) -> Iterator[Pair]:
+        """Yield two matrices for the rows and for each column.
+
+        The users that they have in common, row by row, are those of the cohort's rows,
+        then of its first column, and so on.  Column j pairs row i with period i+j, so
+        it has j rows less than the cohort.
+
+        They hold until the next ones are asked for.
+        """
+        question = self._question
+        rows = self._rows(stripe)
+        yield rows, rows
+        secondary = evaluate_each(self._secondary, self.periods, stripe)
+        if question.returned == "on-or-after":
+            secondary = _from_here_on(secondary)
+        once = question.returned == "first"
+        waiting = rows.copy() if once else rows
+        missing = np.bitwise_not(secondary) if once else secondary
+        for column in range(min(question.num_cols, question.num_rows)):
+            entered = waiting[: question.num_rows - column]
+            yield entered, secondary[column:]
+            # Who does the same event in the row's own period has not come back yet.
+            if once and (column or not self._is_same):
+                np.bitwise_and(entered, missing[column:], out=entered)
+
+    def _rows(self, stripe: Stripe) -> Words:
+        """Return the users of each row, not to be written to."""
+        entered = evaluate_each(self._entry, self.periods, stripe)
+        if self._past is None:
+            return entered
+        # Who is in a row for the first time is told by the primary event alone: a
+        # user who entered before the filter held did not enter now.
+        primary = evaluate_each(self._primary, self.periods, stripe)
+        seen = self._past.users(stripe)
+        first = np.empty_like(primary)
+        for row, users in enumerate(primary):
+            np.bitwise_and(entered[row], np.bitwise_not(seen), out=first[row])
+            np.bitwise_or(seen, users, out=seen)
+        return first
+
+    def _visible(
+        self, sizes: Sequence[int], columns: Sequence[Sequence[int]]
+    ) -> tuple[Numbers, ...]:
+        """Return the cells row by row, None where there is nothing to count."""
+        count = len(self.periods)
+        # Each column is one row shorter than the one before: its last period has not
+        # begun.
+        begun = [column[: max(count - at, 0)] for at, column in enumerate(columns)]
+        cells = tuple(zip_longest(*begun))
+        blank = (None,) * len(columns)
+        if not all(sizes):
+            cells = tuple(row if size else blank for size, row in zip(sizes, cells))
+        if self._unkept:
+            cells = tuple(
+                tuple(
+                    None if self._unkept.cell(row, column) else number
+                    for column, number in enumerate(numbers)
+                )
+                for row, numbers in enumerate(cells)
+            )
+        return cells
+
+    def _known(self, sizes: Sequence[int]) -> Numbers:
+        unkept = self._unkept
+        if unkept is None:
+            return tuple(sizes)
+        return tuple(
+            None if unkept.row(row) else size for row, size in enumerate(sizes)
+        )
+
+    def _find_unkept(self) -> _Unkept | None:
+        if self._question.time_group != "hours":
+            return None
+        ask, question = self._ask, self._question
+        entry = ask.unkept([self._entry], self.periods)
+        secondary = ask.unkept([self._secondary], self.periods)
+        past = False
+        if self._past is not None and self._past.periods:
+            past = bool(ask.unkept([self._primary], self._past.periods))
+        if not (entry or secondary or past):
+            return None
+        return _Unkept(
+            rows=[past or period in entry for period in self.periods],
+            periods=[period in secondary for period in self.periods],
+            returned=question.returned,
+            first_time=question.first_time,
+        )
+
+    def _told(self, row: int, column: int | None) -> str:
+        question = self._question
+        entered = f"{self._primary} in {self.periods[row].label}"
+        if question.first_time:
+            entered += " for the first time"
+        if question.within is not None:
+            entered += f", among {question.within}"
+        if column is None:
+            return entered
+        when = f"in {self.periods[row + column].label}"
+        if question.returned == "on-or-after":
+            when += " or later"
+        elif question.returned == "first" and column:
+            when += " first"
+        return f"{entered}, and {self._secondary} {when}"
+
+
+@dataclass(frozen=True)
+class _Unkept:
+    """Which numbers of an hourly cohort cannot be known.
+
+    Args:
+        rows: Whether each row's own hour is not kept.
+        periods: Whether the hour is not kept for who came back.
+        returned: What a cell counts.
+        first_time: Whether a row depends on those before it.
+    """
+
+    rows: Sequence[bool]
+    periods: Sequence[bool]
+    returned: str
+    first_time: bool
+
+    def row(self, row: int) -> bool:
+        """Return whether the users of a row cannot be known."""
+        return any(self.rows[: row + 1]) if self.first_time else self.rows[row]
+
+    def cell(self, row: int, column: int | None) -> bool:
+        """Return whether the users of a cell cannot be known."""
+        if column is None or self.row(row):
+            return self.row(row)
+        at = row + column
+        if self.returned == "first":
+            # Who came back in the hours before does not count again.
+            return any(self.periods[row : at + 1])
+        if self.returned == "on-or-after":
+            return any(self.periods[at:])
+        return at < len(self.periods) and self.periods[at]
+
+
+def _meaning(expression: Expression) -> Expression:
+    """Return what an expression stands for, where it is a name for another."""
+    while isinstance(expression, Named):
+        expression = expression.meaning
+    return expression
+
+
+def _from_here_on(secondary: Words) -> Words:
+    """Return for each period who matches in it or in a later one."""
+    later: Any = np.bitwise_or.accumulate(secondary[::-1], axis=0)
+    return later[::-1]  # type: ignore[no-any-return]
