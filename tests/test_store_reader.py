@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import IntEnum
 from itertools import chain
@@ -307,6 +309,43 @@ def test_a_connection_that_closes_between_two_parts_is_opened_again(
             redis_client.client_kill_filter(_type="normal", skipme=True)
         found += sum(int(stripe.words(source).any()) for source in sources)
     assert found == 2
+
+
+@contextmanager
+def closing_once(url: str) -> Iterator[str]:
+    """Give the URL of a way to a server that closes its first connection when asked."""
+    server = redis.connection.parse_url(url)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        first, _ = listener.accept()
+        with first:
+            first.recv(65536)
+        second, _ = listener.accept()
+        behind = socket.create_connection((server["host"], server["port"]))
+        with second, behind:
+            while asked := second.recv(65536):
+                behind.sendall(asked)
+                second.sendall(behind.recv(65536))
+
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    with listener:
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
+        serving.join()
+
+
+@pytest.mark.skipif(
+    redis.__version__.startswith("5.0."), reason="its pipelines are not sent again"
+)
+def test_a_connection_that_is_closed_when_it_is_asked_is_opened_again(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    (source,) = long_bitmaps(redis_client, 100, "a")
+    with closing_once(redis_url) as url:
+        client = open_client(url, connect_timeout=5, timeout=5, introduce=False)
+        assert BitmapReader(client).counts([source]) == [1]
+        client.connection_pool.disconnect()
 
 
 def test_a_server_that_does_not_answer_is_not_asked_a_second_time(
