@@ -150,7 +150,8 @@ def _serving(
 
 def _users(page: QuestionPage, surface: Surface) -> ResponseReturnValue:
     """Answer who did something; who asks about one user is sent on to their page."""
-    if "event" in request.args or request.method == "POST":
+    asks_about_one = "user_id" in request.args or not request.args
+    if request.method == "POST" or not asks_about_one:
         return serve(page, surface)
     arguments = [
         ("user" if name == "user_id" else name, value)
