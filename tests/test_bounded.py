@@ -35,7 +35,7 @@ ASKED = {
     "rolling": "trends?events-0=came&num_periods=1&rolling_7=y",
     "point": "trends?events-0=came&num_periods=5&period={day}",
     "lifecycle": "lifecycle?event=came&time_group=days&num_periods=5",
-    "stage": "lifecycle?event=came&time_group=days&num_periods=5&period={day}&stage=new",
+    "stage": "lifecycle?event=came&time_group=days&period={day}&stage=new",
     "funnel": "funnel?steps-0=came&steps-1=came&num_periods=5",
     "step": "funnel?steps-0=came&steps-1=came&num_periods=5&step=1",
     "stickiness": "stickiness?event=came&num_days=5",
