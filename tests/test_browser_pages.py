@@ -351,10 +351,8 @@ def compare(page: Any) -> None:
         ]
         columns = [
             sum(
-                int(cell.replace(",", ""))
-                for cell in table.locator(
-                    f"tbody tr > :nth-child({place + 1})"
-                ).all_inner_texts()
+                float(cell.get_attribute("data-v") or 0)
+                for cell in table.locator(f"tbody tr > :nth-child({place + 1})").all()
             )
             for place in places
         ]

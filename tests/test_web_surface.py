@@ -134,7 +134,6 @@ def test_pages_speak_the_language_of_the_request(german: Flask) -> None:
             "cohort?primary_event=came&secondary_event=came&period={today}&column=20",
             "column ist 20; möglich ist 0 bis 0",
         ),
-        ("stickiness?event=came&days=99", "days ist 99; möglich ist 1 bis 30"),
     ],
 )
 def test_what_was_wrong_is_said_in_the_language_of_the_request(

@@ -373,9 +373,10 @@ class _Grid:
 
     def answer(self) -> CohortAnswer:
         question = self._question
+        shape = (1 + question.num_cols, question.num_rows)
+        cells = question.num_rows * min(shape)
         counts = count_pairs(
-            map(self._pairs, self._ask.bitmaps.stripes(self._sources)),
-            (1 + question.num_cols, question.num_rows),
+            map(self._pairs, self._ask.stripes(self._sources, passes=cells)), shape
         )
         sizes, *columns = counts.tolist()
         return CohortAnswer(

@@ -278,7 +278,8 @@ class Funnel(Question[FunnelAnswer]):
         entries = _Entries(ask, self)
         counts = np.zeros((len(entries.periods), len(self.steps)), dtype=np.int64)
         totals, open_totals, again = np.zeros((3, len(self.steps)), dtype=np.int64)
-        for stripe in ask.bitmaps.stripes(entries.sources):
+        looks = len(self.steps) * self.num_periods * min(self.window, self.num_periods)
+        for stripe in ask.stripes(entries.sources, passes=looks):
             reached = entries.reached(stripe)
             closed = [_united(rows[: entries.closed]) for rows in reached]
             still = [_united(rows[entries.closed :]) for rows in reached]

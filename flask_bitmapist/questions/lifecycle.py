@@ -240,7 +240,7 @@ class _Stages:
     def __init__(
         self, ask: Ask, expression: Expression, periods: tuple[Period, ...]
     ) -> None:
-        self._bitmaps = ask.bitmaps
+        self._ask = ask
         self._expression = expression
         self._periods = periods
         self._past = History(expression, periods[0], ask.bitmaps)
@@ -281,7 +281,8 @@ class _Stages:
 
     def counts(self) -> dict[StageName, Counts]:
         """Return the numbers of each stage."""
-        pairs = map(self.pairs, self._bitmaps.stripes(self.sources))
+        passes = 4 * len(self._periods)
+        pairs = map(self.pairs, self._ask.stripes(self.sources, passes))
         counts = count_pairs(pairs, (3, len(self._periods)))
         # Who was active the period before was active at some time before: so the
         # stages follow from three numbers, without making each stage's bitmaps.

@@ -220,7 +220,8 @@ class Stickiness(Question[StickinessAnswer]):
         )
         daily = np.zeros(len(days), dtype=np.int64)
         exactly = np.zeros(len(days) + 1, dtype=np.int64)
-        for stripe in ask.bitmaps.stripes(windows.sources):
+        # Days active are added up in binary, windows are joined by halves.
+        for stripe in ask.stripes(windows.sources, passes=12 * len(days)):
             users = windows.add(stripe)
             daily += count_rows(users)
             exactly += _days_active(users)
