@@ -11,7 +11,9 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.web.registry import PAGES
+from flask_bitmapist.questions.declare import params_of
+from flask_bitmapist.web.page import QuestionPage
+from flask_bitmapist.web.registry import ANSWERS, PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
 
@@ -24,6 +26,9 @@ QUESTIONS = {
     "stickiness": ("Stickiness", "event=came"),
     "people": ("People", "user=1"),
     "events": ("Overview and Events", ""),
+    "count": ("Count, has, users", "event=came"),
+    "has": ("Count, has, users", "event=came&user=1"),
+    "users": ("Count, has, users", "event=came"),
 }
 
 
@@ -49,7 +54,7 @@ def keys_of(value: Any) -> Iterator[str]:
             yield from keys_of(inner)
 
 
-@pytest.mark.parametrize("name", [page.name for page in PAGES])
+@pytest.mark.parametrize("name", [page.name for page in (*PAGES, *ANSWERS)])
 def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
     title, question = QUESTIONS[name]
     with app.app_context():
@@ -60,7 +65,15 @@ def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
         re.findall(r"[a-z_0-9]+", section(title) + section("What all answers share"))
     )
     assert set(keys_of(answer.get_json())) <= words
-    page = next(page for page in PAGES if page.name == name)
+    page = next(page for page in (*PAGES, *ANSWERS) if page.name == name)
     told = words | set(re.findall(r"[a-z_0-9]+", section("The users behind a number")))
-    with app.test_request_context():
-        assert {field.name for field in page.form()} <= told
+    if isinstance(page, QuestionPage):
+        declared = [
+            page.question,
+            *([page.question.cell] if page.question.cell else []),
+        ]
+        fields = {each.name for one in declared for each in params_of(one)}
+    else:
+        with app.test_request_context():
+            fields = {field.name for field in page.form()}
+    assert fields <= told
