@@ -21,7 +21,7 @@ from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.query import utc_now
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.registry import PAGES
+from flask_bitmapist.web.registry import ANSWERS, PAGES
 
 from .hostile import (
     FIELDS,
@@ -62,7 +62,7 @@ def urls() -> list[str]:
     """Return where the pages are, on each surface."""
     names = [page.name for page in PAGES]
     tabs = [f"/admin/bitmapist/{name}/" for name in names] if Admin else []
-    return [*(f"/bitmapist{page.path}" for page in PAGES), *tabs]
+    return [*(f"/bitmapist{page.path}" for page in (*PAGES, *ANSWERS)), *tabs]
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_no_name_of_an_event_becomes_code(
     end = "/" if surface.startswith("/admin") else ""
     start = "/index/" if end else "/"
     for page in (start, f"/people{end}", f"/events{end}"):
-        asked = {"user_id": 1, "per_page": 250, "format": form}
+        asked = {"user": 1, "per_page": 250, "format": form}
         with client.get(surface + page, query_string=asked) as response:
             check_response(response, {200})
             assert MARK in response.text

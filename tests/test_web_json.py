@@ -13,7 +13,7 @@ from flask import Flask
 from flask_bitmapist import mark_event
 from flask_bitmapist.questions.declare import params_of
 from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.registry import PAGES
+from flask_bitmapist.web.registry import ANSWERS, PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
 
@@ -26,6 +26,9 @@ QUESTIONS = {
     "stickiness": ("Stickiness", "event=came"),
     "people": ("People", "user=1"),
     "events": ("Overview and Events", ""),
+    "count": ("Count, has, users", "event=came"),
+    "has": ("Count, has, users", "event=came&user=1"),
+    "users": ("Count, has, users", "event=came"),
 }
 
 
@@ -51,14 +54,7 @@ def keys_of(value: Any) -> Iterator[str]:
             yield from keys_of(inner)
 
 
-def _fields(page: Any) -> set[str]:
-    if isinstance(page, QuestionPage):
-        declared = [page.question, page.question.cell]
-        return {each.name for some in declared if some for each in params_of(some)}
-    return {field.name for field in page.form()}
-
-
-@pytest.mark.parametrize("name", [page.name for page in PAGES])
+@pytest.mark.parametrize("name", [page.name for page in (*PAGES, *ANSWERS)])
 def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
     title, question = QUESTIONS[name]
     with app.app_context():
@@ -69,11 +65,15 @@ def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
         re.findall(r"[a-z_0-9]+", section(title) + section("What all answers share"))
     )
     assert set(keys_of(answer.get_json())) <= words
-    page = next(page for page in PAGES if page.name == name)
+    page = next(page for page in (*PAGES, *ANSWERS) if page.name == name)
     told = words | set(re.findall(r"[a-z_0-9]+", section("The users behind a number")))
     if isinstance(page, QuestionPage):
-        declared = filter(None, (page.question, page.question.cell))
-        assert {each.name for one in declared for each in params_of(one)} <= told
-        return
-    with app.test_request_context():
-        assert _fields(page) <= told
+        declared = [
+            page.question,
+            *([page.question.cell] if page.question.cell else []),
+        ]
+        fields = {each.name for one in declared for each in params_of(one)}
+    else:
+        with app.test_request_context():
+            fields = {field.name for field in page.form()}
+    assert fields <= told

@@ -172,7 +172,7 @@ def test_the_user_page_tells_what_a_user_did(client: FlaskClient) -> None:
     assert "✓ Active: 2026-W27 to 30 Jun" in text_of(other)
 
 
-@pytest.mark.parametrize("id", ["-1", "4294967296", "x", "", "1.5"])
+@pytest.mark.parametrize("id", ["-1", "4294967296", "x", "1.5"])
 def test_an_id_that_no_user_can_have_is_refused(client: FlaskClient, id: str) -> None:
     assert client.get(path("people", f"user={id}")).status_code == 400
 
