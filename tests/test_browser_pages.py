@@ -27,8 +27,7 @@ AXE = Path(__file__).parent / "assets" / "axe-core-4.14.1" / "axe.min.js"
 SURFACES = ["standalone", "admin"]
 QUESTIONS = {
     "index": "",
-    "cohort": "?primary_event=came&secondary_event=came&num_rows=8&num_cols=8"
-    "&with_replacement=y&as_percent=y",
+    "cohort": "?primary_event=came&time_group=days&num_rows=8&num_cols=8",
     "trends": "?events-0=came&events-1=paid",
     "lifecycle": "?event=came&time_group=days&num_periods=8",
     "funnel": "?steps-0=came&steps-1=paid",
@@ -119,9 +118,10 @@ def test_from_the_form_to_the_heatmap_to_the_users(
     watch: Callable[..., Watched], surface: str
 ) -> None:
     page = watch().open(surface, "cohort", "")
-    page.get_by_label("Of the users who did").fill("came")
-    page.get_by_label("see how many also did").fill("paid")
-    page.get_by_label("Rows").fill("5")
+    page.get_by_label("Users who did").fill("came")
+    page.get_by_label("and came back to do").fill("paid")
+    page.locator("select[name=time_group]").select_option("days")
+    page.get_by_label("Cohorts").fill("5")
     follow(page.get_by_role("button", name="Show", exact=True))
     assert page.locator("table.bm-heat tbody tr").count() == 6  # and the averages
     cell = page.locator("table.bm-heat tbody tr").nth(2).locator("td a").nth(1)
@@ -139,32 +139,32 @@ def test_conditions_come_and_go_without_losing_what_was_typed(
     watch: Callable[..., Watched], surface: str
 ) -> None:
     page = watch().open(surface, "cohort", "")
-    page.get_by_label("Of the users who did").fill("came")
-    page.get_by_label("see how many also did").fill("came")
-    for name in ("one", "two"):
+    page.get_by_label("Users who did").fill("came")
+    page.get_by_label("and came back to do").fill("came")
+    for name in ("paid", "came"):
         page.get_by_role("button", name="Add a condition").click()
         page.get_by_label("Condition", exact=True).last.fill(name)
     page.get_by_role("button", name="Remove this condition").first.click()
     assert page.get_by_label("Condition", exact=True).count() == 1
     follow(page.get_by_role("button", name="Show", exact=True))
-    assert "additional_events-0-name=two" in page.url
+    assert "additional_events-0-name=came" in page.url
     assert "additional_events-1" not in page.url
-    assert page.get_by_label("Of the users who did").input_value() == "came"
+    assert page.get_by_label("Users who did").input_value() == "came"
     page.go_back()
     page.wait_for_load_state()
 
 
 def test_conditions_come_and_go_without_scripts(watch: Callable[..., Watched]) -> None:
     page = watch(java_script_enabled=False).open("standalone", "cohort", "")
-    page.get_by_label("Of the users who did").fill("came")
+    page.get_by_label("Users who did").fill("came")
     follow(page.get_by_role("button", name="Add a condition"))
-    assert page.get_by_label("Of the users who did").input_value() == "came"
+    assert page.get_by_label("Users who did").input_value() == "came"
     page.get_by_label("Condition", exact=True).fill("paid")
     follow(page.get_by_role("button", name="Add a condition"))
     assert page.get_by_label("Condition", exact=True).count() == 2
     assert page.get_by_label("Condition", exact=True).first.input_value() == "paid"
     follow(page.get_by_role("button", name="Remove this condition").last)
-    page.get_by_label("see how many also did").fill("came")
+    page.get_by_label("and came back to do").fill("came")
     follow(page.get_by_role("button", name="Show", exact=True))
     assert page.locator("table.bm-heat").count() == 1
 
@@ -204,7 +204,7 @@ def test_the_cohort_works_by_keyboard_alone(
     watch: Callable[..., Watched], surface: str
 ) -> None:
     page = watch().open(surface, "cohort", "")
-    page.get_by_label("Of the users who did").focus()
+    page.get_by_label("Users who did").focus()
     page.keyboard.type("came")
     page.keyboard.press("Tab")
     page.keyboard.type("came")
@@ -297,10 +297,7 @@ def test_a_phone_scrolls_tables_and_not_the_page(
 def test_a_hundred_columns_scroll_inside_their_box(
     watch: Callable[..., Watched],
 ) -> None:
-    question = (
-        "?primary_event=came&secondary_event=came&num_rows=100&num_cols=100"
-        "&with_replacement=y"
-    )
+    question = "?primary_event=came&time_group=days&num_rows=100&num_cols=100"
     page = watch().open("standalone", "cohort", question)
     box = page.locator(".bm-scroll")
     assert box.evaluate("e => e.scrollWidth > e.clientWidth")

@@ -9,7 +9,7 @@
   each("[data-bm-conditions]", (box) => {
     const name = box.dataset.bmConditions;
     const template = box.querySelector("template[data-bm-template]");
-    const nested = !!template.content.querySelector('[data-bm-name="name"]');
+    const nested = !!template.content.querySelector('[name$="-name"]');
     const conditions = () => box.querySelectorAll("[data-bm-condition]");
 
     const number = () =>
