@@ -123,9 +123,7 @@ class Settings:
     track_hourly: bool = setting(
         False, "Record the hour of each event as well, unless a mark says otherwise."
     )
-    disable_blueprint: bool = setting(
-        False, "Turn the standalone pages off."
-    )
+    disable_blueprint: bool = setting(False, "Turn the standalone pages off.")
     connect_timeout: float = setting(
         1.0, "Seconds to wait for a connection to Redis.", _at_least(0.001)
     )
@@ -221,8 +219,8 @@ class Settings:
     )
     allow_delete: bool = setting(
         False,
-        "Allow deleting events on the Events page, if a callable in BITMAPIST_ACCESS or "
-        "a restricted Flask-Admin decides who sees it.",
+        "Allow deleting events on the Events page, if a callable in BITMAPIST_ACCESS "
+        "or a restricted Flask-Admin decides who sees it.",
     )
     csp_nonce: Callable[..., Any] | None = setting(
         None,
