@@ -43,10 +43,12 @@
     };
   };
 
-  /* The curve below a heatmap is its line of averages. */
+  /* The curve below a heatmap is its line of averages; a first column that is 100% by
+     definition would press all others flat. */
   const fromAverages = (table) => {
-    const cells = [...table.querySelector(".bm-average").cells].slice(2);
-    const headings = [...table.tHead.rows[0].cells].slice(2);
+    const first = table.querySelector(".bm-average .bm-same") ? 3 : 2;
+    const cells = [...table.querySelector(".bm-average").cells].slice(first);
+    const headings = [...table.tHead.rows[0].cells].slice(first);
     const known = cells.map(number);
     let end = known.length;
     while (end && known[end - 1] === null) end -= 1;
