@@ -12,7 +12,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
+from ..query import as_of
 from ..questions.declare import Answer, Cell, Declared, Question, param, params_of
+from ..questions.events import ranked
 from ..store.userset import UserSet
 from . import door, formats
 from .export import csv_response, json_response, users_csv
@@ -24,6 +26,9 @@ MOST_SUGGESTIONS = 2000
 
 MOST_EXAMPLES = 4
 """Most events that a page without a question offers to ask about."""
+
+MOST_RANKED = 200
+"""Most events among which such a page looks for the busiest ones."""
 
 
 class ListPage(Declared):
@@ -52,7 +57,7 @@ class QuestionPage:
         self.question = question
         self.name = question.endpoint
         self.icon = question.icon
-        self.path = f"/{question.endpoint}"
+        self.path = "/" if self.name == "index" else f"/{self.name}"
         self.is_private = question.is_private
         self.has_html = question.in_menu
         behind = () if question.cell is None else params_of(question.cell)
@@ -74,6 +79,9 @@ class QuestionPage:
 
 _OF_THE_PAGE = {"format", "json", "preset", "add", "remove"}
 """What the page itself takes beside the question's parameters."""
+
+_OF_A_LIST = frozenset(each.name for each in params_of(ListPage))
+"""What says which part of a list is shown: of the users, where they are asked for."""
 
 
 class Links:
@@ -105,9 +113,14 @@ class Links:
         """The page's URL without any question."""
         return self._surface.url(self._name) or ""
 
+    def without(self, *names: str) -> Links:
+        """Return the links of the same question without some arguments."""
+        kept = {name: text for name, text in self._texts.items() if name not in names}
+        return Links(self._surface, self._name, kept)
+
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
-        url = self()
+        url = self.without(*_OF_A_LIST)()
         given = {name: value for name, value in cell.items() if value is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
@@ -143,9 +156,11 @@ class _Request:
         if not self.texts and self._asks_something() and not self._wants_json():
             return self._html(form, self.texts)
         try:
-            question = self.question.read(self.texts)
-            answer = self._query(question)
             cell = self._cell()
+            asked = self.texts
+            if cell is not None:
+                asked = {n: each for n, each in asked.items() if n not in _OF_A_LIST}
+            answer = self._query(self.question.read(asked))
             if cell is not None:
                 return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
@@ -164,7 +179,10 @@ class _Request:
 
     def _query(self, question: Question[Any]) -> Any:
         state = self.surface.state
-        return state.query.within(state.settings.max_work)(question)
+        query = state.query.within(
+            state.settings.max_work, lambda: door.may_look_through(state)
+        )
+        return query(question)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))
@@ -258,23 +276,43 @@ class _Request:
             else [*map(formats.translated, answer.warnings)],
             notes=[] if answer is None else [*map(formats.translated, answer.notes())],
             about=self.question.__doc__,
-            examples=self._examples(known[:MOST_EXAMPLES]),
+            examples=[] if answer or messages else self._examples(known),
             event_names=known[:MOST_SUGGESTIONS],
             link=self._links(texts),
             presets=PRESETS if self.question.spans else {},
         )
 
-    def _examples(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Return events to ask about, and the URL that asks about each."""
+    def _examples(self, known: Sequence[str]) -> list[tuple[str, str]]:
+        """Return events to ask about, the busiest first, and the URL of each."""
         required = [each for each in params_of(self.question) if each.required]
-        if any(
-            each.kind.name != "event" or (each.kind.least or 1) > 1 for each in required
-        ):
+        if not required or any(each.kind.name != "event" for each in required):
             return []
-        link = self._links({})
+        link, names = self._links({}), self._busiest() or known
+        several = max(each.kind.least or 1 for each in required)
+        if several > 1:
+            # One example, of as many as it takes.
+            together = [tuple(names[:several])] if len(names) >= several else []
+        else:
+            together = [(name,) for name in names[:MOST_EXAMPLES]]
         return [
-            (name, link(**{each.name: name for each in required})) for name in names
+            (
+                ", ".join(each),
+                link(**{p.name: each if p.kind.many else each[0] for p in required}),
+            )
+            for each in together
         ]
+
+    def _busiest(self) -> list[str]:
+        """Return the busiest events; none where that takes too long to find out."""
+        state = self.surface.state
+        query = state.query.within(state.settings.max_work)
+        names = query.names.events()
+        if len(names) > MOST_RANKED:
+            return []
+        try:
+            return ranked(names, query.bitmaps, as_of(None))
+        except QueryError:
+            return []
 
     def _context(self) -> dict[str, Any]:
         from .pages import context_of

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..questions.events import Events
 from ..questions.funnel import Funnel
 from ..questions.lifecycle import Lifecycle
+from ..questions.overview import Overview
 from ..questions.person import Person
 from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
 from ..questions.who import Count, Has, Users
 from .page import QuestionPage
 from .pages import Page
-from .questions import (
-    cohort,
-    events,
-    overview,
-)
+from .questions import cohort
 from .texts import lazy
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
 
-INDEX = Page(
-    name="index",
-    title=lazy("Overview"),
-    form=overview.OverviewForm,
-    template="bitmapist/index.html",
-    icon="fa-dashboard",
-    present=overview.present,
-    rule="/",
-)
+INDEX = QuestionPage(Overview)
 COHORT = Page(
     name="cohort",
     title=lazy("Cohort"),
@@ -45,14 +35,7 @@ LIFECYCLE = QuestionPage(Lifecycle)
 FUNNEL = QuestionPage(Funnel)
 STICKINESS = QuestionPage(Stickiness)
 PEOPLE = QuestionPage(Person)
-EVENTS = Page(
-    name="events",
-    title=lazy("Events"),
-    form=events.EventsForm,
-    template="bitmapist/events.html",
-    icon="fa-list",
-    present=events.present,
-)
+EVENTS = QuestionPage(Events)
 
 PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
