@@ -46,7 +46,7 @@
   /* The curve below a heatmap is its line of averages; a first column that is 100% by
      definition would press all others flat. */
   const fromAverages = (table) => {
-    const first = table.querySelector(".bm-average .bm-same") ? 3 : 2;
+    const first = table.querySelector(".bm-average .heat-whole") ? 3 : 2;
     const cells = [...table.querySelector(".bm-average").cells].slice(first);
     const headings = [...table.tHead.rows[0].cells].slice(first);
     const known = cells.map(number);

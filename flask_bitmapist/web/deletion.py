@@ -14,15 +14,15 @@ from ..capture.deletion import Deletion, plan_deletion
 from . import door
 from .export import json_response
 from .fields import AsOf, Text
+from .forms import QuestionForm
 from .pages import Page, answered, context_of, refuse
-from .registry import EVENTS
 from .surface import Surface, wants_json
 from .texts import gettext, lazy
 
 TEMPLATE = "bitmapist/delete.html"
 
 PAGE = Page(
-    name="events", title=lazy("Delete an event"), form=EVENTS.form, template=TEMPLATE
+    name="events", title=lazy("Delete an event"), form=QuestionForm, template=TEMPLATE
 )
 """In no menu: it belongs to the Events page."""
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..questions.cohort import Cohort
+from ..questions.events import Events
 from ..questions.funnel import Funnel
 from ..questions.lifecycle import Lifecycle
+from ..questions.overview import Overview
 from ..questions.person import Person
 from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
@@ -14,38 +16,18 @@ from ..questions.who import Count, Has, Users
 from .legacy import CohortPage
 from .page import QuestionPage
 from .pages import Page
-from .questions import (
-    events,
-    overview,
-)
-from .texts import lazy
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
 
-INDEX = Page(
-    name="index",
-    title=lazy("Overview"),
-    form=overview.OverviewForm,
-    template="bitmapist/index.html",
-    icon="fa-dashboard",
-    present=overview.present,
-    rule="/",
-)
+INDEX = QuestionPage(Overview)
 COHORT = CohortPage(Cohort)
 TRENDS = QuestionPage(Trend)
 LIFECYCLE = QuestionPage(Lifecycle)
 FUNNEL = QuestionPage(Funnel)
 STICKINESS = QuestionPage(Stickiness)
 PEOPLE = QuestionPage(Person)
-EVENTS = Page(
-    name="events",
-    title=lazy("Events"),
-    form=events.EventsForm,
-    template="bitmapist/events.html",
-    icon="fa-list",
-    present=events.present,
-)
+EVENTS = QuestionPage(Events)
 
 PAGES: tuple[Page | QuestionPage, ...] = (
     *(INDEX, COHORT, TRENDS, LIFECYCLE),
