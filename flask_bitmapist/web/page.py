@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import redirect, request
@@ -28,6 +28,7 @@ from ..store.userset import UserSet
 from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
+from .shell import answered, context_of, errors_response
 from .surface import Surface, wants_json
 
 MOST_SUGGESTIONS = 2000
@@ -49,12 +50,6 @@ class ListPage(Declared):
 
 _OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
 """What every page takes beside the question's parameters."""
-
-
-class ErrorsDict(TypedDict):
-    """What is wrong, by parameter; ``form`` for all of it."""
-
-    errors: dict[str, list[str]]
 
 
 class QuestionPage:
@@ -90,9 +85,15 @@ class QuestionPage:
         """What the page is called, in the language of the request."""
         return formats.translated(self.question.title)
 
-    def respond(self, surface: Surface) -> ResponseReturnValue:
-        """Answer the current request."""
-        return _Request(self, surface).respond()
+    def serve(self, surface: Surface) -> ResponseReturnValue:
+        """Answer the current request.
+
+        Args:
+            surface: Where the page is shown.
+        """
+        asked = _Request(self, surface)
+        response = answered(self, surface, asked.respond, not self.has_html)
+        return door.unkept(response) if self.is_private else response
 
     def body(self, surface: Surface) -> Texts:
         """Return what the body of a POST asks: JSON, by the names of the parameters.
@@ -289,7 +290,7 @@ class _Request:
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
         if self._is_program:
-            return json_response({"errors": dict(messages)}, 400)
+            return errors_response(dict(messages), 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
@@ -385,8 +386,6 @@ class _Request:
             return []
 
     def _context(self) -> dict[str, Any]:
-        from .pages import context_of
-
         return context_of(self.page, self.surface)
 
     def _links(self, texts: Texts) -> Links:
