@@ -7,7 +7,7 @@ BIN     := $(VENV)/bin
 # Twice quiet: errors are told, the remarks of build tools on editable installs not.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage lint format docs dist oldest newest bare bench bench-faults clean
+.PHONY: demo test coverage lint format reference docs dist oldest newest bare bench bench-faults clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
@@ -30,6 +30,10 @@ lint: $(VENV)/.installed-lint
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# docs/reference/questions.md, from the declarations of the questions.
+reference: $(VENV)/.installed
+	$(BIN)/python -m scripts.reference
 
 # The site of docs/, in docs/_build/html; a warning is an error.
 docs: $(VENV)/.installed-docs

@@ -24,6 +24,7 @@ DATAFRAME = ["pandas>=2.2.2"]
 ASYNC = ["Flask[async]"]
 # Older ones change how the whole process computes with floating-point numbers.
 FAST = ["numkong>=7.3"]
+MCP = ["mcp>=2.0"]
 # Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 
@@ -87,6 +88,7 @@ setup(
         "dataframe": DATAFRAME,
         "async": ASYNC,
         "fast": FAST,
+        "mcp": MCP,
         "demo": DEMO,
         "test": [
             *ADMIN,
@@ -98,10 +100,14 @@ setup(
             *DATAFRAME,
             *ASYNC,
             *FAST,
+            *MCP,
             # Extensions that look at every view, and at every form that is posted.
             "Flask-WTF>=1.2",
             "Flask-Limiter>=3.5",
             "hypothesis>=6.100",
+            "jsonschema>=4.20",
+            "mypy>=1.13",  # which calls of the questions' methods are right
+            "openapi-spec-validator>=0.7",
             "playwright>=1.45",
             "pytest>=8.2",
             "pytest-randomly>=3.15",

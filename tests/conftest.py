@@ -27,8 +27,9 @@ hypothesis.settings.load_profile("suite")
 # missing is decided here: nowhere, or everywhere (BITMAPIST_TEST_BARE=1).
 OPTIONAL = (
     *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel"),
-    *("flask_limiter", "flask_login", "flask_wtf"),
-    *("flask_sqlalchemy", "numkong", "pandas", "playwright", "rich", "sqlalchemy"),
+    *("flask_limiter", "flask_login", "flask_sqlalchemy", "flask_wtf"),
+    *("jsonschema", "mcp", "mypy", "numkong", "openapi_spec_validator", "pandas"),
+    *("playwright", "rich", "sqlalchemy"),
 )
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

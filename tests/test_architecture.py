@@ -15,6 +15,7 @@ PACKAGE = Path(flask_bitmapist.__file__).parent
 # From the bottom up; what stands in one row may import from its own and lower ones.
 FLOORS = (
     ("analysis", "_version"),
+    ("questions",),
     ("config", "store"),
     ("query", "capture"),
     ("state",),
@@ -142,13 +143,41 @@ def test_only_edges_ask_for_the_current_app(name: str) -> None:
     assert not asked | looked_up
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if room(n) == "analysis"])
-def test_the_analysis_knows_neither_flask_nor_redis_nor_the_clock(name: str) -> None:
+ARITHMETIC = [name for name in MODULES if room(name) in ("analysis", "questions")]
+
+CLOCKS = {
+    f"{owner}.{method}"
+    for owner in ("date", "datetime", "datetime.date", "datetime.datetime")
+    for method in ("now", "today", "utcnow")
+}
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_analysis_and_questions_know_neither_flask_nor_redis_nor_the_clock(
+    name: str,
+) -> None:
     tops = {each.split(".")[0] for each in imports(name)}
 
     assert not tops & {"flask", "werkzeug", "redis", "bitmapist", "time"}
-    assert not {
+    assert not CLOCKS & {
         ast.unparse(node)
         for node in ast.walk(MODULES[name])
-        if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}
+        if isinstance(node, ast.Attribute)
     }
+
+
+@pytest.mark.parametrize("name", ARITHMETIC)
+def test_analysis_and_questions_know_no_state_and_no_store(name: str) -> None:
+    rooms = {room(each) for each in own_imports(name)}
+
+    assert rooms <= {"analysis", "questions"}
+
+
+def test_only_the_questions_know_the_questions_below_the_query() -> None:
+    below = [name for name in MODULES if room(name) in ("config", "store", "capture")]
+
+    assert not [
+        name
+        for name in below
+        if "questions" in {room(each) for each in own_imports(name)}
+    ]

@@ -20,6 +20,7 @@ from flask import Flask
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.config import PREFIX, Settings
+from scripts.reference import reference
 
 # Some examples are of what is optional.
 flask_admin = pytest.importorskip("flask_admin")
@@ -62,6 +63,10 @@ def test_every_command_is_in_the_reference() -> None:
         options = [each for each in command.params if hasattr(each, "is_flag")]
         for option in options:
             assert option.help, (command.name, option.name)
+
+
+def test_the_reference_of_the_questions_is_as_they_are_declared() -> None:
+    assert text_of("reference/questions.md") == reference()  # make reference
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

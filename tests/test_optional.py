@@ -12,8 +12,8 @@ import pytest
 WITHOUT = """
 import sys
 for name in ("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel",
-             "flask_login", "flask_sqlalchemy", "numkong", "pandas", "rich",
-             "sqlalchemy"):
+             "anyio", "flask_login", "flask_sqlalchemy", "mcp", "numkong", "pandas",
+             "rich", "sqlalchemy"):
     sys.modules[name] = None
 
 from flask import Flask
@@ -103,3 +103,17 @@ def test_the_embedded_store_says_which_extra_brings_it() -> None:
         """
     )
     assert told.endswith("needs fakeredis: pip install 'flask-bitmapist[memory]'\n")
+
+
+def test_the_command_for_mcp_says_which_extra_brings_it(redis_url: str) -> None:
+    told = run_without_them(
+        """
+        app = Flask("bare")
+        FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": sys.argv[1]})
+        done = app.test_cli_runner().invoke(args=["bitmapist", "mcp"])
+        print(done.exit_code, done.output)
+        """,
+        redis_url,
+    )
+    assert told.split(maxsplit=1)[0] == "1"
+    assert told.rstrip().endswith("the MCP SDK: pip install 'flask-bitmapist[mcp]'")

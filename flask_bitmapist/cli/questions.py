@@ -84,14 +84,14 @@ def _option(each: Param) -> click.Option:
     if each.short:
         names.insert(0, f"-{each.short}")
     if each.kind.name == "switch":
-        return click.Option(names, is_flag=True, help=_help(each))
+        return click.Option(names, is_flag=True, help=str(each.about))
     default = None if each.required or each.default in (None, ()) else each.default
     # What is allowed is said by the declaration, for all surfaces in the same words.
     return click.Option(
         names,
         multiple=each.kind.many,
         metavar=_metavar(each.kind),
-        help=_help(each) + (f"  [default: {default}]" if default is not None else ""),
+        help=str(each.about) + (f"  [default: {default}]" if default is not None else ""),
     )
 
 
@@ -99,10 +99,6 @@ def _metavar(kind: Kind) -> str:
     if kind.name == "choice":
         return "|".join(map(str, kind.choices))
     return {"day": "DAY", "number": "N", "event": "EVENT"}.get(kind.name, "TEXT")
-
-
-def _help(each: Param) -> str:
-    return str(each.help or f"{each.label}.")
 
 
 def _show_users(users: UserSet, output: str | None) -> None:

@@ -135,6 +135,14 @@ class Param(NamedTuple):
         """Whether it has to be given."""
         return self.default is MISSING
 
+    @property
+    def about(self) -> Text:
+        """What it is, in a sentence, where no form stands around it."""
+        if self.help:
+            return self.help
+        is_group = self.kind.choices == GROUPS
+        return Text("How long a period is." if is_group else f"{self.label}.")
+
 
 def param(
     label: Text,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Expression
@@ -20,7 +20,6 @@ from ..analysis.users import (
     expression_users,
     has_user,
 )
-from ..store.userset import UserSet
 from .asking import UNKEPT, Ask
 from .declare import (
     GROUPS,
@@ -35,6 +34,9 @@ from .declare import (
     plain,
     running_note,
 )
+
+if TYPE_CHECKING:
+    from ..store.userset import UserSet
 
 CURRENT = {
     TimeGroup.HOURS: Text("this hour"),
