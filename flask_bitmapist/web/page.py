@@ -125,7 +125,9 @@ class _Request:
             answer = query(question)
             cell = self._cell()
             if cell is not None:
-                return self._users(answer, answer.behind(cell))
+                from .pages import private
+
+                return private(self._users(answer, answer.behind(cell)))
             return self._answered(form, answer)
         except QueryError as error:
             form.tell(error)
