@@ -235,10 +235,10 @@ def test_question_1_has_a_user_been_online_today_this_week_this_month(
     assert query.has(1, "purchase", "week", **on)
     assert query.has(1, "purchase", "month", **on)
     assert ask("has", "1", "purchase", "--as-of", "1997-01-19").splitlines() == [
-        "today (1997-01-19)         no",
-        "this week (1997-W03)       yes",
-        "this month (1997-01)       yes",
-        "this year (1997)           yes",
+        "1997-01-19  no",
+        "1997-W03    yes",
+        "1997-01     yes",
+        "1997        yes",
     ]
 
 
@@ -281,8 +281,8 @@ def test_question_4_how_many_unique_users_performed_an_action_this_week(
 ) -> None:
     expected = len(reference("weeks").users("big")((1997, 2)))
     query = app.extensions["bitmapist"].query
-    assert query.count("big", "week", as_of=utc("1997-01-10").date()) == expected > 0
-    told = ask("count", "big", "-g", "week", "--as-of", "1997-01-10")
+    assert query.count("big", "week", as_of=utc("1997-01-12").date()) == expected > 0
+    told = ask("count", "big", "-g", "week", "--as-of", "1997-01-12")
     assert told == f"{expected}\n"
 
 
