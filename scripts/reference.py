@@ -78,7 +78,12 @@ def _table(params: Iterable[Param]) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for each in params:
         short = f", `-{each.short}`" if each.short else ""
-        cells = (f"`{each.name}`{short}", _value(each.kind), _default(each), str(each.about))
+        cells = (
+            f"`{each.name}`{short}",
+            _value(each.kind),
+            _default(each),
+            str(each.about),
+        )
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 

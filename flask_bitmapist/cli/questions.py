@@ -91,7 +91,8 @@ def _option(each: Param) -> click.Option:
         names,
         multiple=each.kind.many,
         metavar=_metavar(each.kind),
-        help=str(each.about) + (f"  [default: {default}]" if default is not None else ""),
+        help=str(each.about)
+        + (f"  [default: {default}]" if default is not None else ""),
     )
 
 

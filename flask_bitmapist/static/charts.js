@@ -67,7 +67,7 @@
   const language = document.documentElement.lang || "en";
   const format = (unit) => (value) =>
     unit === "%"
-      ? `${(value * 100).toLocaleString(language, { maximumFractionDigits: 1 })} %`
+      ? value.toLocaleString(language, { style: "percent", maximumFractionDigits: 1 })
       : Math.abs(value).toLocaleString(language);
 
   const dataset = (kind, data, colour, series, index) => {

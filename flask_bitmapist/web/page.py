@@ -226,9 +226,7 @@ class _Request:
                 asked = {n: each for n, each in asked.items() if n not in _OF_A_LIST}
             answer = self._query(self.page.read(asked, self.surface))
             if cell is not None:
-                from .pages import private
-
-                return private(self._users(answer, answer.behind(cell)))
+                return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
         except QueryError as error:
             return self._told(form, error)
