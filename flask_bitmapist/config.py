@@ -60,7 +60,7 @@ def _url_prefix(value: Any) -> str | None:
 def _access(value: Any) -> str | None:
     if callable(value) or value in ("local", "public"):
         return None
-    return "it must be 'local', 'public', or something to call"
+    return "it must be 'local', 'public' or a callable"
 
 
 def _user_url(value: Any) -> str | None:
@@ -103,147 +103,144 @@ class Settings:
 
     redis_system: str = setting(
         "system",
-        "Name under which the connection serves, beside bitmapist's own 'default'.",
+        "Name the connection is registered under, in addition to 'default'.",
         _not_empty,
     )
     redis_url: str = setting(
         "redis://localhost:6379",
-        "Where events are kept: a redis://, rediss:// or unix:// URL, several hosts "
-        "as redis+cluster:// or redis+sentinel://, or memory:// for a store inside "
-        "this process.",
+        "Where events are stored: a redis://, rediss:// or unix:// URL, "
+        "redis+cluster:// or redis+sentinel:// with several hosts, or memory:// for a "
+        "store inside this process.",
         check_url,
         secret=True,
     )
     redis_read_url: str | None = setting(
         None,
-        "Where questions are read, for example at a replica; None for where events "
-        "are kept.",
+        "Where reports read from, for example a replica; None for BITMAPIST_REDIS_URL.",
         _read_url,
         secret=True,
     )
     track_hourly: bool = setting(
-        False, "Keep a bitmap for each hour as well, unless a mark says otherwise."
+        False, "Record the hour of each event as well, unless a mark says otherwise."
     )
-    disable_blueprint: bool = setting(
-        False, "Do not register the standalone pages under /bitmapist/."
-    )
+    disable_blueprint: bool = setting(False, "Turn the standalone pages off.")
     connect_timeout: float = setting(
         1.0, "Seconds to wait for a connection to Redis.", _at_least(0.001)
     )
     read_timeout: float = setting(
         10.0,
-        "Seconds to wait for each reply when a question is read.",
+        "Seconds to wait for each reply of Redis when a report is read.",
         _at_least(0.001),
     )
     max_id: int = setting(
         LARGEST_ID,
-        "Largest user id that is marked.  A bitmap is as long as its largest id: at "
+        "Largest user ID that is tracked.  A bitmap is as long as its largest ID: at "
         "4294967295 each takes 512 MiB.",
         _between(0, LARGEST_ID),
     )
     warn_bytes: int = setting(
         64 * 1024 * 1024,
-        "Warn when an id makes Redis allocate more than so many bytes for each "
-        "bitmap; 0 for never.",
+        "Warn when an ID makes Redis allocate more than this many bytes per bitmap; 0 "
+        "to never warn.",
         _at_least(0),
     )
     id_map: bool = setting(
         False,
-        "Give each user key (a UUID, a string, a number) a dense integer in Redis and "
-        "mark under that.",
+        "Map user keys (UUIDs, strings, numbers) to small integers in Redis, and track "
+        "those.",
     )
     on_error: str = setting(
         "buffer",
-        "What becomes of a mark that Redis does not take: 'buffer' keeps it for "
-        "later, 'ignore' drops it, 'raise' lets the error through.",
+        "What to do when Redis rejects or cannot receive an event: 'buffer' keeps it "
+        "for later, 'ignore' drops it, 'raise' raises the error.",
         _one_of("buffer", "ignore", "raise"),
     )
     mark_mode: str = setting(
         "sync",
-        "'sync' writes a mark before the view runs, 'background' in batches from a "
-        "thread.",
+        "'sync' writes each event before the view runs, 'background' writes batches "
+        "from a thread.",
         _one_of("sync", "background"),
     )
     mark_timeout: float = setting(
         0.5,
-        "Seconds that a mark waits for a connection, and for a reply of Redis.",
+        "Seconds to wait for a connection, and for a reply, when an event is written.",
         _at_least(0.001),
     )
     retry_first: float = setting(
         0.1,
-        "Seconds until Redis is tried again after a failure; doubled each time.",
+        "Seconds before the first retry after a failure; doubles with each one.",
         _at_least(0.001),
     )
     retry_max: float = setting(
-        5.0, "Most seconds between two tries of a failing Redis.", _at_least(0.001)
+        5.0, "Maximum number of seconds between retries.", _at_least(0.001)
     )
     buffer_size: int = setting(
         100_000,
-        "Most marks of a process that wait for Redis; further ones are dropped.",
+        "Maximum number of events buffered per process; further events are dropped.",
         _at_least(1),
     )
     batch_size: int = setting(
-        1000, "Most waiting marks that are written in one pipeline.", _at_least(1)
+        1000, "Maximum number of buffered events written in one pipeline.", _at_least(1)
     )
     flush_interval: float = setting(
         0.2,
-        "Seconds that marks are gathered in background mode before they are written.",
+        "Seconds to collect events in background mode before writing them.",
         _at_least(0.001),
     )
     spool_file: str = setting(
         "",
-        "File in which marks that wait for Redis are kept as well, so that a restart "
-        "loses none; empty for no file.",
+        "File that also keeps buffered events, so that a restart loses none; empty for "
+        "no file.",
         _in_a_folder,
     )
     login_events: bool = setting(
         True,
-        "Mark user:logged_in and user:logged_out when Flask-Login tells of them.",
+        "Track user:logged_in and user:logged_out on Flask-Login's signals.",
     )
     max_work: int = setting(
         # Some two to four seconds.  What people look at daily is far below: 31 x 13
         # days of 10 million users are 0.6 GiB.
         16 * 1024 * 1024 * 1024,
-        "Most work that one page may make, in bytes of bitmaps that are walked over; "
-        "a question that needs more is refused before it is read.  0 for any amount.  "
-        "Python and the command line are not limited.",
+        "Maximum work of one report on a page, in bytes of bitmaps processed; a report "
+        "that needs more is refused before anything is read.  0 for no limit.  Python "
+        "and the command line are not limited.",
         _at_least(0),
     )
     url_prefix: str = setting(
-        "/bitmapist", "Where the standalone pages are.", _url_prefix
+        "/bitmapist", "URL prefix of the standalone pages.", _url_prefix
     )
     access: str | Callable[..., Any] = setting(
         "local",
-        "Who may see the pages: 'local' for developers on their own machine, 'public' "
-        "for everybody, or something that is called in the request and gives True, "
-        "False or a response.  In Flask-Admin a word gives way to an index view with "
-        "an is_accessible of its own.",
+        "Who may see the pages: 'local' for requests from localhost to the development "
+        "server, 'public' for everybody, or a callable that returns True, False or a "
+        "response.  In Flask-Admin, an index view with its own is_accessible comes "
+        "before 'local' and 'public'.",
         _access,
     )
     allow_delete: bool = setting(
         False,
-        "Let the Events page delete events, where a callable in BITMAPIST_ACCESS or a "
-        "restricted Flask-Admin decides who sees it.",
+        "Allow deleting events on the Events page, if a callable in BITMAPIST_ACCESS "
+        "or a restricted Flask-Admin decides who sees it.",
     )
     csp_nonce: Callable[..., Any] | None = setting(
         None,
-        "Called without arguments for the nonce that script and style tags of the "
-        "standalone pages carry.  (Flask-Admin has its own csp_nonce_generator.)",
+        "Callable that returns the nonce for script and style tags of the standalone "
+        "pages.  (Flask-Admin has its own csp_nonce_generator.)",
     )
     user_url: str | Callable[..., Any] = setting(
         "",
-        "The app's own page of a user: a URL in which {id} stands for the id, or "
-        "something that is called with the id and returns the URL, or None.",
+        "Your app's page for a user: a URL with {id} in it, or a callable that takes "
+        "the ID and returns a URL or None.",
         _user_url,
     )
     admin_user_view: str = setting(
         "",
-        "Endpoint of the Flask-Admin ModelView of users, to which ids link within "
+        "Endpoint of the Flask-Admin ModelView of users that IDs link to inside "
         "Flask-Admin.",
     )
     user_name: Callable[..., Any] | None = setting(
         None,
-        "Called with a user's id; returns the name to show for it, or None.",
+        "Callable that takes a user's ID and returns the name to show, or None.",
     )
 
 

@@ -280,19 +280,18 @@ def _add_question(state: BitmapistState, question: AnyQuestion) -> None:
 
         add_question(state, question)
     if state.admins:
-        from .admin.views import add_question_view
+        from .admin import add_views
 
         for admin in state.admins:
-            add_question_view(admin, question)
+            add_views(admin, questions=[question])
 
 
 def _add_tabs(state: BitmapistState, admin: Admin) -> None:
     from .admin import add_views
-    from .web.registry import pages_of
 
     if not any(known is admin for known in state.admins):
         state.admins.append(admin)
-        add_views(admin, pages=pages_of(state))
+        add_views(admin, questions=state.query.questions())
 
 
 def _initialised_twice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timezone
 from typing import Any, cast
 
@@ -20,8 +20,10 @@ from .analysis.users import Selection
 from .questions.asking import Ask, Names
 from .questions.cohort import Cohort
 from .questions.declare import A, AnyQuestion, Asking, AskingFor, Question
+from .questions.events import Events
 from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
+from .questions.overview import Overview
 from .questions.person import Person
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
@@ -66,12 +68,14 @@ class Query:
         self.people = People() if people is None else people
         self._own = {} if own is None else own
 
+    overview = Asking(Overview)
     cohort = Asking(Cohort)
     trend = Asking(Trend)
     lifecycle = Asking(Lifecycle)
     funnel = Asking(Funnel)
     stickiness = Asking(Stickiness)
     person = Asking(Person)
+    events = Asking(Events)
     count = AskingFor(Count, lambda answer: answer.count)
     has = AskingFor(Has, lambda answer: answer.did)
     users = AskingFor(Users, lambda answer: answer.everyone)
@@ -111,7 +115,9 @@ class Query:
         """Return the classes of all questions: the menu's, then the app's own."""
         return (*QUESTIONS, *self._own.values())
 
-    def within(self, most_work: int) -> Query:
+    def within(
+        self, most_work: int, may_refresh: Callable[[], bool] | None = None
+    ) -> Query:
         """Return a query for one page, which refuses what is too much work.
 
         The pages ask through this; Python and the command line work as much as they
@@ -120,13 +126,15 @@ class Query:
         Args:
             most_work: How many bytes of bitmaps all of its answers together may walk
                 over, 0 for any number.
+            may_refresh: Tells whether all keys of the store may be looked through now.
 
         Example:
             >>> bitmapist.query.within(10_000_000).count("song:played", "months")
             2
         """
         bitmaps = self.bitmaps.within(most_work)
-        return Query(bitmaps, self.names, self.people, self._own)
+        names = self.names if may_refresh is None else self.names.within(may_refresh)
+        return Query(bitmaps, names, self.people, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.

@@ -244,7 +244,7 @@ def _store(
     own: Mapping[str, AnyQuestion],
 ) -> Store:
     catalogue = Catalogue(reads, client)
-    names = Names(catalogue.names, catalogue.flags, named)
+    names = Names(catalogue.names, catalogue.flags, named, catalogue)
     people = People(reads if recorder.settings.id_map else None)
     query = Query(BitmapReader(reads), names, people, own)
     return Store(client, reads, recorder, catalogue, query)

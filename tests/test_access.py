@@ -13,7 +13,8 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from flask_bitmapist import ConfigError, FlaskBitmapist
-from flask_bitmapist.web.registry import PAGES
+
+from .pages import PAGES
 
 LAPTOP = {
     "SERVER_SOFTWARE": "Werkzeug/3.1.3",

@@ -14,7 +14,8 @@ from werkzeug.test import Client
 
 from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.query import utc_now
-from flask_bitmapist.web.registry import PAGES
+
+from .pages import PAGES
 
 pytest.importorskip("flask_admin")
 

@@ -19,7 +19,7 @@ pytest.importorskip("flask_admin")
 from flask_admin import Admin
 from flask_admin.theme import Bootstrap4Theme
 
-from flask_bitmapist.web.registry import PAGES
+from .pages import PAGES
 
 pytestmark = pytest.mark.browser
 

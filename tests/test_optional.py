@@ -35,7 +35,7 @@ def run_without_them(code: str, *arguments: str) -> str:
 def test_marks_questions_pages_and_commands_work_without_any(redis_url: str) -> None:
     told = run_without_them(
         """
-        from flask_bitmapist.web.registry import PAGES
+        from tests.pages import PAGES
 
         app = Flask("bare")
         app.config.update(BITMAPIST_REDIS_URL=sys.argv[1], BITMAPIST_ACCESS="public")

@@ -17,8 +17,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import ConfigError, FlaskBitmapist, mark_event
-from flask_bitmapist.web.registry import PAGES
 
+from .pages import PAGES
 from .servers import RedisProcess, free_port
 
 try:

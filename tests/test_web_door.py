@@ -22,8 +22,8 @@ from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.query import utc_now
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.web.door import MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
-from flask_bitmapist.web.registry import PAGES
 
+from .pages import PAGES
 from .test_deletion import token_of
 from .test_web_hostile import Endless
 

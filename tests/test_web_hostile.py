@@ -21,7 +21,6 @@ from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.query import utc_now
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.registry import ANSWERS, PAGES
 
 from .hostile import (
     FIELDS,
@@ -35,6 +34,7 @@ from .hostile import (
     check_html,
     check_response,
 )
+from .pages import ANSWERS, PAGES
 
 try:
     from flask_admin import Admin

@@ -13,7 +13,8 @@ from flask import Flask
 from flask_bitmapist import mark_event
 from flask_bitmapist.questions.declare import params_of
 from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.registry import ANSWERS, PAGES
+
+from .pages import ANSWERS, PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
 

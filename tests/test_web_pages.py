@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from jinja2 import StrictUndefined
 
 from flask_bitmapist import mark_event, mark_unique
-from flask_bitmapist.web.registry import PAGES
+
+from .pages import PAGES
 
 AS_OF = "as_of=2026-06-30"
 

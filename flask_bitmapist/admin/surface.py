@@ -10,7 +10,7 @@ from flask import url_for
 from markupsafe import Markup
 
 from ..web.door import bounded_template
-from ..web.registry import pages_of
+from ..web.pages import pages_of
 from ..web.surface import Surface
 
 if TYPE_CHECKING:

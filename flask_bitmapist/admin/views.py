@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,21 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from ..query import QUESTIONS
+from ..questions.cohort import Cohort
 from ..questions.declare import AnyQuestion
+from ..questions.events import Events
+from ..questions.funnel import Funnel
+from ..questions.lifecycle import Lifecycle
+from ..questions.overview import Overview
+from ..questions.person import Person
+from ..questions.stickiness import Stickiness
+from ..questions.trend import Trend
 from ..state import current_state, demanded_state
-from ..web import door, registry
+from ..web import door
 from ..web.deletion import serve_deletion
-from ..web.page import QuestionPage
-from ..web.pages import Page, serve, turn_away
+from ..web.pages import page_of
+from ..web.shell import turn_away
 from .surface import AdminSurface
 
 try:
@@ -50,7 +59,7 @@ class PageView(BaseView):  # type: ignore[misc]
         url: Where it is: below the Admin's own URL, or from a slash on absolute.
         menu_icon_type: As in Flask-Admin, ``"fa"`` by default.
         menu_icon_value: The icon, for example ``"fa-th"``.
-        page: The page to show, for pages without a class of their own.
+        question: The question to show, for one without a class of its own.
         options: Further parameters of ``BaseView``.
 
     Example:
@@ -60,8 +69,8 @@ class PageView(BaseView):  # type: ignore[misc]
         >>> admin.add_view(Retention(name="Retention", category=None))
     """
 
-    page: Page | QuestionPage
-    """The page that is shown."""
+    question: AnyQuestion
+    """The question whose page is shown."""
 
     color_scheme: str | None = None
     """``light`` or ``dark`` where it cannot be told from the Admin's swatch."""
@@ -74,11 +83,12 @@ class PageView(BaseView):  # type: ignore[misc]
         url: str | None = None,
         menu_icon_type: str | None = "fa",
         menu_icon_value: str | None = None,
-        page: Page | QuestionPage | None = None,
+        question: AnyQuestion | None = None,
         **options: Any,
     ) -> None:
-        if page is not None:
-            self.page = page
+        if question is not None:
+            self.question = question
+        self.page = page_of(self.question)
         super().__init__(
             name=name or self.page.title,
             category=category,
@@ -128,7 +138,7 @@ class PageView(BaseView):  # type: ignore[misc]
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
-        return serve(self.page, AdminSurface(self, demanded_state()))
+        return self.page.serve(AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, which finds this package's files."""
@@ -171,49 +181,49 @@ def _has_explicit_rule() -> bool:
 class OverviewView(PageView):
     """The overview as a tab."""
 
-    page = registry.INDEX
+    question = Overview
 
 
 class CohortView(PageView):
-    """The cohort page as a tab."""
+    """Retention as a tab."""
 
-    page = registry.COHORT
+    question = Cohort
 
 
 class TrendsView(PageView):
-    """The trends page as a tab."""
+    """Trends as a tab."""
 
-    page = registry.TRENDS
+    question = Trend
 
 
 class LifecycleView(PageView):
-    """The lifecycle page as a tab."""
+    """The lifecycle as a tab."""
 
-    page = registry.LIFECYCLE
+    question = Lifecycle
 
 
 class FunnelView(PageView):
-    """The funnel page as a tab."""
+    """The funnel as a tab."""
 
-    page = registry.FUNNEL
+    question = Funnel
 
 
 class StickinessView(PageView):
-    """The stickiness page as a tab."""
+    """Stickiness as a tab."""
 
-    page = registry.STICKINESS
+    question = Stickiness
 
 
 class UsersView(PageView):
-    """What one user did, as a tab."""
+    """People as a tab."""
 
-    page = registry.PEOPLE
+    question = Person
 
 
 class EventsView(PageView):
-    """The events page as a tab, with the page on which events are deleted."""
+    """The events as a tab, with the page on which events are deleted."""
 
-    page = registry.EVENTS
+    question = Events
 
     @expose("/delete", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def delete(self) -> ResponseReturnValue:
@@ -236,27 +246,20 @@ VIEWS: tuple[type[PageView], ...] = (
 def add_views(
     admin: Admin,
     category: str | None = CATEGORY,
-    pages: Sequence[Page | QuestionPage] = registry.PAGES,
+    questions: Iterable[AnyQuestion] = QUESTIONS,
 ) -> None:
     """Add a tab for every page to *admin*.
 
     Args:
         admin: The Admin.  Another one in the same app gets endpoints of its own.
         category: The menu that they are under.
-        pages: Which pages; those of an app's own questions come after the menu's.
+        questions: Whose pages; an app's own questions come after the package's.
     """
-    for page in pages:
-        _add_view(admin, page, category)
-
-
-def add_question_view(admin: Admin, question: AnyQuestion) -> None:
-    """Add the tab of an app's own question to *admin*."""
-    _add_view(admin, QuestionPage(question), CATEGORY)
-
-
-def _add_view(admin: Admin, page: Page | QuestionPage, category: str | None) -> None:
-    own = {view.page.name: view for view in VIEWS}
+    own = {view.question: view for view in VIEWS}
     prefix = "" if admin.endpoint == "admin" else f"{admin.endpoint}_"
-    endpoint = f"{prefix}bitmapist_{page.name}"
-    view = own.get(page.name, PageView)
-    admin.add_view(view(page=page, category=category, endpoint=endpoint))
+    for question in questions:
+        if question.in_menu:
+            view = own.get(question, PageView)
+            endpoint = f"{prefix}bitmapist_{question.endpoint}"
+            tab = view(question=question, category=category, endpoint=endpoint)
+            admin.add_view(tab)

@@ -260,8 +260,8 @@ class AsOf(NamedTuple):
     def period(self, group: TimeGroup) -> Period:
         """Return the period of *group* that contains the day, read up to it."""
         period = Period.containing(group, self.moment)
-        # What is marked today may be as late as the day itself: read at once.
-        return period.until(self.day) if self.day < self.now.date() else period
+        # Nothing is marked later than today: the period is read at once.
+        return period if self.is_today else period.until(self.day)
 
     def periods(self, group: TimeGroup, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, oldest first.

@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 
 from .bitmaps import Bitmaps, Source
-from .periods import Period, TimeGroup
+from .periods import AsOf, Period, TimeGroup
 
-Days = tuple["Period | None", "Period | None"]
+Days = tuple[Period | None, Period | None]
 """The first day and the last; None where there is none."""
 
 
 def first_and_last_days(
-    bitmaps: Bitmaps, events: Sequence[str], until: datetime
+    bitmaps: Bitmaps, events: Sequence[str], as_of: AsOf
 ) -> dict[str, Days]:
     """Return for each of *events* the first and the last day on which it was seen.
 
     Args:
         bitmaps: Where users are counted.
         events: Names of events.
-        until: Nothing later is looked for.
+        as_of: Nothing after its day is looked for.
     """
-    years = bitmaps.years(events, until.year)
-    edges = {event: _edges(map(_year, found)) for event, found in years.items()}
+    last_month = as_of.period(TimeGroup.MONTHS)
+
+    def months_of(year: Period) -> Iterable[Period]:
+        # The month of the day is read up to it: what comes later is not seen yet.
+        for month in year.parts():
+            if month.start < last_month.start:
+                yield month
+            elif month.start == last_month.start:
+                yield last_month
+
+    years = bitmaps.years(events, as_of.day.year)
+    # In the last year there may be nobody up to the day: then it is the one before.
+    edges = {
+        event: tuple(dict.fromkeys(map(_year, (*found[:1], *found[-2:]))))
+        for event, found in years.items()
+    }
     # Months may be left without anybody, so from here on users are counted.
     edges = _narrowed(bitmaps, edges, months_of)
-    days = _narrowed(bitmaps, edges, days_of)
+    days = _narrowed(bitmaps, edges, Period.counted_days)
     return {
         event: (found[0], found[-1]) if found else (None, None)
         for event, found in days.items()
     }
-
-
-def months_of(year: Period) -> Iterable[Period]:
-    """Return the months of a year."""
-    return year.parts()
-
-
-def days_of(month: Period) -> Iterable[Period]:
-    """Return the days of a month."""
-    return month.days()
 
 
 def _year(number: int) -> Period:
@@ -64,7 +68,7 @@ def _narrowed(
         for event, found in edges.items()
     }
     sources = [Source(event, each) for event, found in parts.items() for each in found]
-    counts = iter(bitmaps.counts(sources))
+    counts = iter(bitmaps.counts(sources) if sources else ())
     return {
         event: _edges([period for period in periods if next(counts)])
         for event, periods in parts.items()

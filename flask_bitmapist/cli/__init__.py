@@ -8,8 +8,8 @@ from flask.cli import AppGroup, ScriptInfo
 from ..questions.declare import AnyQuestion
 from .deleting import delete_command
 from .doctor import doctor_command
+from .exporting import export_command
 from .importing import import_command
-from .listing import events_command, export_command
 from .mcp import mcp_command
 from .openapi import openapi_command
 from .questions import QUESTIONS, command_of
@@ -36,7 +36,6 @@ def _own(ctx: click.Context) -> dict[str, AnyQuestion]:
 
 bitmapist_cli = _Commands("bitmapist", help="Query and manage analytics.")
 for command in (
-    events_command,
     *QUESTIONS,
     import_command,
     export_command,

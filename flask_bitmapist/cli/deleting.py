@@ -17,14 +17,14 @@ EVERYTHING = "everything"
 @click.command("delete")
 @click.argument("event", required=False)
 @click.option("--all", "everything", is_flag=True, help="All events and flags.")
-@click.option("--flag", is_flag=True, help="Mean the flag of that name.")
+@click.option("--flag", is_flag=True, help="Delete the flag of that name.")
 @click.option(
     "--before",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Only periods that end on this day or earlier, in UTC.",
+    help="Only periods that ended by this day, in UTC.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; wants --yes.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
 @asks
 def delete_command(
     state: BitmapistState,
@@ -35,9 +35,9 @@ def delete_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Delete what is kept of an event, after showing what that is.
+    """Delete an event, after showing what will be deleted.
 
-    What still waits to be written may bring an event back.
+    Buffered events that are written later may bring it back.
     """
     if (event is None) != everything:
         raise click.UsageError("name one event, or give --all")
@@ -72,4 +72,4 @@ def _confirm(event: str | None) -> None:
         f"Type {wanted!r} to delete them", default="", show_default=False
     )
     if typed != wanted:
-        raise click.ClickException("nothing is deleted: that is not what was typed")
+        raise click.ClickException("Names do not match; nothing was deleted.")

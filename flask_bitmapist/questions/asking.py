@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.bitmaps import Bitmaps, Source, Stripe
@@ -22,9 +23,10 @@ from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection, User
+    from ..store.catalogue import Catalogue, Scan
     from ..store.idmap import People
     from ..store.userset import UserSet
-    from .declare import Question, Who
+    from .declare import A, Question, Who
 
 NameList = Callable[[], Sequence[str]]
 
@@ -45,6 +47,7 @@ class Names:
         events: Gives the names of all events; None where any name will do.
         flags: Gives the names of all flags.
         defined: Expressions that the app has given names.
+        catalogue: Looks through all keys of the store.
     """
 
     def __init__(
@@ -52,10 +55,13 @@ class Names:
         events: NameList | None = None,
         flags: NameList = tuple,
         defined: Mapping[str, Expression] | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._events = events
         self._flags = flags
         self.defined = {} if defined is None else defined
+        self._catalogue = catalogue
+        self._may_refresh: Callable[[], bool] = lambda: True
         # A name that was known once is known for the process: to look it up for every
         # question would cost a third of a small one.
         self._known: set[str] = set()
@@ -68,6 +74,31 @@ class Names:
     def flags(self) -> Sequence[str]:
         """Return the names of all flags."""
         return self._flags()
+
+    @property
+    def scan(self) -> Scan | None:
+        """The latest walk over all keys of the store, None before the first."""
+        return None if self._catalogue is None else self._catalogue.scan
+
+    def refresh(self) -> bool:
+        """Look through all keys of the store again; return whether that was allowed."""
+        if not self._may_refresh():
+            return False
+        if self._catalogue is not None:
+            self._catalogue.all_names(refresh=True)
+        return True
+
+    def within(self, may_refresh: Callable[[], bool]) -> Names:
+        """Return the same names, for a page, which may not refresh them at any time."""
+        names = copy(self)
+        names._may_refresh = may_refresh
+        return names
+
+    def defining(self, defined: Mapping[str, Expression]) -> Names:
+        """Return the same names with more expressions among those that are defined."""
+        names = copy(self)
+        names.defined = {**self.defined, **defined}
+        return names
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means: the one way from a text to an expression.
@@ -168,6 +199,22 @@ class Ask:
         self.select = select
         self.people = people
         self.warnings: list[Text] = []
+
+    def another(
+        self, question: Question[A], defined: Mapping[str, Expression] | None = None
+    ) -> A:
+        """Answer another question, as of the same moment and of the same bitmaps.
+
+        Args:
+            question: What is asked; its own ``as_of`` does not count.
+            defined: More expressions that it can name.
+
+        Raises:
+            QueryError: It cannot be answered.
+        """
+        names = self.names.defining(defined) if defined else self.names
+        ask = Ask(question, self.bitmaps, self.as_of, names, self.select, self.people)
+        return question.answer(ask)
 
     def who(self, given: Who, field: str) -> Expression:
         """Return whom a parameter means.

@@ -518,9 +518,7 @@ class AskingFor(Generic[P, T]):
         question: The class of the question.
         take: Takes the thing from the answer.
 
-    Example:
-        >>> class Query:
-        ...     count = AskingFor(Count, CountAnswer.first)
+    For example ``count = AskingFor(Count, lambda answer: answer.count)``.
     """
 
     def __init__(

@@ -43,10 +43,12 @@
     };
   };
 
-  /* The curve below a heatmap is its line of averages. */
+  /* The curve below a heatmap is its line of averages; a first column that is 100% by
+     definition would press all others flat. */
   const fromAverages = (table) => {
-    const cells = [...table.querySelector(".bm-average").cells].slice(2);
-    const headings = [...table.tHead.rows[0].cells].slice(2);
+    const first = table.querySelector(".bm-average .heat-whole") ? 3 : 2;
+    const cells = [...table.querySelector(".bm-average").cells].slice(first);
+    const headings = [...table.tHead.rows[0].cells].slice(first);
     const known = cells.map(number);
     let end = known.length;
     while (end && known[end - 1] === null) end -= 1;
@@ -65,7 +67,7 @@
   const language = document.documentElement.lang || "en";
   const format = (unit) => (value) =>
     unit === "%"
-      ? `${(value * 100).toLocaleString(language, { maximumFractionDigits: 1 })} %`
+      ? value.toLocaleString(language, { style: "percent", maximumFractionDigits: 1 })
       : Math.abs(value).toLocaleString(language);
 
   const dataset = (kind, data, colour, series, index) => {

@@ -11,13 +11,14 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
 
+from ..questions.who import Users
 from . import door
 from .deletion import serve_deletion
 from .export import json_response
 from .openapi import document
 from .page import QuestionPage
-from .pages import Page, serve, turn_away
-from .registry import ANSWERS, pages_of
+from .pages import endpoints_of, page_of, pages_of
+from .shell import turn_away
 from .surface import Surface, nonce
 
 if TYPE_CHECKING:
@@ -60,13 +61,9 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         static_folder="static",
     )
     surface = Surface(state, pages_of)
-    for page in pages_of(state):
-        blueprint.add_url_rule(
-            page.path, page.name, _page_view(page, surface), methods=_methods(page)
-        )
-    for answer in ANSWERS:
-        view = _page_view(answer, surface)
-        blueprint.add_url_rule(answer.path, answer.name, view, methods=_methods(answer))
+    for page in endpoints_of(state):
+        view = _page_view(page, surface)
+        blueprint.add_url_rule(page.path, page.name, view, methods=["GET", "POST"])
     blueprint.add_url_rule(
         "/openapi.json",
         "openapi",
@@ -112,7 +109,7 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
         state: What the extension keeps for the app.
         question: The question.
     """
-    page, app = QuestionPage(question), state.app
+    page, app = page_of(question), state.app
     options: dict[str, Any] = {}
     if app.url_map.host_matching:
         options["host"] = f"<{HOST}>"
@@ -120,17 +117,13 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
         f"{state.settings.url_prefix}{page.path}",
         f"bitmapist.{page.name}",
         _page_view(page, Surface(state, pages_of)),
-        methods=_methods(page),
+        methods=["GET", "POST"],
         **options,
     )
 
 
-def _page_view(page: Page | QuestionPage, surface: Surface) -> Callable[..., Any]:
+def _page_view(page: QuestionPage, surface: Surface) -> Callable[..., Any]:
     return _view(page.name, _serving(page, surface), f"The page {page.name!r}.")
-
-
-def _methods(page: Page | QuestionPage) -> list[str]:
-    return ["GET", "POST"] if isinstance(page, QuestionPage) else ["GET"]
 
 
 def _openapi(surface: Surface) -> ResponseReturnValue:
@@ -140,19 +133,17 @@ def _openapi(surface: Surface) -> ResponseReturnValue:
     return door.leave(json_response(told), surface)
 
 
-def _serving(
-    page: Page | QuestionPage, surface: Surface
-) -> Callable[[], ResponseReturnValue]:
-    if isinstance(page, QuestionPage) and page.name == "users":
+def _serving(page: QuestionPage, surface: Surface) -> Callable[[], ResponseReturnValue]:
+    if page.question is Users:
         return lambda: _users(page, surface)
-    return lambda: serve(page, surface)
+    return lambda: page.serve(surface)
 
 
 def _users(page: QuestionPage, surface: Surface) -> ResponseReturnValue:
     """Answer who did something; who asks about one user is sent on to their page."""
     asks_about_one = "user_id" in request.args or not request.args
     if request.method == "POST" or not asks_about_one:
-        return serve(page, surface)
+        return page.serve(surface)
     arguments = [
         ("user" if name == "user_id" else name, value)
         for name, value in request.args.items(multi=True)

@@ -2,60 +2,58 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask import request, session
 from flask.typing import ResponseReturnValue
-from wtforms import Form, ValidationError
+from wtforms import Form, StringField
 from wtforms.csrf.session import SessionCSRF
 
+from ..analysis.errors import Text
 from ..capture.deletion import Deletion, plan_deletion
-from . import door
+from ..questions.declare import Declared, ParameterError, When, param
+from . import door, formats
 from .export import json_response
-from .fields import AsOf, Text
-from .pages import Page, answered, context_of, refuse
-from .registry import EVENTS
+from .shell import Place, answered, context_of, errors_response, refuse
 from .surface import Surface, wants_json
-from .texts import gettext, lazy
+from .texts import gettext
 
 TEMPLATE = "bitmapist/delete.html"
 
-PAGE = Page(
-    name="events", title=lazy("Delete an event"), form=EVENTS.form, template=TEMPLATE
-)
+PAGE = Place("events", Text("Delete an event"))
 """In no menu: it belongs to the Events page."""
 
 TOKEN = "bitmapist_csrf"
 """Not ``csrf_token``, which is what Flask-WTF calls its own."""
 
-DECLARED = door.Declared(
+ACCEPTED = door.Declared(
     frozenset({"event", "before", "confirm", TOKEN, "format", "json"})
 )
 
 KINDS = {
-    "months": lazy("of months"),
-    "weeks": lazy("of weeks"),
-    "days": lazy("of days"),
-    "hours": lazy("of hours"),
-    "other": lazy("with other dates"),
+    "months": Text("of months"),
+    "weeks": Text("of weeks"),
+    "days": Text("of days"),
+    "hours": Text("of hours"),
+    "other": Text("with other dates"),
 }
 """What the kinds of bitmaps are called."""
 
 
+class Wanted(Declared):
+    """What is to be deleted."""
+
+    event: str = param(Text("Event"))
+    before: When = param(Text("Delete data before"), default=None)
+
+
 class DeletionForm(Form):
-    """Which event, and whether that is meant."""
+    """What is to be deleted as texts, and whether that is meant."""
 
-    event = Text(lazy("Event"))
-    before = AsOf(lazy("Only what ended before"))
-    confirm = Text(lazy("Type the event's name"))
-
-    def validate_confirm(self, field: Text) -> None:
-        """Refuse anything but the name itself."""
-        if field.data != self.event.data:
-            raise ValidationError(
-                gettext("That is not the event's name; nothing is deleted.")
-            )
+    event = StringField()
+    before = StringField()
+    confirm = StringField()
 
 
 def serve_deletion(surface: Surface) -> ResponseReturnValue:
@@ -76,34 +74,40 @@ def _respond(surface: Surface) -> ResponseReturnValue:
     try:
         door.check_body()
         read = door.form_arguments if is_post else door.url_arguments
-        form = _form(surface, read(DECLARED))
+        form = _form(surface, read(ACCEPTED))
     except door.TurnedAwayError as error:
         return _shown(surface, _form(surface, None), None, error.messages["form"][0])
     if not form.event.data:
         return _shown(surface, form, None, gettext("Choose an event."))
-    is_meant = form.validate()
-    for field in (form.event, form.before):
-        if field.errors:
-            return _shown(surface, form, None, str(field.errors[0]))
+    try:
+        wanted = Wanted.read({"before": form.before.data, "event": form.event.data})
+    except ParameterError as error:
+        wrong = next(iter(error.wrong.values()))
+        return _shown(surface, form, None, formats.translated(wrong))
     kept = surface.state
     bitmaps = kept.query.within(kept.settings.max_work).bitmaps
-    plan = plan_deletion(
-        kept, form.event.data, before=form.before.data, bitmaps=bitmaps
-    )
+    before = wanted.before.date() if isinstance(wanted.before, datetime) else None
+    if type(wanted.before) is date:
+        before = wanted.before
+    plan = plan_deletion(kept, form.event.data, before=before, bitmaps=bitmaps)
     if not is_post:
         return _shown(surface, form, plan)
-    if is_meant:
+    problem = _problem(form)
+    if problem is None:
         return _done(surface, form, plan)
-    return _shown(surface, form, plan, _problem(form))
+    return _shown(surface, form, plan, problem)
 
 
-def _problem(form: DeletionForm) -> str:
-    if TOKEN in form.errors:
+def _problem(form: DeletionForm) -> str | None:
+    """Return why a deletion is not meant, or None if it is."""
+    if not form.validate():
         return gettext(
             "This form has expired, or came from elsewhere. Nothing is deleted: look "
             "at it again, and try once more."
         )
-    return str(form.confirm.errors[0])
+    if form.confirm.data != form.event.data:
+        return gettext("That is not the event's name; nothing is deleted.")
+    return None
 
 
 def _form(surface: Surface, values: Any) -> DeletionForm:
@@ -127,8 +131,9 @@ def _shown(
 ) -> ResponseReturnValue:
     status = 200 if problem is None else 400
     if wants_json():
-        content = {"errors": {"form": [problem]}} if problem else _told(plan)
-        return json_response(content, status)
+        if problem:
+            return errors_response({"form": [problem]}, status)
+        return json_response(_told(plan), status)
     return _rendered(surface, form, plan, problem=problem), status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 
 from ..analysis.errors import Text
 from ..analysis.periods import Period, TimeGroup
@@ -36,7 +37,7 @@ class Numbers:
         return f"{value:,.1f}" if self._code is None else self._local(value, "#,##0.0")
 
     def percent(self, share: float | None, digits: int = 1) -> str:
-        """Return a share as a percentage: ``15.3 %``; a dash for None.
+        """Return a share as a percentage: ``15.3%``; a dash for None.
 
         Args:
             share: From 0 to 1.
@@ -46,14 +47,30 @@ class Numbers:
             return BLANK
         value = round(share * 100, digits)
         if self._code is None:
-            return f"{value:,.{digits}f} %"
-        pattern = f"#,##0.{'0' * digits}" if digits else "#,##0"
-        return f"{self._local(value, pattern)} %"
+            return f"{value:,.{digits}f}%"
+        from babel.numbers import format_percent
+
+        # The language's own pattern tells where the sign goes, and what is between.
+        return format_percent(
+            round(share, digits + 2),
+            format=_percent_pattern(self._code, digits),
+            locale=self._code,
+        )
 
     def _local(self, value: float, pattern: str) -> str:
         from babel.numbers import format_decimal
 
         return format_decimal(value, format=pattern, locale=self._code)
+
+
+@lru_cache(maxsize=64)
+def _percent_pattern(code: str, digits: int) -> str:
+    """Return a language's pattern of a percentage, with so many digits."""
+    from babel import Locale
+
+    usual: str = Locale.parse(code).percent_formats[None].pattern
+    number = f"#,##0.{'0' * digits}" if digits else "#,##0"
+    return usual.replace("#,##0", number)
 
 
 def numbers() -> Numbers:
@@ -95,11 +112,12 @@ def _shown(value: object) -> str:
 
 
 def change(share: float | None) -> str:
-    """Return a change with its sign: ``+12.5 %``; a dash for None."""
+    """Return a change with its sign: ``+12.5%``; a dash for None."""
     if share is None:
         return BLANK
-    sign = "+" if share > 0 else "−" if share < 0 else "±"
-    return f"{sign}{percent(abs(share))}"
+    if not share:
+        return percent(0.0, 0)
+    return f"{'+' if share > 0 else '−'}{percent(abs(share))}"
 
 
 def period_name(period: Period) -> str:

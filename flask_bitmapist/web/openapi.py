@@ -15,7 +15,8 @@ from ..questions.schema import (
     parameters_schema,
     schema_of,
 )
-from .page import ErrorsDict, ListPage
+from .page import ListPage
+from .shell import ErrorsDict
 
 
 def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:

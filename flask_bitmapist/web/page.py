@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import redirect, request
@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
+from ..query import as_of
 from ..questions.declare import (
     Answer,
     Cell,
@@ -22,10 +23,12 @@ from ..questions.declare import (
     param,
     params_of,
 )
+from ..questions.events import ranked
 from ..store.userset import UserSet
 from . import door, formats
 from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
+from .shell import answered, context_of, errors_response
 from .surface import Surface, wants_json
 
 MOST_SUGGESTIONS = 2000
@@ -33,6 +36,9 @@ MOST_SUGGESTIONS = 2000
 
 MOST_EXAMPLES = 4
 """Most events that a page without a question offers to ask about."""
+
+MOST_RANKED = 200
+"""Most events among which such a page looks for the busiest ones."""
 
 
 class ListPage(Declared):
@@ -44,12 +50,6 @@ class ListPage(Declared):
 
 _OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
 """What every page takes beside the question's parameters."""
-
-
-class ErrorsDict(TypedDict):
-    """What is wrong, by parameter; ``form`` for all of it."""
-
-    errors: dict[str, list[str]]
 
 
 class QuestionPage:
@@ -66,7 +66,7 @@ class QuestionPage:
         self.question = question
         self.name = question.endpoint
         self.icon = question.icon
-        self.path = f"/{question.endpoint}"
+        self.path = "/" if self.name == "index" else f"/{self.name}"
         self.is_private = question.is_private
         self.has_html = question.in_menu
 
@@ -85,9 +85,15 @@ class QuestionPage:
         """What the page is called, in the language of the request."""
         return formats.translated(self.question.title)
 
-    def respond(self, surface: Surface) -> ResponseReturnValue:
-        """Answer the current request."""
-        return _Request(self, surface).respond()
+    def serve(self, surface: Surface) -> ResponseReturnValue:
+        """Answer the current request.
+
+        Args:
+            surface: Where the page is shown.
+        """
+        asked = _Request(self, surface)
+        response = answered(self, surface, asked.respond, not self.has_html)
+        return door.unkept(response) if self.is_private else response
 
     def body(self, surface: Surface) -> Texts:
         """Return what the body of a POST asks: JSON, by the names of the parameters.
@@ -122,6 +128,10 @@ class QuestionPage:
         return {}
 
 
+_OF_A_LIST = frozenset(each.name for each in params_of(ListPage))
+"""What says which part of a list is shown: of the users, where they are asked for."""
+
+
 class Links:
     """URLs that ask a page's question again, a little changed.
 
@@ -151,9 +161,14 @@ class Links:
         """The page's URL without any question."""
         return self._surface.url(self._name) or ""
 
+    def without(self, *names: str) -> Links:
+        """Return the links of the same question without some arguments."""
+        kept = {name: text for name, text in self._texts.items() if name not in names}
+        return Links(self._surface, self._name, kept)
+
     @cached_property
     def _own(self) -> str:
-        return self()
+        return self.without(*_OF_A_LIST)()
 
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
@@ -205,10 +220,11 @@ class _Request:
 
     def _asked(self, form: QuestionForm) -> ResponseReturnValue:
         try:
-            question = self.page.read(self.texts, self.surface)
-            state = self.surface.state
-            answer = state.query.within(state.settings.max_work)(question)
             cell = self._cell()
+            asked = self.texts
+            if cell is not None:
+                asked = {n: each for n, each in asked.items() if n not in _OF_A_LIST}
+            answer = self._query(self.page.read(asked, self.surface))
             if cell is not None:
                 return self._users(answer, answer.behind(cell))
             return self._answered(form, answer)
@@ -218,6 +234,13 @@ class _Request:
     def _told(self, form: QuestionForm, error: QueryError) -> ResponseReturnValue:
         form.tell(error)
         return self._refused(form, form.messages)
+
+    def _query(self, question: Question[Any]) -> Any:
+        state = self.surface.state
+        query = state.query.within(
+            state.settings.max_work, lambda: door.may_look_through(state)
+        )
+        return query(question)
 
     def _asks_something(self) -> bool:
         return any(each.required for each in params_of(self.question))
@@ -267,7 +290,7 @@ class _Request:
         self, form: QuestionForm, messages: Mapping[str, list[str]]
     ) -> ResponseReturnValue:
         if self._is_program:
-            return json_response({"errors": dict(messages)}, 400)
+            return errors_response(dict(messages), 400)
         return self._html(form, self.texts, messages=messages), 400
 
     def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
@@ -324,25 +347,45 @@ class _Request:
             else [*map(formats.translated, answer.warnings)],
             notes=[] if answer is None else [*map(formats.translated, answer.notes())],
             about=self.question.__doc__,
-            examples=self._examples(known[:MOST_EXAMPLES]),
+            examples=[] if answer or messages else self._examples(known),
             event_names=known[:MOST_SUGGESTIONS],
             link=self._links(texts),
             presets=PRESETS if self.question.spans else {},
         )
 
-    def _examples(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """Return events to ask about, and the URL that asks about each."""
+    def _examples(self, known: Sequence[str]) -> list[tuple[str, str]]:
+        """Return events to ask about, the busiest first, and the URL of each."""
         required = [each for each in params_of(self.question) if each.required]
-        if any((each.kind.least or 1) > 1 for each in required):
+        if not required or any(each.kind.name != "event" for each in required):
             return []
-        link = self._links({})
+        link, names = self._links({}), self._busiest() or known
+        several = max(each.kind.least or 1 for each in required)
+        if several > 1:
+            # One example, of as many as it takes.
+            together = [tuple(names[:several])] if len(names) >= several else []
+        else:
+            together = [(name,) for name in names[:MOST_EXAMPLES]]
         return [
-            (name, link(**{each.name: name for each in required})) for name in names
+            (
+                ", ".join(each),
+                link(**{p.name: each if p.kind.many else each[0] for p in required}),
+            )
+            for each in together
         ]
 
-    def _context(self) -> dict[str, Any]:
-        from .pages import context_of
+    def _busiest(self) -> list[str]:
+        """Return the busiest events; none where that takes too long to find out."""
+        state = self.surface.state
+        query = state.query.within(state.settings.max_work)
+        names = query.names.events()
+        if len(names) > MOST_RANKED:
+            return []
+        try:
+            return ranked(names, query.bitmaps, as_of(None))
+        except QueryError:
+            return []
 
+    def _context(self) -> dict[str, Any]:
         return context_of(self.page, self.surface)
 
     def _links(self, texts: Texts) -> Links:

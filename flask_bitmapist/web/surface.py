@@ -14,7 +14,6 @@ from .door import bounded_template
 if TYPE_CHECKING:
     from ..state import BitmapistState
     from .page import QuestionPage
-    from .pages import Page
 
 
 class Surface:
@@ -36,13 +35,13 @@ class Surface:
     def __init__(
         self,
         state: BitmapistState,
-        pages: Callable[[BitmapistState], Sequence[Page | QuestionPage]],
+        pages: Callable[[BitmapistState], Sequence[QuestionPage]],
     ) -> None:
         self.state = state
         self._pages = pages
 
     @property
-    def pages(self) -> Sequence[Page | QuestionPage]:
+    def pages(self) -> Sequence[QuestionPage]:
         """All pages that there may be, the app's own ones too."""
         return self._pages(self.state)
 

@@ -1,0 +1,394 @@
+"""The overview: how are things today?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from ..analysis.bitmaps import Source
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import Event, Expression, Named, Or
+from ..analysis.periods import Period
+from ..analysis.results import Table, to_text
+from ..analysis.users import Selection, expression_users
+from .asking import Ask, Names
+from .declare import Answer, Behind, Cell, param
+from .events import (
+    GROUPS,
+    MOST_RANKED,
+    EventCountsDict,
+    EventList,
+    ListDict,
+    ListQuestion,
+    ranked,
+    said,
+)
+from .stickiness import Stickiness
+from .trend import SoFar, SoFarDict, Trend, TrendAnswer, change, so_far_note
+
+ACTIVE = "active"
+"""An expression that the app defines by this name says who is active at all."""
+
+MOST_EVENTS = 200
+"""Most events of which users are united to tell who was active."""
+
+In = Literal["day", "week", "month"]
+"""In which current period users are active."""
+
+IN: tuple[In, ...] = ("day", "week", "month")
+
+BUSIEST = 8
+"""How many events are shown day by day."""
+
+SPARK_DAYS = 30
+"""How many days are shown of each."""
+
+
+class LastDict(TypedDict):
+    """The last complete period."""
+
+    period: str
+    count: int
+    change: float | None
+
+
+class TileDict(TypedDict):
+    """Active users of the current period."""
+
+    period: str
+    complete: bool
+    count: int
+    before: int
+    change: float | None
+    so_far: SoFarDict | None
+    last: LastDict | None
+
+
+class SparkDict(TypedDict):
+    """One of the busiest events, day by day."""
+
+    name: str
+    counts: list[int]
+    change: float | None
+
+
+class BusiestDict(TypedDict):
+    """The busiest events, by complete days."""
+
+    dates: list[str]
+    series: list[SparkDict]
+
+
+class OverviewDict(ListDict):
+    """The JSON of the overview."""
+
+    events: list[EventCountsDict]
+    active: dict[str, TileDict]
+    stickiness: float | None
+    busiest: BusiestDict
+
+
+class Last(NamedTuple):
+    """The last complete period."""
+
+    period: Period
+    users: int
+    """Its active users."""
+    change: float | None
+    """Against the period before it, 0.1 being 10 % more; None after nobody."""
+
+    def to_dict(self) -> LastDict:
+        """Return the period as it stands in JSON."""
+        label, users, changed = self.period.label, self.users, self.change
+        return {"period": label, "count": users, "change": changed}
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Active users of the current period, and what they can be compared with."""
+
+    period: Period
+    complete: bool
+    """Whether the period is over."""
+    count: int
+    """Active users, so far where the period is not over."""
+    before: int
+    """Active users of all of the period before."""
+    so_far: SoFar | None
+    """The period's days that are over against the same days of the one before."""
+    last: Last | None
+    """The last complete period; None where the day asked about is yet to come."""
+
+    @property
+    def change(self) -> float | None:
+        """The change against :attr:`before`; None while the period is not over."""
+        return change(self.before, self.count) if self.complete else None
+
+    def to_dict(self) -> TileDict:
+        """Return the tile as it stands in JSON."""
+        last = self.last
+        return {
+            "period": self.period.label,
+            "complete": self.complete,
+            "count": self.count,
+            "before": self.before,
+            "change": self.change,
+            "so_far": None if self.so_far is None else self.so_far.to_dict(),
+            "last": None if last is None else last.to_dict(),
+        }
+
+
+class Spark(NamedTuple):
+    """One of the busiest events, by complete days."""
+
+    name: str
+    counts: tuple[int, ...]
+    """Unique users of each day, oldest first."""
+    change: float | None
+    """Of the last day against the one before it, 0.1 being 10 % more."""
+
+    def to_dict(self) -> SparkDict:
+        """Return the event as it stands in JSON."""
+        return {"name": self.name, "counts": [*self.counts], "change": self.change}
+
+    def points(self, width: int = 120, height: int = 28) -> str:
+        """Return a line through the counts, as the points of an SVG polyline.
+
+        Args:
+            width: The line's width.
+            height: Its height; the largest value is at the top, nobody at the bottom.
+        """
+        top = max(self.counts, default=0) or 1
+        step = width / max(1, len(self.counts) - 1)
+        return " ".join(
+            f"{index * step:.1f},{height - count / top * height:.1f}"
+            for index, count in enumerate(self.counts)
+        )
+
+
+class ActiveIn(Cell):
+    """One of the numbers of active users."""
+
+    active: In = param(
+        Text("Active in"),
+        choices={
+            "day": Text("the day"),
+            "week": Text("the week"),
+            "month": Text("the month"),
+        },
+        help=Text("Active in the current day, week or month."),
+    )
+
+
+@dataclass(frozen=True)
+class OverviewAnswer(Answer):
+    """How many users are active, and what they do."""
+
+    list: EventList
+    """All events, with their users."""
+    tiles: Mapping[str, Tile]
+    """Active users by ``day``, ``week`` and ``month``; empty where there are no events,
+    or too many to unite."""
+    stickiness: float | None
+    """Average over 30 days of a day's share of the users of 28 days, each weighted by
+    the latter; of complete days only."""
+    days: tuple[Period, ...] = field(repr=False)
+    """The days of :attr:`busiest`, oldest first, all of them complete."""
+    busiest: tuple[Spark, ...]
+    """The busiest events."""
+
+    users = Behind(ActiveIn)
+
+    @property
+    def too_many(self) -> Text | None:
+        """What to say where there are too many events to tell who is active."""
+        return None if self.tiles or not self.ask.names.events() else _too_many()
+
+    def notes(self) -> tuple[Text, ...]:
+        notes = [self.too_many]
+        for tile in self.tiles.values():
+            if tile.so_far is not None:
+                notes.append(so_far_note(ACTIVE, tile.period, tile.so_far))
+        return tuple(filter(None, notes))
+
+    def to_dict(self) -> OverviewDict:
+        found = self.list
+        return {
+            **self.head(),
+            "active": {name: tile.to_dict() for name, tile in self.tiles.items()},
+            "stickiness": self.stickiness,
+            "busiest": {
+                "dates": [day.label for day in self.days],
+                "series": [each.to_dict() for each in self.busiest],
+            },
+            "events": [event.to_dict() for event in found.events],
+            "complete": found.complete_dict(),
+            "total": found.total,
+            "page": found.page,
+            "pages": found.pages,
+            "per_page": found.per_page,
+        }
+
+    def table(self) -> Table:
+        """Return the events with their users, and whether those are final."""
+        columns, rows = self.list.table()
+        over = [f"{group.singular} complete" for group in GROUPS]
+        return Table([*columns, *over], [[*row, *self.list.complete] for row in rows])
+
+    def __str__(self) -> str:
+        if not self.list.known:
+            return "No events yet; track one with @mark('page:seen', user_id)."
+        parts = []
+        if self.tiles:
+            parts.append(to_text(self._tiles_table()))
+        if self.stickiness is not None:
+            parts.append(
+                f"stickiness {self.stickiness:.1%}: daily users divided by those of "
+                "the last 28 days, 30-day average"
+            )
+        if self.busiest:
+            parts.append(to_text(self._busiest_table()))
+        parts.append(to_text(self.list.table()))
+        if self.list.pages > 1:
+            parts.append(f"page {self.list.page:,} of {self.list.pages:,}")
+        return "\n\n".join(parts)
+
+    def _tiles_table(self) -> Table:
+        columns = ["active users", "so far", "days over", "users", "same days before"]
+        rows: list[list[Any]] = []
+        for tile in self.tiles.values():
+            over = tile.so_far
+            rows.append(
+                [
+                    tile.period.label,
+                    tile.count,
+                    *(
+                        (over.days, over.count, over.before, over.change)
+                        if over
+                        else (None,) * 4
+                    ),
+                    *(
+                        (tile.last.period.label, tile.last.users, tile.last.change)
+                        if tile.last
+                        else (None,) * 3
+                    ),
+                ]
+            )
+        return Table([*columns, "change", "last complete", "users", "change"], rows)
+
+    def _busiest_table(self) -> Table:
+        return Table(
+            ["busiest events", self.days[-1].label, "change"],
+            [[each.name, each.counts[-1], each.change] for each in self.busiest],
+        )
+
+
+class Overview(ListQuestion[OverviewAnswer]):
+    """How many users are active, and which events are busiest?"""
+
+    title = Text("Overview")
+    endpoint = "index"
+    icon = "fa-dashboard"
+    template = "bitmapist/index.html"
+    cell = ActiveIn
+
+    def sentence(self) -> Text:
+        return said(
+            self,
+            Text("Overview"),
+            Text("Overview with the events that contain %(text)s", text=f"“{self.q}”"),
+        )
+
+    def answer(self, ask: Ask) -> OverviewAnswer:
+        active = _active(ask.names)
+        busiest, days = _busiest(ask)
+        return OverviewAnswer(
+            ask=ask,
+            list=self.listed(ask),
+            tiles={} if active is None else _tiles(ask, active),
+            stickiness=None if active is None else _stickiness(ask, active),
+            days=days,
+            busiest=busiest,
+        )
+
+    def people(self, ask: Ask, cell: ActiveIn) -> Selection:
+        active = _active(ask.names)
+        if active is None:
+            raise QueryError(
+                _too_many()
+                if ask.names.events()
+                else Text("No events have been tracked yet."),
+                field="active",
+            )
+        return expression_users(Named(ACTIVE, active), ask.period(cell.active))
+
+
+def _active(names: Names) -> Expression | None:
+    """Return who counts as active; None where there are too many events to tell."""
+    if ACTIVE in names.defined:
+        return names.defined[ACTIVE]
+    events = names.events()
+    if not 0 < len(events) <= MOST_EVENTS:
+        return None
+    return Event(events[0]) if len(events) == 1 else Or(tuple(map(Event, events)))
+
+
+def _too_many() -> Text:
+    return Text(
+        "There are more than %(most)s events. Define an expression “active” to see how "
+        "many users are active.",
+        most=MOST_EVENTS,
+    )
+
+
+def _tiles(ask: Ask, active: Expression) -> dict[str, Tile]:
+    tiles: dict[str, Tile] = {}
+    for name in IN:
+        # What the app has defined is not looked up: any event of it may be new.
+        asked = Trend((ACTIVE,), time_group=name, num_periods=2, allow_unknown=True)
+        tiles[name] = _tile(ask.another(asked, {ACTIVE: active}))
+    return tiles
+
+
+def _tile(answer: TrendAnswer) -> Tile:
+    (series,) = answer.series
+    before, count = (each or 0 for each in series.counts)
+    last = [
+        Last(period, users or 0, changed)
+        for period, is_over, users, changed in zip(
+            answer.periods, answer.complete, series.counts, series.changes
+        )
+        if is_over
+    ]
+    return Tile(
+        period=answer.periods[-1],
+        complete=answer.complete[-1],
+        count=count,
+        before=before,
+        so_far=series.so_far,
+        last=last[-1] if last else None,
+    )
+
+
+def _stickiness(ask: Ask, active: Expression) -> float | None:
+    asked = Stickiness(ACTIVE, allow_unknown=True)
+    return ask.another(asked, {ACTIVE: active}).average
+
+
+def _busiest(ask: Ask) -> tuple[tuple[Spark, ...], tuple[Period, ...]]:
+    """Return the busiest events, and the complete days on which they are shown."""
+    # One more day than is shown, for the change; and one that may not be over.
+    recent = ask.periods("days", SPARK_DAYS + 2)
+    days = [day for day, is_over in zip(recent, ask.complete(recent)) if is_over]
+    days = days[-SPARK_DAYS - 1 :]
+    names = ranked(ask.names.events()[:MOST_RANKED], ask.bitmaps, ask.as_of)[:BUSIEST]
+    if not names or len(days) < 2:
+        return (), ()
+    sources = [Source(name, day) for name in names for day in days]
+    counts = iter(ask.bitmaps.counts(sources))
+    sparks = []
+    for name in names:
+        users = [next(counts) for _ in days]
+        sparks.append(Spark(name, tuple(users[1:]), change(users[-2], users[-1])))
+    return tuple(sparks), tuple(days[1:])
