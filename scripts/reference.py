@@ -22,11 +22,12 @@ FILE = Path(__file__).parents[1] / "docs" / "reference" / "questions.md"
 INTRODUCTION = """\
 # Questions
 
-What can be asked, and with which parameters. Names, defaults and bounds are the same in
-Python, on the command line (with dashes instead of underscores), in URLs, in JSON bodies and
-for MCP. Lists are written `events=a&events=b` in a URL. [Definitions](../definitions.md)
-says what the numbers mean, [JSON](../json.md) what answers look like, and
-[Ask a question of your own](../howto/own-question.md) how to add one.
+What can be asked, and with which parameters. Names, defaults and bounds are the same
+in Python, on the command line (with dashes instead of underscores), in URLs, in JSON
+bodies and for MCP. Lists are written `events=a&events=b` in a URL.
+[Definitions](../definitions.md) says what the numbers mean, [JSON](../json.md) what
+answers look like, and [Ask a question of your own](../howto/own-question.md) how to add
+one.
 
 Every question also takes these:
 """
@@ -60,10 +61,11 @@ def _about(question: AnyQuestion) -> str:
 
 
 def _ways(question: AnyQuestion) -> Iterator[str]:
-    yield f"- Python: `bitmapist.query.{question.name}()`, or {_class(question)} as data"
+    name = question.name
+    yield f"- Python: `bitmapist.query.{name}()`, or {_class(question)} as data"
     command = command_of(question)
     usage = " ".join(command.collect_usage_pieces(click.Context(command)))
-    yield f"- Command: `flask bitmapist {question.name} {usage}`"
+    yield f"- Command: `flask bitmapist {name} {usage}`"
     path = "" if question.endpoint == "index" else question.endpoint
     kind = "Page" if question.in_menu else "JSON and CSV"
     yield f"- {kind}: `/bitmapist/{path}`"

@@ -20,6 +20,7 @@ from flask import Flask
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.config import PREFIX, Settings
+from flask_bitmapist.questions import Answer
 from scripts.reference import reference
 
 # Some examples are of what is optional.
@@ -174,6 +175,7 @@ def names() -> dict[str, Any]:
     return {
         "Flask": Flask,
         "FlaskBitmapist": FlaskBitmapist,
+        "WeekdaysAnswer": Answer,
         "Mapped": orm.Mapped,
         "admin": flask_admin.Admin(app),
         "app": app,

@@ -140,9 +140,11 @@ def test_a_trend_counts_unique_users_and_their_change(
         expected = [len(users(key)) for key in keys]
         assert list(series.counts) == expected
         previous = [len(users(before)), *expected]
+        complete = list(map(reference.is_complete, keys))
+        assert list(result.complete) == complete
         assert list(series.changes) == [
-            (now - then) / then if then else None
-            for then, now in zip(previous, expected)
+            (now - then) / then if then and is_complete else None
+            for then, now, is_complete in zip(previous, expected, complete)
         ]
 
 

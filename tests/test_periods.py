@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import Period, QueryError, TimeGroup
 from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.periods import last_periods
+from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.store.keys import month_keys, redis_key
 
-from .reference import KEYS, last_keys, utc
+from .reference import KEYS, end_of, last_keys, utc
 
 moments = st.datetimes(
     datetime(1971, 1, 1), datetime(2100, 12, 31), timezones=st.just(timezone.utc)
@@ -135,3 +135,109 @@ def test_keys_of_many_months_are_those_of_each(
     for year, keys in zip(years, month_keys(event, years), strict=True):
         months = Period.containing(TimeGroup.YEARS, date(year, 1, 1)).parts()
         assert list(keys) == [redis_key(Source(event, month)) for month in months]
+
+
+# --- As of a day: nothing after it counts, and what has not ended by it is not complete
+
+
+def days_of(group: str, moment: datetime) -> list[date]:
+    """The days of a period, found by looking at each day around."""
+    key_of = KEYS[group]
+    around = [moment + timedelta(days=off) for off in range(-370, 371)]
+    key = key_of(moment)
+    if group == "hours":
+        return [moment.date()]
+    return [each.date() for each in around if key_of(each) == key]
+
+
+def covered(period: Period) -> list[date]:
+    """The days of the bitmaps that a period is read from."""
+    return [day.start.date() for part in period.parts() for day in part.days()]
+
+
+longer = st.sampled_from([TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS])
+
+
+@given(group=longer, moment=moments, data=st.data())
+def test_a_period_until_a_day_is_the_union_of_its_days_up_to_it(
+    group: TimeGroup, moment: datetime, data: st.DataObject
+) -> None:
+    days = days_of(group.value, moment)
+    last = data.draw(st.sampled_from(days))
+    whole = Period.containing(group, moment)
+    cut = whole.until(last)
+    assert covered(cut) == [day for day in days if day <= last]
+    assert [day.start.date() for day in cut.counted_days()] == covered(cut)
+    assert (cut.label, cut.start, cut.end) == (whole.label, whole.start, whole.end)
+    assert (cut == whole) == (last == days[-1])
+    # Of a year no more than eleven months and the days of one are read.
+    assert len(cut.parts()) <= 11 + 31
+
+
+@given(group=groups, moment=moments)
+def test_hours_days_and_periods_that_end_by_then_are_read_as_they_are(
+    group: TimeGroup, moment: datetime
+) -> None:
+    period = Period.containing(group, moment)
+    last = days_of(group.value, moment)[-1]
+    assert period.until(last) == period
+    assert period.until(last + timedelta(days=400)) == period
+    if group in (TimeGroup.HOURS, TimeGroup.DAYS):
+        assert period.until(last - timedelta(days=1)) == period
+
+
+@given(
+    group=groups,
+    now=moments,
+    back=st.integers(0, 400),
+    count=st.integers(1, 8),
+)
+def test_what_is_complete_has_ended_by_now_and_by_the_end_of_the_day(
+    group: TimeGroup, now: datetime, back: int, count: int
+) -> None:
+    day = (now - timedelta(days=back)).date()
+    as_of = AsOf(now, now if not back else end_of(day))
+    assert as_of.day == day
+    assert as_of.is_today == (back == 0)
+    periods = as_of.periods(group, count)
+    keys = last_keys(group.value, count, end_of(day) if back else now)
+    assert [KEYS[group.value](each.start) for each in periods] == keys
+    ended = min(now, utc(day.isoformat()) + timedelta(days=1))
+    for period in periods:
+        assert as_of.is_complete(period) == (period.end <= ended)
+        # No bitmap of a later day is looked at; today's is read as it is.
+        if back:
+            assert max(covered(period)) <= day
+    assert all(map(as_of.is_complete, periods[:-1]))
+    assert as_of.period(group) == periods[-1]
+
+
+@given(group=longer, now=moments, back=st.integers(0, 400))
+def test_a_running_period_is_compared_by_its_days_that_are_over(
+    group: TimeGroup, now: datetime, back: int
+) -> None:
+    day = (now - timedelta(days=back)).date()
+    as_of = AsOf(now, now if not back else end_of(day))
+    running = as_of.period(group)
+    if as_of.is_complete(running):
+        return
+    over = as_of.elapsed(running)
+    days = days_of(group.value, as_of.moment)
+    after = timedelta(days=1)
+    done = [each for each in days if utc(f"{each}") + after <= as_of.horizon]
+    if not done:
+        assert over is None
+        return
+    assert over is not None
+    now_days, before_days = map(covered, over)
+    assert now_days == done
+    first = utc(days[0].isoformat()) - timedelta(days=1)
+    before = days_of(group.value, first)
+    assert before_days == before[: len(done)]
+
+
+@given(now=moments)
+def test_hours_and_days_are_compared_with_nothing_while_they_run(now: datetime) -> None:
+    as_of = AsOf(now, now)
+    for group in (TimeGroup.HOURS, TimeGroup.DAYS):
+        assert as_of.elapsed(as_of.period(group)) is None

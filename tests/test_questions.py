@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from openapi_spec_validator import validate
 
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event, mark_unique
 from flask_bitmapist.questions import ParameterError, Question, params_of
 
 mcp = pytest.importorskip("mcp")
+jsonschema = pytest.importorskip("jsonschema")
+validate = pytest.importorskip("openapi_spec_validator").validate
 
 TODAY = datetime.now(tz=timezone.utc).replace(hour=0, minute=0)
 EVENTS = ("play", "buy", "Order Completed")
@@ -37,10 +40,11 @@ SAME_FOR_ALL = settings(
 
 
 @pytest.fixture
-def tracked(make_app: Callable[..., Flask]) -> Iterator[tuple[Flask, FlaskBitmapist]]:
+def tracked(redis_url: str) -> Iterator[tuple[Flask, FlaskBitmapist]]:
     """An app with three months of events, and its extension."""
-    app = make_app(BITMAPIST_ACCESS="public", BITMAPIST_TRACK_HOURLY=True)
-    extension = FlaskBitmapist(app)
+    app = Flask("tracked")
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    extension = FlaskBitmapist(app, {"BITMAPIST_TRACK_HOURLY": True})
     extension.define("engaged", "play and buy")
     with app.app_context():
         for user in range(30):
@@ -138,8 +142,9 @@ def path(question: Question[Any]) -> str:
 
 
 def without_moment(told: Any) -> Any:
-    """Surfaces read the clock one after the other."""
-    return {name: value for name, value in told.items() if name != "as_of"}
+    """Surfaces read the clock one after the other, and the names of the store too."""
+    moments = ("as_of", "scanned_at")
+    return {name: value for name, value in told.items() if name not in moments}
 
 
 def check_on_all_surfaces(
@@ -286,3 +291,54 @@ def test_the_day_is_read_alike_as_text_and_as_a_date() -> None:
     from flask_bitmapist.questions.trend import Trend
 
     assert Trend(["a"], as_of="2026-11-05") == Trend(["a"], as_of=date(2026, 11, 5))
+
+
+def test_a_program_asks_over_stdin_and_stdout(
+    tracked: tuple[Flask, FlaskBitmapist], redis_url: str, tmp_path: Path
+) -> None:
+    """The command as a language model's client starts it, in a process of its own."""
+    import anyio
+
+    _, extension = tracked
+    (tmp_path / "served.py").write_text(SERVED, encoding="utf-8")
+    started = mcp.StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "flask", "--app", "served", "bitmapist", "mcp"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "SERVED_REDIS_URL": redis_url,
+        },
+    )
+    asked = {"event": "play and not buy", "num_days": 9, "as_of": f"{TODAY:%Y-%m-%d}"}
+
+    async def talk() -> tuple[Any, Any, Any]:
+        async with mcp.Client(started) as client:
+            tools = await client.list_tools()
+            right = await client.call_tool("stickiness", asked)
+            wrong = await client.call_tool("stickiness", {**asked, "num_day": 5})
+            return tools.tools, right, wrong
+
+    tools, right, wrong = anyio.run(talk)
+    offered = {each.name for each in tools}
+    public = {each.name for each in all_questions(extension) if not each.is_private}
+    assert offered == public
+    assert all(each.annotations.read_only_hint for each in tools)
+    told = json.loads(right.content[0].text)
+    answer = extension.query.stickiness(**asked)
+    assert without_moment(told) == without_moment(
+        json.loads(json.dumps(answer.to_dict()))
+    )
+    assert wrong.is_error
+    assert "Did you mean 'num_days'?" in wrong.content[0].text
+
+
+SERVED = """
+import os
+from flask import Flask
+from flask_bitmapist import FlaskBitmapist
+
+app = Flask("served")
+FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": os.environ["SERVED_REDIS_URL"]})
+"""

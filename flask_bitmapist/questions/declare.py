@@ -619,7 +619,7 @@ def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
         return Kind("day", _day, {"type": "string", "format": "date"})
     if hint == Who or hint == Who | None:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
-    if hint == User:
+    if hint == User or hint == User | None:
         return Kind("user", _user, {"type": ["integer", "string"]})
     if get_origin(hint) in (UnionType, Union) and NoneType in get_args(hint):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
