@@ -85,7 +85,7 @@ def test_events_are_listed_with_their_counts(run: Run) -> None:
     told = json.loads(run("events", *ON, "--json").stdout)
     (event,) = (each for each in told["events"] if each["name"] == "a")
     assert event.items() >= {"day": 1, "week": 2, "month": 2, "year": 2}.items()
-    assert told["flags"] == [{"name": "paid", "count": 1}]
+    assert told["flags"] == [{"name": "paid", "users": 1}]
     assert "needs quotes (really)" in run("events").stdout
 
 

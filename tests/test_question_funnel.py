@@ -497,7 +497,7 @@ def test_the_page_shows_what_is_over_and_what_is_open_apart(
     assert "33.3% overall conversion." in text
     assert "2 still have time, as of 2026-06-30." in text
     assert "Dropped off and entered again: 1." in text
-    assert "33.3 % from previous step · 33.3 % overall" in text
+    assert "33.3% from previous step · 33.3% overall" in text
     heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]+)<", html)
     assert heads[:4] == ["Step", "Dropped off", "Users", "From previous"]
     # dropped off, users, both conversions, entered again; open: reached, have time

@@ -101,7 +101,7 @@ def test_the_page_says_what_its_json_and_csv_say(october: Flask) -> None:
     }
     page = client.get(url).text
     assert page.count(sentence) >= 2, "heading and title"
-    assert "3.2 %" in text_of(page)
+    assert "3.2%" in text_of(page)
     rows = re.findall(r"<tr[^>]*>.*?</tr>", page[page.index("<tbody") :], re.DOTALL)
     assert 'class="bm-part"' in rows[0]
     assert "bm-part" not in rows[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def parameters(draw: st.DrawFn, question: type[Question[Any]]) -> dict[str, Any]
     return {
         each.name: draw(a_value(each))
         for each in params_of(question)
-        if each.required or draw(st.booleans())
+        # Pages look through the store at most once a minute, and say so.
+        if each.name != "refresh" and (each.required or draw(st.booleans()))
     }
 
 
