@@ -73,6 +73,8 @@ def test_every_command_says_what_it_is_for() -> None:
         "export",
         "delete",
         "doctor",
+        "openapi",
+        "mcp",
     }
     for command in bitmapist_cli.commands.values():
         assert command.help
