@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timezone
 from typing import Any, cast
 
 from .analysis.bitmaps import Bitmaps
-from .analysis.errors import QueryError, Text
+from .analysis.errors import QueryError
 from .analysis.expressions import (
     Expression,
-    Named,
-    as_expression,
-    chain,
 )
-from .analysis.parsing import parse
 from .analysis.periods import AsOf, to_utc
 from .analysis.users import Selection
 from .questions.asking import Ask, Names
@@ -137,56 +133,26 @@ class Query:
         return Query(bitmaps, names, self.people, self._own)
 
     def expression(self, who: Who) -> Expression:
-        """Return whom *who* means.
+        """Return whom *who* means, see :meth:`Names.expression`.
 
         Args:
-            who: An expression, the name of one that the app has defined, or the name
-                of an event.
+            who: An expression, a name that the app has defined, an event's name, or an
+                expression as text.
+
+        Raises:
+            QueryError: The text cannot be read.
+
+        Example:
+            >>> print(bitmapist.query.expression("song:played and not flag(staff)"))
+            song:played and not flag(staff)
         """
-        if isinstance(who, str) and who in self.names.defined:
-            return Named(who, self.names.defined[who])
-        return as_expression(who)
-
-    def parse(self, text: str) -> Expression:
-        """Read an expression such as ``"played and not flag(premium)"``."""
-        return parse(text, self.names.defined)
-
-    def read(self, text: str) -> Expression:
-        """Read what a person typed: the name of an event, or an expression.
-
-        A name that is known stands for itself, also where it has spaces or
-        parentheses in it; everything else is read as :meth:`parse` does.
-        """
-        if not text.strip():
-            raise QueryError(
-                Text("an event is missing; give its name or an expression")
-            )
-        return self.names.expression(text)
+        return self.names.expression(who)
 
     def select(self, selection: Selection) -> UserSet:
         """Return the users behind a number, see for example
         :meth:`~flask_bitmapist.questions.declare.Question.people`.
         """
         return UserSet(self.bitmaps, selection, self.people)
-
-    def chain(
-        self, base: Who, additional: Iterable[Mapping[str, str]] = ()
-    ) -> Expression:
-        """Chain additional events to *base*.
-
-        An OR binds to its immediate predecessor alone: A and B or C and D is
-        A and (B or C) and D.
-
-        Args:
-            base: The first event.
-            additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
-                ``"or"``.
-
-        Example:
-            >>> print(bitmapist.query.chain("a", [{"name": "b", "op": "or"}]))
-            a or b
-        """
-        return chain(base, additional, self.expression)
 
 
 QUESTIONS: tuple[AnyQuestion, ...] = tuple(

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from .analysis.expressions import Event, Named, Or, chain
+from .analysis.expressions import (
+    Event,
+    Expression,
+    Named,
+    Or,
+    as_expression,
+    chain,
+)
 from .analysis.periods import Period, TimeGroup, to_utc
 from .query import Query, utc_now
 from .questions.asking import Names
@@ -69,7 +77,7 @@ def chain_events(
     query = _query(system)
     group = TimeGroup.parse(time_group)
     asked = Users(
-        chain(base_event_name, events_to_chain or (), query.expression),
+        chain(base_event_name, events_to_chain or (), partial(_named, query)),
         group.value,
         as_of=_whole(group, now),
         allow_unknown=True,
@@ -111,14 +119,15 @@ def get_cohort(
         QueryError: Something asked for is not allowed.
     """
     query = _query(system)
-    secondary = query.chain(secondary_event_name, additional_events or ())
+    named = partial(_named, query)
+    secondary = chain(secondary_event_name, additional_events or (), named)
     if isinstance(secondary, (Event, Named)):
         # Said twice, the same event is another one to the question: here who does it
         # at once counts in column 0 and in no later one, as they always did.
         secondary = Or((secondary, secondary))
     group = TimeGroup.parse(time_group)
     answer = query.cohort(
-        query.expression(primary_event_name),
+        named(primary_event_name),
         secondary,
         time_group=group.value,
         num_rows=num_rows,
@@ -130,6 +139,13 @@ def get_cohort(
     rows = [list(row) for row in answer.counts]
     sizes = [size or 0 for size in answer.sizes]
     return rows, [period.start for period in answer.periods], sizes
+
+
+def _named(query: Query, name: str | Expression) -> Expression:
+    """Return what a name stands for as version 0.1 took it: never as an expression."""
+    if isinstance(name, str) and name in query.names.defined:
+        return Named(name, query.names.defined[name])
+    return as_expression(name)
 
 
 def _query(system: Any) -> Query:

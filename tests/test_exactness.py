@@ -84,7 +84,7 @@ def test_an_or_in_a_chain_binds_to_its_immediate_predecessor(
     query = ask(marks)
     result = query.cohort(
         "c",
-        query.chain("a", additional),
+        chain("a", additional),
         time_group=group,
         num_rows=rows,
         num_cols=3,
