@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -26,16 +25,13 @@ import bitmapist
 import bitmapist.cohort
 import numpy as np
 import redis
-from flask_bitmapist.analysis.cohort import CohortQuery, cohort
-from flask_bitmapist.analysis.funnel import FunnelQuery, funnel
-from flask_bitmapist.analysis.lifecycle import LifecycleQuery, lifecycle
-from flask_bitmapist.analysis.stickiness import StickinessQuery, stickiness
-from flask_bitmapist.analysis.trend import TrendQuery, trend
 
 from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.bitmaps import Source
 from flask_bitmapist.analysis.periods import last_periods
+from flask_bitmapist.query import Query
+from flask_bitmapist.questions.cohort import CohortAnswer
 from flask_bitmapist.store.connect import open_client
 from flask_bitmapist.store.keys import redis_key
 from flask_bitmapist.store.reader import BitmapReader
@@ -93,7 +89,7 @@ def daily(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
     )
     for users in sizes:
         fill(client, users, TimeGroup.DAYS, ROWS)
-        check_equal(client, daily_cohort(), BitmapReader(client))
+        check_equal(daily_cohort(BitmapReader(client)))
         for way in ways():
             theirs, floor, ours = json.loads(alone("cohort", url, users, way))
             limit = TO_REACH[way][users > 100_000]
@@ -111,8 +107,7 @@ def print_cohort(url: str, users: int, way: str) -> None:
     assert counting.fastest().package == way
     with opened(url) as client:
         bitmapist.SYSTEMS["default"] = client
-        query = daily_cohort()
-        keys = keys_of(query.primary, query.secondary, periods=query.periods)
+        keys = keys_of(A, B, periods=last_periods(TimeGroup.DAYS, ROWS, NOW))
         reader = BitmapReader(client)
         (theirs,) = side_by_side(
             1_000_001,
@@ -121,7 +116,7 @@ def print_cohort(url: str, users: int, way: str) -> None:
             ),
         )
         fetched = side_by_side(
-            users, lambda: get_all(client, keys), lambda: cohort(daily_cohort(), reader)
+            users, lambda: get_all(client, keys), lambda: daily_cohort(reader)
         )
         print(json.dumps([theirs, *fetched]))
 
@@ -131,9 +126,9 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
     header("users", "bitmapist", "floor", "ours", "faster than", "floor x")
     for users in sizes:
         fill(client, users, TimeGroup.MONTHS, 36)
-        query = CohortQuery(A, B, NOW, TimeGroup.YEARS, 3, 3, with_replacement=True)
-        reader = BitmapReader(client)
-        months = [part for year in query.periods for part in year.parts()]
+        query = Query(BitmapReader(client))
+        years = last_periods(TimeGroup.YEARS, 3, NOW)
+        months = [part for year in years for part in year.parts()]
         keys = keys_of(A, B, periods=months)
         theirs, floor, ours = side_by_side(
             users,
@@ -141,7 +136,9 @@ def yearly(client: redis.Redis, sizes: Iterable[int]) -> None:
                 "a", "b", time_group="years", num_of_rows=2, as_percent=False
             ),
             lambda: get_all(client, keys),
-            lambda: cohort(replace(query), reader),
+            lambda query=query: query.cohort(
+                A, B, time_group="years", num_rows=3, num_cols=3, as_of=NOW
+            ),
         )
         row(
             f"{users:,}",
@@ -160,13 +157,13 @@ def other_analyses(client: redis.Redis, sizes: Iterable[int]) -> None:
         fill(client, users, TimeGroup.DAYS, 60)
         reader = BitmapReader(client)
         questions: list[Callable[[Any], Any]] = [
-            lambda at: trend(TrendQuery((A, B), NOW, num_periods=30), at),
-            lambda at: trend(
-                TrendQuery((A,), NOW, num_periods=30, rolling=(7, 30)), at
+            lambda at: Query(at).trend([A, B], num_periods=30, as_of=NOW),
+            lambda at: Query(at).trend([A], num_periods=30, rolling=[7, 30], as_of=NOW),
+            lambda at: Query(at).stickiness(A, num_days=30, as_of=NOW),
+            lambda at: Query(at).lifecycle(
+                A, time_group="days", num_periods=30, as_of=NOW
             ),
-            lambda at: stickiness(StickinessQuery(A, NOW, 30), at),
-            lambda at: lifecycle(LifecycleQuery(A, NOW, TimeGroup.DAYS, 30), at),
-            lambda at: funnel(FunnelQuery((A, B, C), NOW, num_periods=30), at),
+            lambda at: Query(at).funnel([A, B, C], num_periods=30, as_of=NOW),
         ]
         row(f"{users:,}", *(against_floor(client, reader, users, q) for q in questions))
 
@@ -199,8 +196,7 @@ def growth(client: redis.Redis) -> None:
         times = []
         for users, rows, cols in (small, large):
             fill(client, users, TimeGroup.DAYS, rows)
-            query = daily_cohort(rows, cols)
-            (took,) = side_by_side(users, lambda query=query: cohort(query, reader))
+            (took,) = side_by_side(users, lambda: daily_cohort(reader, rows, cols))
             times.append(took)
         row(name, ms(times[0]), ms(times[1]), f"{times[1] / times[0]:.2f}")
 
@@ -218,9 +214,9 @@ def print_peak_memory(url: str, users: int, _way: str) -> None:
     with opened(url) as client:
         reader = BitmapReader(client)
         # A first small question, so that what is loaded once does not count.
-        cohort(CohortQuery(C, C, NOW, num_rows=2, num_cols=2), reader)
+        Query(reader).cohort(C, time_group="days", num_rows=2, num_cols=2, as_of=NOW)
         before = peak_kib()
-        cohort(daily_cohort(), reader)
+        daily_cohort(reader)
         print(f"{(peak_kib() - before) / 1024:,.1f} MiB")
 
 
@@ -299,10 +295,10 @@ class Spy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
 
-    def stripes(self, sources: Sequence[Source]) -> Any:
+    def stripes(self, sources: Sequence[Source], passes: int = 0) -> Any:
         parts = (part for source in sources for part in source.parts())
-        self.read = list(dict.fromkeys(parts))
-        return self._reader.stripes(sources)
+        self.read = list(dict.fromkeys([*self.read, *parts]))
+        return self._reader.stripes(sources, passes)
 
 
 ALONE = {"cohort": print_cohort, "peak": print_peak_memory, "setbit": print_setbit}
@@ -332,8 +328,10 @@ def get_all(client: redis.Redis, keys: Iterable[bytes]) -> None:
     pipeline.execute()
 
 
-def daily_cohort(rows: int = ROWS, cols: int = COLS) -> CohortQuery:
-    return CohortQuery(A, B, NOW, TimeGroup.DAYS, rows, cols, with_replacement=True)
+def daily_cohort(at: Any, rows: int = ROWS, cols: int = COLS) -> CohortAnswer:
+    return Query(at).cohort(
+        A, B, time_group="days", num_rows=rows, num_cols=cols, as_of=NOW
+    )
 
 
 def keys_of(*events: Event, periods: Sequence[Period]) -> list[bytes]:
@@ -370,7 +368,7 @@ def side_by_side(users: int, *questions: Callable[[], Any]) -> list[float]:
     return [statistics.median(taken) for taken in times]
 
 
-def check_equal(client: redis.Redis, query: CohortQuery, reader: BitmapReader) -> None:
+def check_equal(ours: CohortAnswer) -> None:
     """A fast wrong answer is worth nothing: compare with bitmapist's counts."""
     if datetime.now(tz=timezone.utc).date() != NOW.date():
         sys.exit(
@@ -379,7 +377,6 @@ def check_equal(client: redis.Redis, query: CohortQuery, reader: BitmapReader) -
     theirs = bitmapist.cohort.get_dates_data(
         "a", "b", num_results=ROWS, num_of_rows=COLS - 1, as_percent=False
     )
-    ours = cohort(query, reader)
     for size, counts, (_, their_size, *their_counts) in zip(
         ours.sizes, ours.counts, theirs
     ):

@@ -501,7 +501,7 @@ def test_the_page_shows_what_is_over_and_what_is_open_apart(
     heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]+)<", html)
     assert heads[:4] == ["Step", "Dropped off", "Users", "From previous"]
     # dropped off, users, both conversions, entered again; open: reached, have time
-    assert "2. paid 2 1 33.3 % 33.3 % 1 0 2" in text
+    assert "2. paid 2 1 33.3% 33.3% 1 0 2" in text
     # Bars are as wide as the shares; the hatched part is who dropped off.
     done = re.findall(r'class="bm-bar-done" width="([\d.]+)%"', html)
     left = re.findall(r'class="bm-bar-left" x="([\d.]+)%" width="([\d.]+)%"', html)
