@@ -12,6 +12,7 @@ import redis
 from flask_bitmapist import Event, QueryError, mark_event
 from flask_bitmapist.analysis.results import Result, to_csv
 from flask_bitmapist.query import Query
+from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.store.reader import BitmapReader
 
 from .reference import utc
@@ -25,7 +26,7 @@ def query(redis_client: redis.Redis) -> Query:
     """Two users on Tuesday, of whom one is back on Wednesday."""
     for user, day in ((1, 3), (2, 3), (1, 4)):
         mark_event("a", user, redis_client, utc(f"2026-03-0{day}"))
-    return Query(BitmapReader(redis_client))
+    return Query(BitmapReader(redis_client), Names(lambda: ("a", "b")))
 
 
 @pytest.fixture
@@ -103,7 +104,9 @@ def test_without_pandas_a_data_frame_is_refused_with_what_to_install(
 
 
 def test_names_are_escaped_in_html(query: Query) -> None:
-    shown = query.trend("<script>", num_periods=1, as_of=AS_OF)._repr_html_()
+    shown = query.trend(
+        "<script>", num_periods=1, as_of=AS_OF, allow_unknown=True
+    )._repr_html_()
     assert "<script>" not in shown
 
 

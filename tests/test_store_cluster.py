@@ -169,7 +169,7 @@ def test_marks_of_a_node_that_does_not_answer_wait_after_one_timeout(
         assert received == connections
         assert recorder.flush()
         query = app.extensions["bitmapist"].query
-        assert [query.count(event, "days", AS_OF) for event in events] == [2] * 20
+        assert [query.count(event, "days", as_of=AS_OF) for event in events] == [2] * 20
 
 
 def test_a_password_of_the_cluster_is_used_at_every_node(

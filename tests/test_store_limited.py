@@ -61,7 +61,7 @@ def test_marks_that_have_waited_are_written_without_bitfield(
         for user in range(50):
             mark_event("a", user, now=AS_OF)
         assert bitmapist.recorder.flush()
-        assert list(bitmapist.query.users("a", "weeks", AS_OF)) == list(range(50))
+        assert list(bitmapist.query.users("a", "weeks", as_of=AS_OF)) == list(range(50))
     assert "bitfield" in limited_store.refused
 
 

@@ -255,7 +255,7 @@ def test_users_of_any_kind_of_number_are_looked_for(
 ) -> None:
     long_bitmaps(redis_client, 100)
     query: Query = app.extensions["bitmapist"].query
-    assert query.has(user, "a", "days", AS_OF) is is_there
+    assert query.has(user, "a", "days", as_of=AS_OF) is is_there
     assert (user in query.users(Event("a") & Event("b"), "days", AS_OF)) is is_there
     with app.app_context():
         events = get_event_data("a", "days", AS_OF)
@@ -266,7 +266,7 @@ def test_true_is_the_user_one_as_in_any_set(app: Flask) -> None:
     query: Query = app.extensions["bitmapist"].query
     with app.app_context():
         mark_event("a", 1, now=AS_OF)
-    assert query.has(True, "a", "days", AS_OF)
+    assert query.has(True, "a", "days", as_of=AS_OF)
 
 
 def test_a_key_of_another_type_is_named_in_the_error(client: redis.Redis) -> None:
@@ -477,7 +477,7 @@ MEMORY = """
         query.cohort("a", "b", num_rows=6, num_cols=6, as_of=AS_OF)
         query.trend(["a", "b"], num_periods=6, rolling=[3], as_of=AS_OF)
         for stripe in query.bitmaps.stripes(
-            query.users("a", "days", AS_OF).selection.sources
+            query.users("a", "days", as_of=AS_OF).selection.sources
         ):
             pass
 
