@@ -86,7 +86,7 @@ def check_output(told: list[str], output: list[str]) -> None:
 
 
 def check_command(words: list[str], redis_url: str, folder: Path) -> str:
-    """Run a command and return what it prints.
+    """Run a command and return what a terminal shows of it.
 
     Those that install or serve are checked without doing it.
     """
@@ -105,7 +105,7 @@ def check_command(words: list[str], redis_url: str, folder: Path) -> str:
         known = {"flask": [sys.executable, "-m", "flask"], "python": [sys.executable]}
         done = run([*known[words[0]], *words[1:]], redis_url, folder)
         assert done.returncode == 0, (words, done.stderr)
-        return done.stdout
+        return done.stdout + done.stderr  # where the remarks are
     return ""
 
 
