@@ -201,19 +201,29 @@ class Ask:
         self.warnings: list[Text] = []
 
     def another(
-        self, question: Question[A], defined: Mapping[str, Expression] | None = None
+        self,
+        question: Question[A],
+        defined: Mapping[str, Expression] | None = None,
+        bitmaps: Bitmaps | None = None,
     ) -> A:
-        """Answer another question, as of the same moment and of the same bitmaps.
+        """Answer another question, as of the same moment.
 
         Args:
             question: What is asked; its own ``as_of`` does not count.
             defined: More expressions that it can name.
+            bitmaps: Where its bitmaps come from, if not from where this one's do.
 
         Raises:
             QueryError: It cannot be answered.
         """
-        names = self.names.defining(defined) if defined else self.names
-        ask = Ask(question, self.bitmaps, self.as_of, names, self.select, self.people)
+        ask = Ask(
+            question,
+            self.bitmaps if bitmaps is None else bitmaps,
+            self.as_of,
+            self.names.defining(defined) if defined else self.names,
+            self.select,
+            self.people,
+        )
         return question.answer(ask)
 
     def who(self, given: Who, field: str) -> Expression:
