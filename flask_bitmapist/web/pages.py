@@ -295,7 +295,7 @@ def refuse(
         code: How an app allows it.
     """
     if wants_json():
-        return door.leave(json_response({"error": message}, 403), surface)
+        return door.leave(json_response({"errors": {"form": [message]}}, 403), surface)
     context = {**context_of(FORBIDDEN, surface), "pages": []}
     page = surface.render(FORBIDDEN.template, message=message, code=code, **context)
     return door.leave((page, 403), surface)
@@ -315,6 +315,6 @@ def unavailable(
             "Redis does not answer, so there is nothing to show right now."
         )
     if wants_json() or (isinstance(page, QuestionPage) and not page.has_html):
-        return json_response({"error": message}, 503)
+        return json_response({"errors": {"form": [message]}}, 503)
     context = context_of(page, surface)
     return surface.render("bitmapist/unavailable.html", message=message, **context), 503
