@@ -280,13 +280,17 @@ class Ask:
         """Read bitmaps, a range of users at a time.
 
         Args:
-            sources: Which bitmaps; repeated ones are read once.
-            passes: How many operations on whole bitmaps the answer makes of them.
+            sources: Which bitmaps, as often as the expressions name them; each is
+                read once.
+            passes: How many operations on whole bitmaps the answer makes of them,
+                beside those of the expressions.
 
         Raises:
             QueryError: It is more work than is allowed.
         """
-        return self.bitmaps.stripes(list(sources), passes)
+        named = list(sources)
+        again = len(named) - len(set(named))
+        return self.bitmaps.stripes(named, passes + again)
 
     def complete(self, periods: Iterable[Period]) -> tuple[bool, ...]:
         """Return for each of *periods* whether it has ended."""

@@ -355,11 +355,9 @@ class _Entries:
         # Where all are complete it is known that nobody has time: 0.
         self.has_open = not still or not all(still)
         self.sources = tuple(
-            dict.fromkeys(
-                source
-                for step in self._steps
-                for source in sources_over(step, self.periods)
-            )
+            source
+            for step in self._steps
+            for source in sources_over(step, self.periods)
         )
 
     def _unknown(self, ask: Ask) -> Sequence[bool]:

@@ -198,7 +198,7 @@ class Trend(Question[TrendAnswer]):
         lines = [_Line(ask, self, event) for event in self.events]
         sources = [source for line in lines for source in line.sources]
         # Each rolling line joins the days a few times over.
-        passes = len(sources) * (1 + 8 * len(self.rolling))
+        passes = len(set(sources)) * (1 + 8 * len(self.rolling))
         for stripe in ask.stripes(sources, passes):
             for line in lines:
                 line.add(stripe)

@@ -112,15 +112,22 @@ def _too_long() -> TurnedAwayError:
     return _refusal(gettext("The body has more than %(most)s bytes.", most=most))
 
 
-def _too_many(size: int) -> TurnedAwayError:
-    return _refusal(
-        gettext(
-            "A question has at most %(most)s bytes, and this has %(number)s: ask for "
-            "fewer events or conditions, or give an expression a name.",
-            most=formats.number(MOST_ARGUMENTS),
-            number=formats.number(size),
+def check_size(texts: Iterable[str]) -> None:
+    """Refuse a question whose *texts* are too long, all together.
+
+    Raises:
+        TurnedAwayError: They are.
+    """
+    size = sum(len(text.encode(errors="replace")) for text in texts)
+    if size > MOST_ARGUMENTS:
+        raise _refusal(
+            gettext(
+                "A question has at most %(most)s bytes, and this has %(number)s: ask "
+                "for fewer events or conditions, or give an expression a name.",
+                most=formats.number(MOST_ARGUMENTS),
+                number=formats.number(size),
+            )
         )
-    )
 
 
 def _refusal(message: str) -> TurnedAwayError:
@@ -156,11 +163,7 @@ class Declared:
             TurnedAwayError: They are too long, all together.
         """
         kept = [(name, value) for name, value in arguments if name in self]
-        size = sum(
-            len(f"{name}{value}".encode(errors="replace")) for name, value in kept
-        )
-        if size > MOST_ARGUMENTS:
-            raise _too_many(size)
+        check_size(f"{name}{value}" for name, value in kept)
         return MultiDict(kept) if kept else None
 
 
@@ -206,8 +209,6 @@ def json_object() -> dict[str, Any]:
         TurnedAwayError: There is none, or it is too long.
     """
     data = _read(request.get_data)
-    if len(data) > MOST_ARGUMENTS:
-        raise _too_many(len(data))
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -103,6 +104,8 @@ class QuestionPage:
             ParameterError: It has a name that is not known.
         """
         given = door.json_object()
+        # A character may take six bytes of a body, and counts as what it is.
+        door.check_size([json.dumps(given, ensure_ascii=False)])
         cell = self.question.cell
         check_names(given, [self.question, *filter(None, [cell]), ListPage])
         return given
