@@ -158,9 +158,7 @@ class Query:
         parentheses in it; everything else is read as :meth:`parse` does.
         """
         if not text.strip():
-            raise QueryError(
-                Text("an event is missing; give its name or an expression")
-            )
+            raise QueryError(Text("no event given; pass its name or an expression"))
         return self.names.expression(text)
 
     def select(self, selection: Selection) -> UserSet:

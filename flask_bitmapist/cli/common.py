@@ -50,7 +50,7 @@ AS_OF = _AsOf()
 as_of_option = click.option(
     "--as-of",
     type=AS_OF,
-    help="Ask as of this day (YYYY-MM-DD) or moment, in UTC; now by default.",
+    help="Last day to include (YYYY-MM-DD), or a moment, in UTC; now by default.",
 )
 
 

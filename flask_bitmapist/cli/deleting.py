@@ -40,9 +40,9 @@ def delete_command(
     Buffered events that are written later may bring it back.
     """
     if (event is None) != everything:
-        raise click.UsageError("name one event, or give --all")
+        raise click.UsageError("name an event, or use --all")
     if as_json and not yes:
-        raise click.UsageError("--json does not ask: give --yes as well")
+        raise click.UsageError("--json requires --yes")
     plan = plan_deletion(state, event, flag, None if before is None else before.date())
     told = plan.to_dict()
     if not as_json:

@@ -44,7 +44,7 @@ def doctor_command(state: BitmapistState, as_json: bool) -> None:
         for finding in findings:
             _show(finding)
         _show_table("settings", settings)
-        _show_table("marks of this process", counters)
+        _show_table("events tracked by this process", counters)
     if any(finding.level == "problem" for finding in findings):
         click.get_current_context().exit(1)
 
@@ -62,8 +62,9 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "store",
-            "events are kept in this process alone",
-            "That is for trying out and for tests: set BITMAPIST_REDIS_URL to a Redis.",
+            "events are stored only in this process",
+            "Use this for development and tests only; in production, set "
+            "BITMAPIST_REDIS_URL to a Redis server.",
         )
     yield _counting()
 
@@ -77,7 +78,7 @@ def _counting() -> Finding:
         "ok",
         "counting",
         found,
-        "'pip install flask-bitmapist[fast]' brings what counts several times as fast.",
+        "'pip install flask-bitmapist[fast]' makes counting several times faster.",
     )
 
 

@@ -22,7 +22,7 @@ from .common import AS_OF, asks
 @click.argument("events", nargs=-1)
 @click.option("--since", type=AS_OF, required=True, help="First day, YYYY-MM-DD.")
 @click.option("--until", type=AS_OF, help="Last day; today by default.")
-@click.option("--hourly", is_flag=True, help="By the hour, where hours were kept.")
+@click.option("--hourly", is_flag=True, help="Export hours, where they were recorded.")
 @asks
 def export_command(
     state: BitmapistState,

@@ -25,13 +25,12 @@ SHOWN = 20
 @click.option(
     "--hourly/--no-hourly",
     default=None,
-    help="Write hours as well; BITMAPIST_TRACK_HOURLY by default.",
+    help="Record hours as well; BITMAPIST_TRACK_HOURLY by default.",
 )
 @click.option(
     "--rejects",
     type=click.File("w", encoding="utf-8", errors="backslashreplace", lazy=True),
-    help="Write the rows that were left out to this CSV file, each with its line and "
-    "the reason.",
+    help="Write skipped rows to this CSV file, with line number and reason.",
 )
 @with_appcontext
 def import_command(file: str, hourly: bool | None, rejects: IO[str] | None) -> None:

@@ -105,9 +105,13 @@ class TrendDict(AnswerDict):
 class Point(Cell):
     """One point of a trend."""
 
-    period: str = param(Text("Period"), help=Text("The period's label: 2026-W44."))
+    period: str = param(
+        Text("Period"), help=Text("Label of the period, such as 2026-W44.")
+    )
     event: Who | None = param(
-        Text("Event"), default=None, help=Text("Which line; the first by default.")
+        Text("Event"),
+        default=None,
+        help=Text("One of the events; the first by default."),
     )
 
 
@@ -168,18 +172,21 @@ class Trend(Question[TrendAnswer]):
         Text("Users who did"),
         kw_only=False,
         most=20,
-        help=Text("Events or expressions, a line each."),
+        help=Text("Events or expressions, one line each."),
     )
     time_group: Group = param(Text("by"), default="days", short="g")
     num_periods: int = param(
-        Text("Periods"), default=30, short="n", help=Text("The last so many periods.")
+        Text("Periods"),
+        default=30,
+        short="n",
+        help=Text("Number of periods, up to the current one."),
     )
     rolling: Sequence[int] = param(
         Text("Rolling lines"),
         default=(),
         least=0,
         choices={7: Text("7 days"), 28: Text("28 days")},
-        help=Text("Also the unique users of the last so many days; by day only."),
+        help=Text("Add lines of unique users over the last 7 or 28 days; by day only."),
     )
 
     def check(self) -> dict[str, Text]:

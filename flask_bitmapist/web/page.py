@@ -45,7 +45,7 @@ class ListPage(Declared):
     """Which part of a list of users is shown."""
 
     page: int = param(Text("Page"), default=1, most=2**32)
-    per_page: int = param(Text("Users on a page"), default=100, most=10_000)
+    per_page: int = param(Text("Users per page"), default=100, most=10_000)
 
 
 _OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
