@@ -280,9 +280,9 @@ def _text(key: Any) -> str:
 def _hour(now: Any) -> int:
     if not isinstance(now, date):
         raise BadMarkError(
-            "bad time", f"now is a datetime or None, not {type(now).__name__}"
+            "bad time", f"now must be a datetime or None, not {type(now).__name__}"
         )
     try:
         return hour_of(now)
     except OverflowError:
-        raise BadMarkError("bad time", f"{now} lies outside the calendar") from None
+        raise BadMarkError("bad time", f"{now} is outside the calendar") from None

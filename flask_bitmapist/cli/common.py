@@ -114,8 +114,8 @@ def unreachable(state: BitmapistState, error: RedisError) -> str:
     url = state.redis_url
     told = str(error).replace(url, redact(url))
     return (
-        f"Redis at {redact(url)} cannot be asked: {told}\n"
-        "'flask bitmapist doctor' tells more."
+        f"Redis at {redact(url)} cannot be read: {told}\n"
+        "'flask bitmapist doctor' has more details."
     )
 
 

@@ -24,10 +24,10 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗",
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @asks
 def doctor_command(state: BitmapistState, as_json: bool) -> None:
-    """Check connection, latency, rights, version, memory, ids and settings.
+    """Check connection, latency, permissions, version, memory, IDs and settings.
 
-    Says for each finding what to do about it; the exit status is 1 if something
-    keeps analytics from working.
+    Prints what to do about each finding; exits with 1 if something keeps analytics
+    from working.
     """
     findings = list(_findings(state))
     settings = _settings(state)
@@ -71,7 +71,7 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
 
 def _counting() -> Finding:
     package = fastest().package
-    found = f"{package} {version(package)} counts"
+    found = f"bits are counted by {package} {version(package)}"
     if package == "numkong":
         return Finding("ok", "counting", found)
     return Finding(

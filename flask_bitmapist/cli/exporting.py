@@ -33,8 +33,8 @@ def export_command(
 ) -> None:
     """Export who did EVENTS on which day, as CSV that the import command reads.
 
-    All events by default.  Bitmaps hold no finer time than the day (or the hour, with
-    --hourly), so timestamps are the first instant of it.
+    All events by default.  Bitmaps record the day (or the hour, with --hourly) and
+    nothing finer, so each timestamp is the start of it.
     """
     group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
     period = Period.containing(group, since)

@@ -34,9 +34,9 @@ INSTRUCTIONS = (
 )
 @asks
 def mcp_command(state: BitmapistState, people: bool) -> None:
-    """Serve the questions to a language model, read-only, over stdin and stdout.
+    """Serve all reports to a language model, read-only, over stdin and stdout.
 
-    It speaks the Model Context Protocol and needs the extra "mcp".
+    Speaks the Model Context Protocol; requires the extra "mcp".
     """
     try:
         import anyio

@@ -513,21 +513,26 @@ class _Grid:
             first_time=question.first_time,
         )
 
-    def _told(self, row: int, column: int | None) -> str:
+    def _told(self, row: int, column: int | None) -> Text:
         question = self._question
-        entered = f"{self._primary} in {self.periods[row].label}"
+        label = self.periods[row].label
+        said = Text("%(who)s in %(period)s", who=self._primary, period=label)
         if question.first_time:
-            entered += " for the first time"
+            said = Text("%(said)s for the first time", said=said)
         if question.within is not None:
-            entered += f", among {question.within}"
+            said = Text("%(asked)s, among %(who)s", asked=said, who=question.within)
         if column is None:
-            return entered
-        when = f"in {self.periods[row + column].label}"
+            return said
+        values = {
+            "said": said,
+            "who": self._secondary,
+            "period": self.periods[row + column].label,
+        }
         if question.returned == "on-or-after":
-            when += " or later"
-        elif question.returned == "first" and column:
-            when += " first"
-        return f"{entered}, and {self._secondary} {when}"
+            return Text("%(said)s, and %(who)s in %(period)s or later", **values)
+        if question.returned == "first" and column:
+            return Text("%(said)s, and %(who)s in %(period)s first", **values)
+        return Text("%(said)s, and %(who)s in %(period)s", **values)
 
 
 @dataclass(frozen=True)

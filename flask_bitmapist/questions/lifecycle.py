@@ -19,6 +19,7 @@ from ..analysis.results import Table
 from ..analysis.users import Selection
 from .asking import Ask
 from .declare import (
+    GROUPS,
     Answer,
     AnswerDict,
     Behind,
@@ -170,7 +171,7 @@ class Lifecycle(Question[LifecycleAnswer]):
         return Text(
             "Lifecycle of %(event)s by %(unit)s",
             event=self.event,
-            unit=TimeGroup(self.time_group).singular,
+            unit=GROUPS[self.time_group],
         )
 
     def answer(self, ask: Ask) -> LifecycleAnswer:

@@ -248,16 +248,16 @@ class Stickiness(Question[StickinessAnswer]):
         expression = ask.among(self.event, "event")
         days = ask.periods("days", self.num_days)
         wanted = range(cell.days, self.num_days + 1 if cell.at_least else cell.days + 1)
-        template = "%(event)s on exactly %(days)s of %(all)s days up to %(last)s"
+        said = Text("%(event)s on exactly %(days)s of %(all)s days up to %(last)s")
         if cell.at_least:
-            template = "%(event)s on at least %(days)s of %(all)s days up to %(last)s"
+            said = Text("%(event)s on at least %(days)s of %(all)s days up to %(last)s")
         return Selection(
             sources=tuple(dict.fromkeys(sources_over(expression, days))),
             words=lambda stripe: _of_counts(
                 evaluate_each(expression, days, stripe), wanted
             ),
             text=Text(
-                template,
+                said.template,
                 event=shown_name(expression),
                 days=cell.days,
                 all=self.num_days,

@@ -17,6 +17,7 @@ from ..analysis.results import Table
 from ..analysis.users import Selection, expression_users
 from .asking import Ask
 from .declare import (
+    GROUPS,
     Answer,
     AnswerDict,
     Behind,
@@ -198,7 +199,7 @@ class Trend(Question[TrendAnswer]):
         return Text(
             "Unique users of %(events)s by %(unit)s",
             events=", ".join(self.events),  # type: ignore[arg-type]
-            unit=TimeGroup(self.time_group).singular,
+            unit=GROUPS[self.time_group],
         )
 
     def answer(self, ask: Ask) -> TrendAnswer:
@@ -293,14 +294,23 @@ class _Line:
 
 def so_far_note(name: str, period: Period, so_far: SoFar) -> Text:
     """Return the comparison of a running period in words."""
+    values = {
+        "name": name,
+        "period": period.label,
+        "count": so_far.count,
+        "before": so_far.before,
+    }
+    if so_far.days == 1:
+        return Text(
+            "%(name)s, first day of %(period)s: %(count)s users, %(before)s on the "
+            "same day of the period before.",
+            **values,
+        )
     return Text(
         "%(name)s, first %(days)s days of %(period)s: %(count)s users, %(before)s in "
-        "the same days before.",
-        name=name,
+        "the same days of the period before.",
+        **values,
         days=so_far.days,
-        period=period.label,
-        count=so_far.count,
-        before=so_far.before,
     )
 
 

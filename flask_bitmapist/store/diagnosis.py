@@ -130,9 +130,9 @@ def _read_rights(client: Redis) -> Finding:
         "warning",
         "reading",
         f"refused: {', '.join(refused)}",
-        "Give the user that reads +@read on the keys trackist_* and flask-bitmapist:*. "
+        "Allow the user that reads to run +@read on the keys trackist_* and flask-bitmapist:*. "
         "A store without GETRANGE is read with GET, which takes more memory; without "
-        "STRLEN, BITMAPIST_MAX_QUERY_BYTES is noticed when so much was read.",
+        "STRLEN, BITMAPIST_MAX_WORK only takes effect while reading.",
     )
 
 
@@ -234,10 +234,10 @@ def _big_ids(
         )
         return
     if not size:
-        yield Finding("ok", "ids", f"nothing marked in {month.label}")
+        yield Finding("ok", "ids", f"nothing tracked in {month.label}")
         return
     found = (
-        f"the biggest id of {month.label} is about {size * 8 - 1:,} ({name!r}); its "
+        f"the largest ID in {month.label} is about {size * 8 - 1:,} ({name!r}); its "
         f"bitmap takes {_megabytes(size)} for {users:,} users"
     )
     if size >= NOTABLE_BYTES and users < size / 1024 * SPARSE_USERS_PER_KB:

@@ -72,9 +72,9 @@ def parse_url(url: str) -> Address:
         parts = _split(url)
     except ValueError:
         # The reasons of urlsplit quote the URL.
-        raise ValueError(f"it is no URL; {_ENCODE}") from None
+        raise ValueError(f"it is not a URL; {_ENCODE}") from None
     if parts.fragment:
-        raise ValueError(f"it has a # in it; {_ENCODE}")
+        raise ValueError(f"it contains a #; {_ENCODE}")
     protocol, _, kind = scheme.partition("+")
     address = _PARSERS[kind](parts, protocol)
     # With an @ in the query, what looks like an option may be half a password.
@@ -162,14 +162,14 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
         host, port = unquote(parts.hostname or "localhost"), parts.port or default_port
     except ValueError:
         raise ValueError(
-            f"its port is not a number from 1 to 65535; if that is no port, {_ENCODE}"
+            f"its port is not a number from 1 to 65535; if that is not a port, {_ENCODE}"
         ) from None
     try:
         # As Python does when it looks the host up, where nobody expects this to fail.
         host.encode("idna")
     except UnicodeError:
         raise ValueError(
-            f"its host cannot be the name of one; if that is no host, {_ENCODE}"
+            f"its host is not a valid host name; if that is not a host, {_ENCODE}"
         ) from None
     return host, port
 
@@ -212,7 +212,7 @@ def _check_options(address: Address, tell_name: bool) -> None:
                 "one of its options has a value of the wrong type"
             ) from None
         shown = f" {name[1]!r}" if tell_name else ""
-        raise ValueError(f"it has an option{shown} that is not known") from None
+        raise ValueError(f"it has an unknown option{shown}") from None
     except Exception as error:
         raise ValueError(
             f"one of its options cannot be used ({type(error).__name__})"
