@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 NameList = Callable[[], Sequence[str]]
 
 UNKEPT = Text(
-    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to keep them from now on, or "
-    "ask by day."
+    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to record them from now "
+    "on, or choose days instead."
 )
 """What to say of hours where only days have bitmaps."""
 

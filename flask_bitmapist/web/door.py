@@ -109,7 +109,9 @@ def check_body() -> None:
 
 def _too_long() -> TurnedAwayError:
     most = formats.number(MOST_BODY)
-    return _refusal(gettext("The body has more than %(most)s bytes.", most=most))
+    return _refusal(
+        gettext("The request body is larger than %(most)s bytes.", most=most)
+    )
 
 
 def check_size(texts: Iterable[str]) -> None:
@@ -122,8 +124,9 @@ def check_size(texts: Iterable[str]) -> None:
     if size > MOST_ARGUMENTS:
         raise _refusal(
             gettext(
-                "A question has at most %(most)s bytes, and this has %(number)s: ask "
-                "for fewer events or conditions, or give an expression a name.",
+                "The parameters of a report can have at most %(most)s bytes, and "
+                "these have %(number)s: use fewer events or conditions, or give an "
+                "expression a name.",
                 most=formats.number(MOST_ARGUMENTS),
                 number=formats.number(size),
             )
@@ -212,9 +215,9 @@ def json_object() -> dict[str, Any]:
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
-        raise _refusal(gettext("The body is not JSON.")) from None
+        raise _refusal(gettext("The request body is not valid JSON.")) from None
     if not isinstance(body, dict):
-        raise _refusal(gettext("The body must be a JSON object."))
+        raise _refusal(gettext("The request body must be a JSON object."))
     return body
 
 
@@ -232,7 +235,7 @@ def _read(read: Callable[[], Any]) -> Any:
 
 def _single(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, (dict, list)):
-        raise TypeError(gettext("This must be a text, a number or a truth value."))
+        raise TypeError(gettext("This must be a string, a number or a boolean."))
     if value is not None:
         yield name, _text(value)
 
@@ -255,7 +258,7 @@ def _entry(name: str, number: int, entry: Any) -> Iterator[tuple[str, str]]:
         for key, value in entry.items():
             if isinstance(value, (dict, list)):
                 raise TypeError(
-                    gettext("Entry %(number)s is not understood.", number=number + 1)
+                    gettext("Entry %(number)s is not valid.", number=number + 1)
                 )
             if value is not None:
                 yield f"{name}-{number}-{key}", _text(value)
@@ -264,9 +267,7 @@ def _entry(name: str, number: int, entry: Any) -> Iterator[tuple[str, str]]:
         yield f"{name}-{number}", entry
         yield f"{name}-{number}-name", entry
     else:
-        raise TypeError(
-            gettext("Entry %(number)s is not understood.", number=number + 1)
-        )
+        raise TypeError(gettext("Entry %(number)s is not valid.", number=number + 1))
 
 
 def _text(value: Any) -> str:
@@ -308,9 +309,9 @@ def bounded(pieces: Iterable[str]) -> str:
         if size > MOST_ANSWER:
             raise QueryError(
                 gettext(
-                    "An answer has at most %(most)s bytes, and this would have more: "
-                    "ask for fewer rows, columns or periods, for shorter names, or for "
-                    "all of it as CSV.",
+                    "This answer would be larger than %(most)s bytes: ask for "
+                    "fewer rows, columns or periods, use shorter names, or "
+                    "export it as CSV.",
                     most=formats.number(MOST_ANSWER),
                 )
             )
