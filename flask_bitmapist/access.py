@@ -90,8 +90,8 @@ class Access:
             return verdict
         if verdict is not None:
             self.app.logger.error(
-                "the access rule of Flask-Bitmapist must give True, False or a "
-                "response, not %s; nobody is let in",
+                "the access rule of Flask-Bitmapist must return True, False or a "
+                "response, not %s; access is denied",
                 type(verdict).__name__,
             )
         return False

@@ -47,7 +47,7 @@ def _not_empty(value: Any) -> str | None:
 
 def _read_url(value: Any) -> str | None:
     if value is not None and value.startswith("memory://"):
-        return "memory:// is a store of its own each time, with no events in it"
+        return "each memory:// store is separate and starts empty"
     return None if value is None else check_url(value)
 
 
@@ -69,7 +69,7 @@ def _user_url(value: Any) -> str | None:
     try:
         value.format(id=1)
     except (LookupError, ValueError, AttributeError):
-        return "in it {id} stands for the user's id, as in '/users/{id}'"
+        return "it must contain {id} for the user's ID, as in '/users/{id}'"
     return None
 
 
@@ -272,8 +272,8 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
         values[each.name] = _checked(name, value, each)
     if values["id_map"] and "+cluster://" in values["redis_url"]:
         raise ConfigError(
-            "BITMAPIST_ID_MAP cannot be used with a cluster: numbers are given out in "
-            "transactions over several keys"
+            "BITMAPIST_ID_MAP cannot be used with a cluster: numbers are "
+            "assigned in transactions over several keys"
         )
     return Settings(**values)
 

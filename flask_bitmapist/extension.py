@@ -141,7 +141,7 @@ class FlaskBitmapist:
             raise TypeError(f"a question derives from Question; {declared!r} does not")
         taken = {each.name for each in QUESTIONS} | set(self._own)
         if declared.name in taken or hasattr(Query, declared.name):
-            raise ValueError(f"there is a question {declared.name!r} already")
+            raise ValueError(f"there is already a question {declared.name!r}")
         answer_type(declared)  # says what is missing while the class is looked at
         self._own[declared.name] = declared
         for state in list(self._states):
@@ -171,7 +171,7 @@ class FlaskBitmapist:
             ...     return current_user.is_authenticated and current_user.is_staff
         """
         if not callable(rule):
-            raise TypeError(f"access must be given a callable, not {rule!r}")
+            raise TypeError(f"access() takes a callable, not {rule!r}")
         self._registered.rule = rule
         return rule
 

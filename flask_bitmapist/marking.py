@@ -216,7 +216,7 @@ def record(
         recorder.reports.log(
             logging.WARNING,
             "elsewhere",
-            "marks for a connection passed as 'system' are lost (%s: %s)",
+            "events for a connection passed as 'system' are lost (%s: %s)",
             type(error).__name__,
             error,
         )

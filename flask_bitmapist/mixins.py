@@ -121,7 +121,7 @@ def _mark(pending: list[_Pending]) -> None:
         recorder = recorder_for("default")
     except RuntimeError as error:
         # The rows are committed; nothing that comes after may look like a failure.
-        logger.error("changes of rows are not marked: %s", error)
+        logger.error("row changes are not tracked: %s", error)
         return
     recorder.note([(each.event_name, each.row_id) for each in pending])
 

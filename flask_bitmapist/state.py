@@ -340,7 +340,7 @@ _UNINITIALISED = (
     "Flask-Bitmapist is not initialised for this app; "
     "call FlaskBitmapist(app) or init_app(app) first"
 )
-_NO_CONTEXT = "no app is active; do this inside 'with app.app_context():'"
+_NO_CONTEXT = "no app is active; run this inside 'with app.app_context():'"
 
 
 def _unresolved(system: str, own: Mapping[str, Redis]) -> str:

@@ -50,14 +50,27 @@ class Rows:
         stored: The bitmaps, in the order of their rows, each once.
     """
 
-    __slots__ = ("find", "stored")
+    __slots__ = ("_united", "find", "stored")
 
     def __init__(self, stored: Iterable[Source]) -> None:
         self.stored = tuple(stored)
+        self._united: dict[Source, list[int]] = {}
         places = {source: place for place, source in enumerate(self.stored)}
         # The dictionary's own: it is called for each bitmap of a union.
         self.find: Callable[[Source], int | None] = places.get
         """Returns the row of a bitmap, None if it has none."""
+
+    def united(self, source: Source) -> list[int]:
+        """Return the rows of the stored bitmaps of which *source* is the union.
+
+        To list the days of a period takes longer than to unite them: it is done once
+        for all stripes.
+        """
+        rows = self._united.get(source)
+        if rows is None:
+            found = map(self.find, source.parts())
+            rows = self._united[source] = [row for row in found if row is not None]
+        return rows
 
     def span(self, sources: Sequence[Source]) -> slice | None:
         """Return the rows of *sources* if they lie side by side in the same order."""
@@ -107,14 +120,17 @@ class Stripe:
         if row is not None:
             words: Words = self.matrix[row]
             return words
-        return self.union(source.parts())
+        return self._union(self._rows.united(source))
 
     def union(self, sources: Sequence[Source]) -> Words:
         """Return the users of any of the stored *sources*."""
-        found = [row for row in map(self._rows.find, sources) if row is not None]
-        if not found:
+        found = map(self._rows.find, sources)
+        return self._union([row for row in found if row is not None])
+
+    def _union(self, rows: Sequence[int]) -> Words:
+        if not rows:
             return self.zeros()
-        united: Words = np.bitwise_or.reduce(self.matrix[found], axis=0)
+        united: Words = np.bitwise_or.reduce(self.matrix[rows], axis=0)
         return united
 
     def stack(self, sources: Sequence[Source]) -> Words:

@@ -348,8 +348,8 @@ def require_bounded(expression: Expression, field: str) -> None:
     if not expression.bounded:
         raise QueryError(
             Text(
-                "%(expression)s does not say among whom to look; write for example "
-                "'active and not paid', or 'not paid within active'",
+                "%(expression)s has nothing to exclude users from; write for "
+                "example 'active and not paid' or 'not paid within active'",
                 expression=repr(shorten(expression)),
             ),
             field=field,

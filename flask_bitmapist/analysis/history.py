@@ -67,9 +67,9 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         if number == MOST_PERIODS:
             raise QueryError(
                 Text(
-                    "%(expression)s would have to be looked at in each of more than "
-                    "%(most)s past periods; take longer ones, or an expression of one "
-                    "event",
+                    "%(expression)s would have to be evaluated in more than "
+                    "%(most)s past periods; use longer periods, or an expression "
+                    "of one event",
                     expression=repr(shorten(expression)),
                     most=MOST_PERIODS,
                 )

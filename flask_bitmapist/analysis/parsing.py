@@ -56,7 +56,7 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
     """
     if len(text) > MAX_LENGTH:
         raise QueryError(
-            Text("an expression has at most %(most)s characters", most=MAX_LENGTH)
+            Text("an expression can have at most %(most)s characters", most=MAX_LENGTH)
         )
     return _Parser(text, named or {}).parse()
 
@@ -79,7 +79,10 @@ class _Parser:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise QueryError(
-                Text("an expression nests at most %(most)s deep", most=MAX_DEPTH)
+                Text(
+                    "an expression can be nested at most %(most)s levels deep",
+                    most=MAX_DEPTH,
+                )
             )
         operands = [self._negation()]
         operator = ""
@@ -87,7 +90,7 @@ class _Parser:
             word = self._peek().text
             if operator and word != operator:
                 raise self._error(
-                    Text("put parentheses where 'and' and 'or' are mixed")
+                    Text("use parentheses where 'and' and 'or' are mixed")
                 )
             operator = word
             self._take()
@@ -101,7 +104,7 @@ class _Parser:
         self._take()
         if self._at("not"):
             raise self._error(
-                Text("'not not' says nothing; write it once or not at all")
+                Text("'not not' cancels out; write 'not' once or not at all")
             )
         operand = self._primary()
         if not self._at("within"):
@@ -121,7 +124,7 @@ class _Parser:
         if token.kind == "quoted":
             self._take()
             return self._event(token.text)
-        raise self._error(Text("expected the name of an event"))
+        raise self._error(Text("expected an event name"))
 
     def _in_parentheses(self) -> Expression:
         self._take()
@@ -133,7 +136,7 @@ class _Parser:
         self._take()
         token = self._peek()
         if token.kind not in ("name", "quoted") or not token.text:
-            raise self._error(Text("expected the name of a flag"))
+            raise self._error(Text("expected a flag name"))
         self._take()
         self._close()
         return Flag(token.text)
@@ -183,8 +186,8 @@ def _tokenize(text: str) -> list[_Token]:
         if match is None:
             raise QueryError(
                 Text(
-                    "%(expression)s: cannot read on at character %(number)s; a quoted "
-                    "name ends with a double quote",
+                    "%(expression)s: unexpected input at character %(number)s; a "
+                    "quoted name must end with a double quote",
                     expression=repr(shorten(text)),
                     number=position + 1,
                 )

@@ -144,9 +144,7 @@ class Period(NamedTuple):
             where = Text("%(number)s %(time_group)s after %(period)s", **values)
         else:
             where = Text("%(number)s %(time_group)s before %(period)s", **values)
-        return Text(
-            "%(where)s lies outside the calendar (years 1 to 9999)", where=where
-        )
+        return Text("%(where)s is outside the calendar (years 1 to 9999)", where=where)
 
     def until(self, day: date) -> Period:
         """Return the period of which nothing after *day* counts.

@@ -117,7 +117,7 @@ def expression_users(expression: Expression, period: Period) -> Selection:
     return Selection(
         sources=sources,
         words=lambda stripe: expression.evaluate(stripe, period),
-        text=f"{expression} in {period.label}",
+        text=Text("%(who)s in %(period)s", who=expression, period=period.label),
         bitmap=sources[0] if own else None,
     )
 

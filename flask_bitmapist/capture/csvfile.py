@@ -156,7 +156,7 @@ def _read_header(lines: _Lines) -> tuple[Any, itemgetter[Any]]:
     except (EOFError, OSError, zlib.error) as error:
         raise UnreadableFileError(f"the file cannot be read: {error}") from None
     except csv.Error as error:
-        raise UnreadableFileError(f"the first line is no header: {error}") from None
+        raise UnreadableFileError(f"the first line is not a header: {error}") from None
     delimiter = next((each for each in _DELIMITERS if each in line), ",")
     try:
         header = next(csv.reader([line], delimiter=delimiter), [])

@@ -54,7 +54,7 @@ def check_id(key: Any, largest: int = LARGEST_ID) -> int:
     if key > largest:
         raise BadMarkError(
             "id too large",
-            f"the user id {_show(key)} is above BITMAPIST_MAX_ID ({largest}); "
+            f"the user id {_show(key)} is larger than BITMAPIST_MAX_ID ({largest}); "
             "a bitmap is as long as its largest id, so use smaller ids, or "
             "BITMAPIST_ID_MAP",
         )
@@ -75,7 +75,7 @@ def _whole_number(key: Any) -> int:
     raise BadMarkError(
         "id not a number",
         f"a user id is a whole number, not {_show(key)} ({type(key).__name__}); "
-        "for keys of another kind switch on BITMAPIST_ID_MAP",
+        "to use other keys, set BITMAPIST_ID_MAP",
     )
 
 

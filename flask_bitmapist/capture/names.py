@@ -21,7 +21,7 @@ def check_name(name: object) -> str:
         BadMarkError: It may not, for the reason that the message gives.
     """
     if not isinstance(name, str):
-        raise _bad(f"an event's name is a string, not {type(name).__name__}")
+        raise _bad(f"an event's name must be a string, not {type(name).__name__}")
     return _checked(name)
 
 
@@ -41,7 +41,7 @@ def _checked(name: str) -> str:
     if name.startswith("bitop_"):
         raise _bad(
             f"the event name {name!r} begins with 'bitop_', "
-            "which bitmapist keeps for its temporary keys"
+            "which bitmapist reserves for its temporary keys"
         )
     if _LOOKS_LIKE_DATE.search(name):
         raise _bad(

@@ -33,7 +33,7 @@ logger = logging.getLogger("flask_bitmapist")
 IDLE_SECONDS = 10.0
 
 _MEANWHILE = {
-    "buffer": "they are kept and written later",
+    "buffer": "they are buffered and written later",
     "ignore": "they are lost",
     "raise": "the app gets the error",
 }
@@ -195,7 +195,7 @@ class Outbox:
             self._reports.log(
                 logging.WARNING,
                 "failing",
-                "Redis does not take marks (%s: %s); %s",
+                "Redis does not accept events (%s: %s); %s",
                 type(error).__name__,
                 error,
                 _MEANWHILE[self._settings.on_error],
@@ -223,7 +223,7 @@ class Outbox:
                 self._round()
             except Exception:
                 # A thread that ended here would leave marks waiting for ever.
-                logger.exception("waiting marks could not be written")
+                logger.exception("buffered events could not be written")
                 time.sleep(self._settings.retry_max)
 
     def _round(self) -> None:
@@ -283,7 +283,7 @@ class Outbox:
         self._reports.log(
             logging.WARNING,
             "working",
-            "Redis takes marks again after %.1f s; %d marks have been lost in all",
+            "Redis accepts events again after %.1f s; %d events were lost in total",
             seconds,
             self._reports.counters.dropped,
         )
@@ -332,12 +332,14 @@ class Outbox:
         if self._buffer and not self._drain_alone():
             marks = self._buffer.marks()
             if self._spool is not None:
-                logger.warning("%d marks wait in a file for a restart", len(marks))
+                logger.warning(
+                    "%d events are kept in a file until the next start", len(marks)
+                )
             else:
                 self._reports.lost(marks, "exit")
                 logger.error(
-                    "%d marks are lost, as the process ends while Redis fails; "
-                    "BITMAPIST_SPOOL_FILE would keep them",
+                    "%d events are lost because the process ended while Redis "
+                    "was failing; set BITMAPIST_SPOOL_FILE to keep them",
                     len(marks),
                 )
         if self._spool is not None:

@@ -215,9 +215,8 @@ class Recorder:
         if number > self._warn_above:
             self.reports.once(
                 "large id",
-                "the user id %d makes Redis allocate %d bytes for each bitmap, which "
-                "is more than BITMAPIST_WARN_BYTES; smaller ids, or "
-                "BITMAPIST_ID_MAP, avoid that",
+                "user ID %d makes Redis allocate %d bytes for each bitmap, more "
+                "than BITMAPIST_WARN_BYTES; use smaller IDs or BITMAPIST_ID_MAP",
                 number,
                 number // 8 + 1,
             )
@@ -268,7 +267,7 @@ def _text(key: Any) -> str:
         key = key.decode("utf-8", "backslashreplace")
     text = str(key)
     if not text or len(text) > 1024:
-        raise BadMarkError("bad key", "a user's key has 1 to 1024 characters")
+        raise BadMarkError("bad key", "a user key must have 1 to 1024 characters")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -281,9 +280,9 @@ def _text(key: Any) -> str:
 def _hour(now: Any) -> int:
     if not isinstance(now, date):
         raise BadMarkError(
-            "bad time", f"now is a datetime or None, not {type(now).__name__}"
+            "bad time", f"now must be a datetime or None, not {type(now).__name__}"
         )
     try:
         return hour_of(now)
     except OverflowError:
-        raise BadMarkError("bad time", f"{now} lies outside the calendar") from None
+        raise BadMarkError("bad time", f"{now} is outside the calendar") from None

@@ -79,8 +79,8 @@ class Reports:
             self.log(
                 logging.ERROR,
                 "full",
-                "marks are lost: the buffer (BITMAPIST_BUFFER_SIZE) is full; "
-                "%d are lost so far",
+                "events are being lost: the buffer (BITMAPIST_BUFFER_SIZE) is "
+                "full; %d lost so far",
                 self.counters.dropped,
             )
 
@@ -100,7 +100,8 @@ class Reports:
         if kind not in self._told:
             self._told.add(kind)
             logger.warning(
-                "a mark is left out: %s; further ones like it (%s) are only counted",
+                "an event was not tracked: %s; further ones of this kind (%s) "
+                "are only counted",
                 error,
                 kind,
                 # Of an error in the app's own code it matters where it is.
@@ -126,7 +127,7 @@ class Reports:
             mark, error = refused[0]
             self.once(
                 f"refused {mark.bits.event}",
-                "Redis refuses marks of %r, which are lost: %s",
+                "Redis refuses events named %r, which are lost: %s",
                 mark.bits.event,
                 error,
             )

@@ -57,7 +57,7 @@ class Spool:
                 _write_all(self._file, b"".join(lines))
                 self.lines += len(lines)
         except OSError as error:
-            _logger.error("waiting marks cannot be kept in a file: %s", error)
+            _logger.error("buffered events cannot be kept in a file: %s", error)
 
     def rewrite(self, marks: Iterable[Mark]) -> None:
         """Put *marks* in place of all that the file holds."""

@@ -30,7 +30,7 @@ def hour_in(when: str | datetime | date) -> int:
             offset it is in UTC.
 
     Raises:
-        BadMarkError: It is none, or lies outside the calendar.
+        BadMarkError: It is none, or is outside the calendar.
     """
     try:
         try:
@@ -42,7 +42,7 @@ def hour_in(when: str | datetime | date) -> int:
             return moment.toordinal() * 24 + moment.hour
         return hour_of(moment)
     except OverflowError:
-        raise _bad(f"{when!s} lies outside the calendar") from None
+        raise _bad(f"{when!s} is outside the calendar") from None
     except (AttributeError, TypeError):
         raise _bad(f"{when!r} is not a timestamp") from None
 
@@ -50,7 +50,7 @@ def hour_in(when: str | datetime | date) -> int:
 def _parse(text: str) -> datetime:
     found = _ISO.fullmatch(text.strip())
     if not found:
-        raise _bad(f"{text[:40]!r} is not a timestamp of ISO 8601")
+        raise _bad(f"{text[:40]!r} is not an ISO 8601 timestamp")
     *numbers, zone, sign, hours, minutes = found.groups(default="")
     try:
         moment = datetime(*(int(number or 0) for number in numbers))  # type: ignore[arg-type]

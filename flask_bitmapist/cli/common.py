@@ -50,7 +50,7 @@ AS_OF = _AsOf()
 as_of_option = click.option(
     "--as-of",
     type=AS_OF,
-    help="Ask as of this day (YYYY-MM-DD) or moment, in UTC; now by default.",
+    help="Last day to include (YYYY-MM-DD), or a moment, in UTC; now by default.",
 )
 
 
@@ -114,8 +114,8 @@ def unreachable(state: BitmapistState, error: RedisError) -> str:
     url = state.redis_url
     told = str(error).replace(url, redact(url))
     return (
-        f"Redis at {redact(url)} cannot be asked: {told}\n"
-        "'flask bitmapist doctor' tells more."
+        f"Redis at {redact(url)} cannot be read: {told}\n"
+        "'flask bitmapist doctor' has more details."
     )
 
 

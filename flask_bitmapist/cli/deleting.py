@@ -21,7 +21,7 @@ EVERYTHING = "everything"
 @click.option(
     "--before",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Only periods that ended by this day, in UTC.",
+    help="Only delete periods that ended before this day (UTC).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
@@ -40,9 +40,9 @@ def delete_command(
     Buffered events that are written later may bring it back.
     """
     if (event is None) != everything:
-        raise click.UsageError("name one event, or give --all")
+        raise click.UsageError("name an event, or use --all")
     if as_json and not yes:
-        raise click.UsageError("--json does not ask: give --yes as well")
+        raise click.UsageError("--json requires --yes")
     plan = plan_deletion(state, event, flag, None if before is None else before.date())
     told = plan.to_dict()
     if not as_json:
@@ -63,13 +63,11 @@ def _show(plan: Deletion, told: dict[str, Any]) -> None:
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in plan.periods.items())
     click.echo(f"{count:,} bitmaps" + (f" ({kinds})" if kinds else ""))
     users = "too many to count" if told["users"] is None else f"{told['users']:,}"
-    click.echo(f"Users in them: {users}")
+    click.echo(f"Users affected: {users}")
 
 
 def _confirm(event: str | None) -> None:
     wanted = EVERYTHING if event is None else event
-    typed = click.prompt(
-        f"Type {wanted!r} to delete them", default="", show_default=False
-    )
+    typed = click.prompt(f"Type {wanted!r} to confirm", default="", show_default=False)
     if typed != wanted:
         raise click.ClickException("Names do not match; nothing was deleted.")

@@ -24,10 +24,10 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗",
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @asks
 def doctor_command(state: BitmapistState, as_json: bool) -> None:
-    """Check connection, latency, rights, version, memory, ids and settings.
+    """Check connection, latency, permissions, version, memory, IDs and settings.
 
-    Says for each finding what to do about it; the exit status is 1 if something
-    keeps analytics from working.
+    Prints what to do about each finding; exits with 1 if something keeps analytics
+    from working.
     """
     findings = list(_findings(state))
     settings = _settings(state)
@@ -44,7 +44,7 @@ def doctor_command(state: BitmapistState, as_json: bool) -> None:
         for finding in findings:
             _show(finding)
         _show_table("settings", settings)
-        _show_table("marks of this process", counters)
+        _show_table("events tracked by this process", counters)
     if any(finding.level == "problem" for finding in findings):
         click.get_current_context().exit(1)
 
@@ -62,22 +62,23 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "store",
-            "events are kept in this process alone",
-            "That is for trying out and for tests: set BITMAPIST_REDIS_URL to a Redis.",
+            "events are stored only in this process",
+            "Use this for development and tests only; in production, set "
+            "BITMAPIST_REDIS_URL to a Redis server.",
         )
     yield _counting()
 
 
 def _counting() -> Finding:
     package = fastest().package
-    found = f"{package} {version(package)} counts"
+    found = f"bits are counted by {package} {version(package)}"
     if package == "numkong":
         return Finding("ok", "counting", found)
     return Finding(
         "ok",
         "counting",
         found,
-        "'pip install flask-bitmapist[fast]' brings what counts several times as fast.",
+        "'pip install flask-bitmapist[fast]' makes counting several times faster.",
     )
 
 

@@ -22,7 +22,7 @@ from .common import AS_OF, asks
 @click.argument("events", nargs=-1)
 @click.option("--since", type=AS_OF, required=True, help="First day, YYYY-MM-DD.")
 @click.option("--until", type=AS_OF, help="Last day; today by default.")
-@click.option("--hourly", is_flag=True, help="By the hour, where hours were kept.")
+@click.option("--hourly", is_flag=True, help="Export hours, where they were recorded.")
 @asks
 def export_command(
     state: BitmapistState,
@@ -33,8 +33,8 @@ def export_command(
 ) -> None:
     """Export who did EVENTS on which day, as CSV that the import command reads.
 
-    All events by default.  Bitmaps hold no finer time than the day (or the hour, with
-    --hourly), so timestamps are the first instant of it.
+    All events by default.  Bitmaps record the day (or the hour, with --hourly) and
+    nothing finer, so each timestamp is the start of it.
     """
     group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
     period = Period.containing(group, since)

@@ -25,21 +25,20 @@ SHOWN = 20
 @click.option(
     "--hourly/--no-hourly",
     default=None,
-    help="Write hours as well; BITMAPIST_TRACK_HOURLY by default.",
+    help="Record hours as well; BITMAPIST_TRACK_HOURLY by default.",
 )
 @click.option(
     "--rejects",
     type=click.File("w", encoding="utf-8", errors="backslashreplace", lazy=True),
-    help="Write the rows that were left out to this CSV file, each with its line and "
-    "the reason.",
+    help="Write skipped rows to this CSV file, with line number and reason.",
 )
 @with_appcontext
 def import_command(file: str, hourly: bool | None, rejects: IO[str] | None) -> None:
-    """Import events from FILE, a CSV file that may be gzipped; - is standard input.
+    """Import events from FILE, a CSV file, optionally gzipped; - is standard input.
 
-    It has a header with the columns user_id, event and timestamp, in any order.
-    Timestamps are ISO 8601; without an offset they are in UTC.  Rows that cannot be
-    used are reported and left out.  Importing a file again changes nothing.
+    It needs a header with the columns user_id, event and timestamp, in any order.
+    Timestamps are ISO 8601, in UTC unless they have an offset.  Invalid rows are
+    skipped and reported.  Importing a file again changes nothing.
     """
     state = current_state()
     if state is None:
@@ -57,8 +56,8 @@ def import_command(file: str, hourly: bool | None, rejects: IO[str] | None) -> N
         except RedisError as error:
             _report(importer.summary)
             raise click.ClickException(
-                f"Redis stopped taking events: {error}\n"
-                "Import the file again when it is back; no event is counted twice."
+                f"Redis stopped accepting events: {error}\n"
+                "Import the file again once Redis is back; no event is counted twice."
             ) from None
         _report(importer.summary)
         if source.damage:
@@ -109,12 +108,14 @@ def _report(summary: ImportSummary) -> None:
 def _report_rejects(summary: ImportSummary) -> None:
     kinds: Iterable[tuple[str, int]] = summary.reasons.most_common()
     told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds)
-    click.echo(f"{_count(summary.rejected, 'row')} left out ({told})", err=True)
+    click.echo(f"{_count(summary.rejected, 'row')} skipped ({told})", err=True)
     for each in summary.examples[:SHOWN]:
         click.echo(f"  line {each.line}: {_printable(each.reason)}", err=True)
     more = summary.rejected - SHOWN
     if more > 0:
-        click.echo(f"  and {more:,} more; --rejects FILE has all of them", err=True)
+        click.echo(
+            f"  and {more:,} more; use --rejects FILE to get all of them", err=True
+        )
 
 
 def _count(number: int, noun: str) -> str:

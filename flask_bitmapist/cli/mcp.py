@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from ..state import BitmapistState
 
 INSTRUCTIONS = (
-    "Exact answers about what the users of this app do. Call events first: it lists "
-    "what can be asked about. Counts are unique users; shares are fractions; periods "
-    "are calendar periods in UTC; what is not complete is not over yet."
+    "Exact answers about what the users of this app do. Call events first to see "
+    "which events exist. Counts are unique users; shares are fractions; periods "
+    "are calendar periods in UTC; a period that is not complete is still in "
+    "progress."
 )
 
 
@@ -29,20 +30,20 @@ INSTRUCTIONS = (
 @click.option(
     "--people",
     is_flag=True,
-    help="Also offer what tells of single users, by their ids.",
+    help="Also offer questions about individual users, with their IDs.",
 )
 @asks
 def mcp_command(state: BitmapistState, people: bool) -> None:
-    """Serve the questions to a language model, read-only, over stdin and stdout.
+    """Serve all reports to a language model, read-only, over stdin and stdout.
 
-    It speaks the Model Context Protocol and needs the extra "mcp".
+    Speaks the Model Context Protocol; requires the extra "mcp".
     """
     try:
         import anyio
         from mcp.server.stdio import stdio_server
     except ImportError:
         raise click.ClickException(
-            "this needs the MCP SDK: pip install 'flask-bitmapist[mcp]'"
+            "this command requires the MCP SDK: pip install 'flask-bitmapist[mcp]'"
         ) from None
 
     server = server_of(state, people)

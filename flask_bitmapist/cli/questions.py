@@ -34,7 +34,8 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
             click.Option(
                 ["--users"],
                 is_flag=True,
-                help="List the users behind the number that these name:",
+                help="List the users behind one number, chosen with the "
+                "following options.",
             )
         )
         params += [_option(each) for each in params_of(question.cell)]

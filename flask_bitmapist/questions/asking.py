@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 NameList = Callable[[], Sequence[str]]
 
 UNKEPT = Text(
-    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to keep them from now on, or "
-    "ask by day."
+    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to record them from now "
+    "on, or choose days instead."
 )
 """What to say of hours where only days have bitmaps."""
 
@@ -201,19 +201,29 @@ class Ask:
         self.warnings: list[Text] = []
 
     def another(
-        self, question: Question[A], defined: Mapping[str, Expression] | None = None
+        self,
+        question: Question[A],
+        defined: Mapping[str, Expression] | None = None,
+        bitmaps: Bitmaps | None = None,
     ) -> A:
-        """Answer another question, as of the same moment and of the same bitmaps.
+        """Answer another question, as of the same moment.
 
         Args:
             question: What is asked; its own ``as_of`` does not count.
             defined: More expressions that it can name.
+            bitmaps: Where its bitmaps come from, if not from where this one's do.
 
         Raises:
             QueryError: It cannot be answered.
         """
-        names = self.names.defining(defined) if defined else self.names
-        ask = Ask(question, self.bitmaps, self.as_of, names, self.select, self.people)
+        ask = Ask(
+            question,
+            self.bitmaps if bitmaps is None else bitmaps,
+            self.as_of,
+            self.names.defining(defined) if defined else self.names,
+            self.select,
+            self.people,
+        )
         return question.answer(ask)
 
     def who(self, given: Who, field: str) -> Expression:
@@ -270,13 +280,17 @@ class Ask:
         """Read bitmaps, a range of users at a time.
 
         Args:
-            sources: Which bitmaps; repeated ones are read once.
-            passes: How many operations on whole bitmaps the answer makes of them.
+            sources: Which bitmaps, as often as the expressions name them; each is
+                read once.
+            passes: How many operations on whole bitmaps the answer makes of them,
+                beside those of the expressions.
 
         Raises:
             QueryError: It is more work than is allowed.
         """
-        return self.bitmaps.stripes(list(sources), passes)
+        named = list(sources)
+        again = len(named) - len(set(named))
+        return self.bitmaps.stripes(named, passes + again)
 
     def complete(self, periods: Iterable[Period]) -> tuple[bool, ...]:
         """Return for each of *periods* whether it has ended."""

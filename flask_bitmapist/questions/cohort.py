@@ -78,14 +78,14 @@ class CohortCell(Cell):
     """One cell of a cohort, or all users of a row."""
 
     period: str = param(
-        Text("Period"), help=Text("The label of the row's period: 2026-W44.")
+        Text("Period"), help=Text("Label of the row's period, such as 2026-W44.")
     )
     column: int | None = param(
         Text("Column"),
         default=None,
         least=0,
         most=999,
-        help=Text("How many periods later; all users of the row by default."),
+        help=Text("Periods after the row's own; all users of the row by default."),
     )
 
 
@@ -176,7 +176,8 @@ class CohortAnswer(Answer):
         unit = GROUPS[question.time_group]
         if question.returned == "on-or-after":
             return Text(
-                "Each cell has who came back in its %(unit)s or later, by %(day)s.",
+                "Each cell counts users who came back in that %(unit)s or later, "
+                "by %(day)s.",
                 unit=unit,
                 day=str(self.ask.as_of.day),
             )
@@ -254,15 +255,15 @@ class Cohort(Question[CohortAnswer]):
     primary_event: Who = param(
         Text("Users who did"),
         kw_only=False,
-        help=Text("Who is in a row: users who did this in the row's period."),
+        help=Text(
+            "The start event: users who did it in a period are that row's cohort."
+        ),
     )
     secondary_event: Who | None = param(
         Text("and came back to do"),
         default=None,
         kw_only=False,
-        help=Text(
-            "What is looked for in the periods from then on; the same event by default."
-        ),
+        help=Text("The return event; the same event by default."),
     )
     time_group: Group = param(Text("by"), default="weeks", short="g")
     num_rows: int = param(
@@ -270,44 +271,44 @@ class Cohort(Question[CohortAnswer]):
         default=12,
         most=1000,
         short="r",
-        help=Text("Rows: the last so many periods."),
+        help=Text("Number of rows, up to the current period."),
     )
     num_cols: int = param(
         Text("Periods"),
         default=12,
         most=1000,
         short="c",
-        help=Text("Columns: the row's own period, and those after it."),
+        help=Text("Number of columns: the row's own period and the ones after it."),
     )
     returned: Literal["each", "first", "on-or-after"] = param(
         Text("Returned"),
         default="each",
         choices={
-            "each": Text("in each period"),
+            "each": Text("in that period"),
             "first": Text("for the first time"),
             "on-or-after": Text("on or after"),
         },
         help=Text(
-            "A user counts in each period in which they came back, in the first one "
-            "only, or in a period if they came back in it or later."
+            "Count users in each period in which they came back, in the first "
+            "one only, or in every period up to their last return."
         ),
     )
     within: Who | None = param(
         Text("among"),
         default=None,
-        help=Text("Only users for whom this holds too, in the row's period."),
+        help=Text("Only users who also match this in the row's period."),
     )
     first_time: bool = param(
         Text("New users only (first time ever)"),
         default=False,
-        help=Text("Only users who were never in a row's event before."),
+        help=Text("Only users who had never done the start event before."),
     )
     cells: Literal["percent", "users"] = param(
         Text("Show"),
         default="percent",
         choices={"percent": Text("Percent"), "users": Text("Users")},
         in_form=False,
-        help=Text("What the cells are: shares of the row's users, or users."),
+        help=Text("Show shares of the row's users, or numbers of users."),
     )
 
     @property
@@ -512,21 +513,26 @@ class _Grid:
             first_time=question.first_time,
         )
 
-    def _told(self, row: int, column: int | None) -> str:
+    def _told(self, row: int, column: int | None) -> Text:
         question = self._question
-        entered = f"{self._primary} in {self.periods[row].label}"
+        label = self.periods[row].label
+        said = Text("%(who)s in %(period)s", who=self._primary, period=label)
         if question.first_time:
-            entered += " for the first time"
+            said = Text("%(said)s for the first time", said=said)
         if question.within is not None:
-            entered += f", among {question.within}"
+            said = Text("%(asked)s, among %(who)s", asked=said, who=question.within)
         if column is None:
-            return entered
-        when = f"in {self.periods[row + column].label}"
+            return said
+        values = {
+            "said": said,
+            "who": self._secondary,
+            "period": self.periods[row + column].label,
+        }
         if question.returned == "on-or-after":
-            when += " or later"
-        elif question.returned == "first" and column:
-            when += " first"
-        return f"{entered}, and {self._secondary} {when}"
+            return Text("%(said)s, and %(who)s in %(period)s or later", **values)
+        if question.returned == "first" and column:
+            return Text("%(said)s, and %(who)s in %(period)s first", **values)
+        return Text("%(said)s, and %(who)s in %(period)s", **values)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ class Param(NamedTuple):
         if self.help:
             return self.help
         is_group = self.kind.choices == GROUPS
-        return Text("How long a period is." if is_group else f"{self.label}.")
+        return Text("Length of a period." if is_group else f"{self.label}.")
 
 
 def param(
@@ -402,13 +402,15 @@ class Question(Declared, Generic[A_co]):
     as_of: When = param(
         Text("To"),
         default=None,
-        help=Text("The last day that counts, YYYY-MM-DD; today by default."),
+        help=Text("Last day to include (YYYY-MM-DD); today by default."),
     )
     allow_unknown: bool = param(
         Text("Allow unknown events"),
         default=False,
         in_form=False,
-        help=Text("Count nobody for an event that was never tracked."),
+        help=Text(
+            "Count nobody for an event that was never tracked, instead of an error."
+        ),
     )
 
     def __init_subclass__(cls) -> None:
@@ -588,7 +590,9 @@ def running_note(ask: Ask, last: Period) -> Text:
     if ask.as_of.is_today:
         return Text("%(period)s is not over yet.", period=last.label)
     return Text(
-        "%(period)s counts to %(day)s.", period=last.label, day=str(ask.as_of.day)
+        "%(period)s is counted up to %(day)s.",
+        period=last.label,
+        day=str(ask.as_of.day),
     )
 
 
@@ -654,9 +658,9 @@ def _list(hint: Any, about: Mapping[str, Any]) -> Kind:
         if values is None:
             raise ValueError(Text("This must be a list."))
         if len(values) < least:
-            raise ValueError(Text("At least %(least)s of these.", least=least))
+            raise ValueError(Text("At least %(least)s are required.", least=least))
         if len(values) > most:
-            raise ValueError(Text("At most %(most)s of these.", most=most))
+            raise ValueError(Text("At most %(most)s are allowed.", most=most))
         return tuple(map(one.take, values))
 
     schema = {
@@ -717,7 +721,10 @@ def _checked_text(text: Any) -> str:
         raise ValueError(Text("This field is required."))
     if len(text) > LONGEST_TEXT:
         raise ValueError(
-            Text("This is too long; at most %(most)s characters.", most=LONGEST_TEXT)
+            Text(
+                "This is too long; at most %(most)s characters are allowed.",
+                most=LONGEST_TEXT,
+            )
         )
     try:
         text.encode()

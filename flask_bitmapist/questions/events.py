@@ -155,21 +155,21 @@ class ListQuestion(Question[A]):
         Text("Find"),
         default=None,
         short="q",
-        help=Text("Only names that contain this text."),
+        help=Text("Only names containing this text."),
     )
     page: int = param(
         Text("Page"),
         default=1,
         most=1_000_000,
         in_form=False,
-        help=Text("Which page of the list."),
+        help=Text("Page of the list."),
     )
     per_page: int = param(
-        Text("Names on a page"),
+        Text("Names per page"),
         default=25,
         most=250,
         in_form=False,
-        help=Text("How many names a page of the list has."),
+        help=Text("Number of names per page."),
     )
 
     def matching(self, names: Sequence[str]) -> list[str]:
@@ -239,9 +239,11 @@ def _counted(
 class InPeriod(Cell):
     """One number of an event or flag."""
 
-    event: Who = param(Text("Event"), help=Text("The event, or flag(name)."))
+    event: Who = param(Text("Event"), help=Text("An event, or flag(name)."))
     time_group: Group = param(
-        Text("In the current"), default="days", help=Text("In which current period.")
+        Text("In the current"),
+        default="days",
+        help=Text("Which of the current periods."),
     )
 
 
@@ -278,7 +280,7 @@ class EventsAnswer(Answer):
             if self.scan.unreadable:
                 notes.append(
                     Text(
-                        "Names that are not UTF-8 are left out: %(count)s.",
+                        "Names skipped because they are not UTF-8: %(count)s.",
                         count=self.scan.unreadable,
                     )
                 )
@@ -377,14 +379,14 @@ class Events(ListQuestion[EventsAnswer]):
         Text("Refresh"),
         default=False,
         in_form=False,
-        help=Text("Look through all keys of the store again."),
+        help=Text("Search the whole store for events again."),
     )
 
     def sentence(self) -> Text:
         return said(
             self,
             Text("Events"),
-            Text("Events that contain %(text)s", text=f"“{self.q}”"),
+            Text("Events containing %(text)s", text=f"“{self.q}”"),
         )
 
     def answer(self, ask: Ask) -> EventsAnswer:

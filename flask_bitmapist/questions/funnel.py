@@ -75,18 +75,18 @@ class StepUsers(Cell):
     """One number of a funnel: users at a step."""
 
     step: int = param(
-        Text("Step"), most=20, help=Text("The number of the step, from 1.")
+        Text("Step"), most=20, help=Text("Number of the step, starting at 1.")
     )
     period: str | None = param(
         Text("Entered in"),
         default=None,
-        help=Text("The label of an entry period, 2026-11-23; all by default."),
+        help=Text("Label of an entry period, such as 2026-11-23; all by default."),
     )
     outcome: Outcome = param(
         Text("Outcome"),
         default="reached",
         choices=OUTCOMES,
-        help=Text("What became of them at the step."),
+        help=Text("What happened to users at the step."),
     )
 
 
@@ -164,8 +164,7 @@ class FunnelAnswer(Answer):
             yield Text("No period is complete yet.")
             if question.window > question.num_periods:
                 yield Text(
-                    "The conversion window is longer than the time in which users "
-                    "entered."
+                    "The conversion window is longer than the range of entry dates."
                 )
         elif self.conversion is not None:
             share = 100 * self.conversion
@@ -178,7 +177,7 @@ class FunnelAnswer(Answer):
         unknown = sum(row[0] is None for row in self.counts)
         if unknown:
             yield Text(
-                "Entry periods left out because hours were not kept: %(count)s.",
+                "Entry periods left out because hours were not recorded: %(count)s.",
                 count=unknown,
             )
         yield Text(
@@ -250,20 +249,26 @@ class Funnel(Question[FunnelAnswer]):
         kw_only=False,
         least=2,
         most=20,
-        help=Text("Events or expressions, in the order in which users take them."),
+        help=Text("Events or expressions, in order."),
     )
     time_group: Group = param(Text("by"), default="days", short="g")
     num_periods: int = param(
         Text("Entered in the last"),
         default=30,
         short="n",
-        help=Text("Users who took the first step in the last so many periods."),
+        help=Text(
+            "Number of periods in which users take the first step, up to "
+            "the current one."
+        ),
     )
     window: int = param(
         Text("Conversion window"),
         default=7,
         short="w",
-        help=Text("Periods in which all steps have to be taken, the first included."),
+        help=Text(
+            "Number of periods to complete all steps in, including that of "
+            "the first step."
+        ),
     )
 
     def sentence(self) -> Text:
@@ -355,11 +360,9 @@ class _Entries:
         # Where all are complete it is known that nobody has time: 0.
         self.has_open = not still or not all(still)
         self.sources = tuple(
-            dict.fromkeys(
-                source
-                for step in self._steps
-                for source in sources_over(step, self.periods)
-            )
+            source
+            for step in self._steps
+            for source in sources_over(step, self.periods)
         )
 
     def _unknown(self, ask: Ask) -> Sequence[bool]:
@@ -421,7 +424,7 @@ class _Entries:
         if outcome not in ("still-open", "reached-open") and not self.has_closed:
             raise QueryError(Text("No period is complete yet."), field="outcome")
         if outcome not in ("reached", "dropped-off") and not self.has_open:
-            raise QueryError(Text("Hours were not kept."), field="outcome")
+            raise QueryError(Text("Hours were not recorded."), field="outcome")
 
     def require(self, place: int, outcome: Outcome) -> None:
         """Refuse an outcome that users of an entry period cannot have.
@@ -432,16 +435,14 @@ class _Entries:
         label = self.periods[place].label
         if self.unknown[place]:
             raise QueryError(
-                Text(
-                    "Nothing is known of %(period)s: hours were not kept.", period=label
-                ),
+                Text("No data for %(period)s: hours were not recorded.", period=label),
                 field="period",
             )
         if outcome in ("dropped-off", "entered-again") and not self.complete[place]:
             raise QueryError(
                 Text(
-                    "The conversion window of %(period)s is not over: nobody has "
-                    "dropped off yet.",
+                    "The conversion window of %(period)s is still open: nobody "
+                    "has dropped off yet.",
                     period=label,
                 ),
                 field="period",
@@ -449,8 +450,8 @@ class _Entries:
         if outcome in ("still-open", "reached-open") and self.complete[place]:
             raise QueryError(
                 Text(
-                    "The conversion window of %(period)s is over: nobody has time "
-                    "any more.",
+                    "The conversion window of %(period)s is over: nobody still "
+                    "has time.",
                     period=label,
                 ),
                 field="period",

@@ -19,6 +19,7 @@ from ..analysis.results import Table
 from ..analysis.users import Selection
 from .asking import Ask
 from .declare import (
+    GROUPS,
     Answer,
     AnswerDict,
     Behind,
@@ -40,10 +41,10 @@ Counts = tuple[int | None, ...]
 
 STAGES: Mapping[StageName, tuple[Text, Text]] = {
     "new": (Text("New"), Text("active for the first time ever")),
-    "returning": (Text("Returning"), Text("active last period as well")),
+    "returning": (Text("Returning"), Text("also active last period")),
     "resurrecting": (Text("Resurrecting"), Text("came back after being inactive")),
     "dormant": (Text("Dormant"), Text("active last period, not this one")),
-    "active": (Text("Active"), Text("the first three together")),
+    "active": (Text("Active"), Text("new, returning and resurrecting together")),
 }
 """What each column is called, and what it means."""
 
@@ -65,7 +66,9 @@ class LifecycleDict(AnswerDict):
 class Stage(Cell):
     """One number of a lifecycle."""
 
-    period: str = param(Text("Period"), help=Text("The period's label: 2026-W44."))
+    period: str = param(
+        Text("Period"), help=Text("Label of the period, such as 2026-W44.")
+    )
     stage: StageName = param(
         Text("Stage"),
         help=Text("new, returning, resurrecting, dormant or active."),
@@ -154,18 +157,21 @@ class Lifecycle(Question[LifecycleAnswer]):
     event: Who = param(
         Text("Users who did"),
         kw_only=False,
-        help=Text("An event or expression: what makes a user active."),
+        help=Text("The event or expression that makes a user active."),
     )
     time_group: Group = param(Text("by"), default="weeks", short="g")
     num_periods: int = param(
-        Text("Periods"), default=12, short="n", help=Text("The last so many periods.")
+        Text("Periods"),
+        default=12,
+        short="n",
+        help=Text("Number of periods, up to the current one."),
     )
 
     def sentence(self) -> Text:
         return Text(
             "Lifecycle of %(event)s by %(unit)s",
             event=self.event,
-            unit=TimeGroup(self.time_group).singular,
+            unit=GROUPS[self.time_group],
         )
 
     def answer(self, ask: Ask) -> LifecycleAnswer:
@@ -190,7 +196,7 @@ class Lifecycle(Question[LifecycleAnswer]):
         if not stages.is_known(cell.stage, 0):
             raise QueryError(
                 Text(
-                    "The hours of %(period)s or of before it were not recorded.",
+                    "Hours in or before %(period)s were not recorded.",
                     period=period.label,
                 ),
                 field="period",

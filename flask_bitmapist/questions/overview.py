@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypedDict
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from ..analysis.bitmaps import Source
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Event, Expression, Named, Or
 from ..analysis.periods import Period
 from ..analysis.results import Table, to_text
+from ..analysis.united import United
 from ..analysis.users import Selection, expression_users
 from .asking import Ask, Names
-from .declare import Answer, Behind, Cell, param
+from .declare import A, Answer, Behind, Cell, Question, param
 from .events import (
     GROUPS,
     MOST_RANKED,
@@ -36,7 +38,15 @@ MOST_EVENTS = 200
 In = Literal["day", "week", "month"]
 """In which current period users are active."""
 
-IN: tuple[In, ...] = ("day", "week", "month")
+TRENDS = {
+    # What the app has defined is not looked up: any event of it may be new.
+    name: Trend((ACTIVE,), time_group=name, num_periods=2, allow_unknown=True)
+    for name in get_args(In)
+}
+"""What is asked for each of the numbers of active users."""
+
+STICKINESS = Stickiness(ACTIVE, allow_unknown=True)
+"""What is asked beside them."""
 
 BUSIEST = 8
 """How many events are shown day by day."""
@@ -297,17 +307,19 @@ class Overview(ListQuestion[OverviewAnswer]):
         return said(
             self,
             Text("Overview"),
-            Text("Overview with the events that contain %(text)s", text=f"“{self.q}”"),
+            Text("Overview of events containing %(text)s", text=f"“{self.q}”"),
         )
 
     def answer(self, ask: Ask) -> OverviewAnswer:
-        active = _active(ask.names)
+        asked = _asked(ask)
         busiest, days = _busiest(ask)
         return OverviewAnswer(
             ask=ask,
             list=self.listed(ask),
-            tiles={} if active is None else _tiles(ask, active),
-            stickiness=None if active is None else _stickiness(ask, active),
+            tiles={name: _tile(asked(trend)) for name, trend in TRENDS.items()}
+            if asked
+            else {},
+            stickiness=asked(STICKINESS).average if asked else None,
             days=days,
             busiest=busiest,
         )
@@ -342,13 +354,19 @@ def _too_many() -> Text:
     )
 
 
-def _tiles(ask: Ask, active: Expression) -> dict[str, Tile]:
-    tiles: dict[str, Tile] = {}
-    for name in IN:
-        # What the app has defined is not looked up: any event of it may be new.
-        asked = Trend((ACTIVE,), time_group=name, num_periods=2, allow_unknown=True)
-        tiles[name] = _tile(ask.another(asked, {ACTIVE: active}))
-    return tiles
+def _asked(ask: Ask) -> Callable[[Question[A]], A] | None:
+    """Return what answers questions about :data:`ACTIVE`, None where it cannot be told.
+
+    All events together are read as if they were one: thousands of bitmaps side by side
+    would take a minute.
+    """
+    active = _active(ask.names)
+    if active is None:
+        return None
+    if ACTIVE in ask.names.defined:
+        return ask.another
+    united = United(ask.bitmaps, ACTIVE, ask.names.events())
+    return partial(ask.another, defined={ACTIVE: Event(ACTIVE)}, bitmaps=united)
 
 
 def _tile(answer: TrendAnswer) -> Tile:
@@ -369,11 +387,6 @@ def _tile(answer: TrendAnswer) -> Tile:
         so_far=series.so_far,
         last=last[-1] if last else None,
     )
-
-
-def _stickiness(ask: Ask, active: Expression) -> float | None:
-    asked = Stickiness(ACTIVE, allow_unknown=True)
-    return ask.another(asked, {ACTIVE: active}).average
 
 
 def _busiest(ask: Ask) -> tuple[tuple[Spark, ...], tuple[Period, ...]]:

@@ -204,7 +204,7 @@ class Person(Question[PersonAnswer]):
         default=365,
         most=3660,
         short="n",
-        help=Text("The last so many days."),
+        help=Text("Number of days, up to today."),
     )
 
     def sentence(self) -> Text:

@@ -67,9 +67,9 @@ class StickinessDict(AnswerDict):
 class DaysActive(Cell):
     """One number of the distribution."""
 
-    days: int = param(Text("Days active"), help=Text("Active on so many days."))
+    days: int = param(Text("Days active"), help=Text("Number of days active."))
     at_least: bool = param(
-        Text("At least"), default=False, help=Text("Or on more of them.")
+        Text("At least"), default=False, help=Text("Include users active on more days.")
     )
 
 
@@ -126,7 +126,7 @@ class StickinessAnswer(Answer):
         if self.question.window == "month":
             notes.append(running_note(self.ask, _month(self.ask, self.days[-1])))
         if not self.ask.as_of.is_complete(self.days[-1]):
-            notes.append(Text("Today is included, and is not over yet."))
+            notes.append(Text("This includes today, which is not over yet."))
         if not any(self.complete):
             notes.append(Text("No period is complete yet."))
         return tuple(filter(None, notes))
@@ -185,16 +185,16 @@ class Stickiness(Question[StickinessAnswer]):
     event: Who = param(
         Text("Users who did"),
         kw_only=False,
-        help=Text("An event or expression: what makes a user active."),
+        help=Text("The event or expression that makes a user active."),
     )
     num_days: int = param(
-        Text("Days"), default=30, short="n", help=Text("The last so many days.")
+        Text("Days"), default=30, short="n", help=Text("Number of days, up to today.")
     )
     window: WindowName = param(
         Text("Compared with"),
         default="rolling",
         choices=WINDOWS,
-        help=Text("A day's users are divided by those of the time that is given here."),
+        help=Text("Each day's users are divided by the users of this period."),
     )
 
     @property
@@ -248,16 +248,16 @@ class Stickiness(Question[StickinessAnswer]):
         expression = ask.among(self.event, "event")
         days = ask.periods("days", self.num_days)
         wanted = range(cell.days, self.num_days + 1 if cell.at_least else cell.days + 1)
-        template = "%(event)s on exactly %(days)s of %(all)s days up to %(last)s"
+        said = Text("%(event)s on exactly %(days)s of %(all)s days up to %(last)s")
         if cell.at_least:
-            template = "%(event)s on at least %(days)s of %(all)s days up to %(last)s"
+            said = Text("%(event)s on at least %(days)s of %(all)s days up to %(last)s")
         return Selection(
             sources=tuple(dict.fromkeys(sources_over(expression, days))),
             words=lambda stripe: _of_counts(
                 evaluate_each(expression, days, stripe), wanted
             ),
             text=Text(
-                template,
+                said.template,
                 event=shown_name(expression),
                 days=cell.days,
                 all=self.num_days,

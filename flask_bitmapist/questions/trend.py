@@ -17,6 +17,7 @@ from ..analysis.results import Table
 from ..analysis.users import Selection, expression_users
 from .asking import Ask
 from .declare import (
+    GROUPS,
     Answer,
     AnswerDict,
     Behind,
@@ -105,9 +106,13 @@ class TrendDict(AnswerDict):
 class Point(Cell):
     """One point of a trend."""
 
-    period: str = param(Text("Period"), help=Text("The period's label: 2026-W44."))
+    period: str = param(
+        Text("Period"), help=Text("Label of the period, such as 2026-W44.")
+    )
     event: Who | None = param(
-        Text("Event"), default=None, help=Text("Which line; the first by default.")
+        Text("Event"),
+        default=None,
+        help=Text("One of the events; the first by default."),
     )
 
 
@@ -168,18 +173,21 @@ class Trend(Question[TrendAnswer]):
         Text("Users who did"),
         kw_only=False,
         most=20,
-        help=Text("Events or expressions, a line each."),
+        help=Text("Events or expressions, one line each."),
     )
     time_group: Group = param(Text("by"), default="days", short="g")
     num_periods: int = param(
-        Text("Periods"), default=30, short="n", help=Text("The last so many periods.")
+        Text("Periods"),
+        default=30,
+        short="n",
+        help=Text("Number of periods, up to the current one."),
     )
     rolling: Sequence[int] = param(
         Text("Rolling lines"),
         default=(),
         least=0,
         choices={7: Text("7 days"), 28: Text("28 days")},
-        help=Text("Also the unique users of the last so many days; by day only."),
+        help=Text("Add lines of unique users over the last 7 or 28 days; by day only."),
     )
 
     def check(self) -> dict[str, Text]:
@@ -191,14 +199,14 @@ class Trend(Question[TrendAnswer]):
         return Text(
             "Unique users of %(events)s by %(unit)s",
             events=", ".join(self.events),  # type: ignore[arg-type]
-            unit=TimeGroup(self.time_group).singular,
+            unit=GROUPS[self.time_group],
         )
 
     def answer(self, ask: Ask) -> TrendAnswer:
         lines = [_Line(ask, self, event) for event in self.events]
         sources = [source for line in lines for source in line.sources]
         # Each rolling line joins the days a few times over.
-        passes = len(sources) * (1 + 8 * len(self.rolling))
+        passes = len(set(sources)) * (1 + 8 * len(self.rolling))
         for stripe in ask.stripes(sources, passes):
             for line in lines:
                 line.add(stripe)
@@ -286,14 +294,23 @@ class _Line:
 
 def so_far_note(name: str, period: Period, so_far: SoFar) -> Text:
     """Return the comparison of a running period in words."""
+    values = {
+        "name": name,
+        "period": period.label,
+        "count": so_far.count,
+        "before": so_far.before,
+    }
+    if so_far.days == 1:
+        return Text(
+            "%(name)s, first day of %(period)s: %(count)s users, %(before)s on the "
+            "same day of the period before.",
+            **values,
+        )
     return Text(
         "%(name)s, first %(days)s days of %(period)s: %(count)s users, %(before)s in "
-        "the same days before.",
-        name=name,
+        "the same days of the period before.",
+        **values,
         days=so_far.days,
-        period=period.label,
-        count=so_far.count,
-        before=so_far.before,
     )
 
 

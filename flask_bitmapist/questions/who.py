@@ -201,7 +201,7 @@ class UsersAnswer(Answer):
         """
         if self.question.page is not None:
             raise QueryError(
-                Text("The set has all users; its method page() gives one page."),
+                Text("A page was asked for; leave out 'page' to get all users."),
                 field="page",
             )
         return self.found
@@ -251,7 +251,7 @@ class Counted(Cell):
     period: str | None = param(
         Text("Period"),
         default=None,
-        help=Text("The period's label: 2026-W44; the first by default."),
+        help=Text("Label of the period, such as 2026-W44; the first by default."),
     )
 
 
@@ -269,7 +269,7 @@ class Count(Question[CountAnswer]):
         default=None,
         kw_only=False,
         short="g",
-        help=Text("The length of the period; without it, of all lengths."),
+        help=Text("Length of the period; all lengths by default."),
     )
 
     def sentence(self) -> Text:
@@ -315,8 +315,8 @@ class Has(Question[HasAnswer]):
         kw_only=False,
         short="g",
         help=Text(
-            "The length of the period; without it, of all lengths. With it the "
-            "command's exit status is 0 for yes and 1 for no."
+            "Length of the period; all lengths by default. If given, the command "
+            "exits with 0 for yes and 1 for no."
         ),
     )
 
@@ -359,15 +359,15 @@ class Users(Question[UsersAnswer]):
         default="days",
         kw_only=False,
         short="g",
-        help=Text("The length of the period."),
+        help=Text("Length of the period."),
     )
     page: int | None = param(
         Text("Page"),
         default=None,
         most=2**32,
-        help=Text("Only this page of the list; JSON has the first by default."),
+        help=Text("Return this page of the list; JSON returns the first by default."),
     )
-    per_page: int = param(Text("Users on a page"), default=100)
+    per_page: int = param(Text("Users per page"), default=100)
 
     def sentence(self) -> Text:
         return Text(

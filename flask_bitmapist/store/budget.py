@@ -44,10 +44,10 @@ class Budget:
         if self.done > self.most:
             raise QueryError(
                 Text(
-                    "This is too much work for one page: %(size)s, and at most "
-                    "%(most)s are allowed (BITMAPIST_MAX_WORK). Ask for fewer rows or "
-                    "periods, a longer time group (weeks instead of days), or fewer "
-                    "events.",
+                    "This is too much work for one report: %(size)s, and at most "
+                    "%(most)s are allowed (BITMAPIST_MAX_WORK). Ask for fewer "
+                    "rows or periods, longer periods (weeks instead of days), or "
+                    "fewer events.",
                     size=_megabytes(self.done),
                     most=_megabytes(self.most),
                 )

@@ -109,7 +109,7 @@ class Catalogue:
         try:
             self._write.sadd(key, *names)
         except redis.ResponseError as error:
-            _logger.info("event names are not registered in Redis: %s", error)
+            _logger.info("event names could not be registered in Redis: %s", error)
         # A refusal is remembered as well, or each mark would meet it again.
         now = time.monotonic()
         self._registered.update(((key, name), now) for name in names)
@@ -123,7 +123,7 @@ class Catalogue:
         try:
             events, flags = pipeline.execute()
         except redis.ResponseError as error:
-            _logger.info("event names are found by walking over all keys: %s", error)
+            _logger.info("event names are found by scanning all keys: %s", error)
             self._has_sets = False
             return Names(frozenset(), frozenset())
         return Names(frozenset(_decoded(events)), frozenset(_decoded(flags)))

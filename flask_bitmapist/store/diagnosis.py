@@ -62,8 +62,8 @@ def diagnose(
             "problem",
             "connection",
             f"{redact(url)} does not answer: {str(error).replace(url, redact(url))}",
-            "Check that Redis runs there, BITMAPIST_REDIS_URL, its password, and any "
-            "firewall between.",
+            "Check that Redis is running there, and check BITMAPIST_REDIS_URL, "
+            "the password and any firewall in between.",
         )
         return
     yield Finding("ok", "connection", f"{redact(url)} answers")
@@ -91,8 +91,8 @@ def _latency(client: Redis) -> Finding:
         "warning",
         "latency",
         found,
-        "Each mark waits for one round trip: put Redis nearer to the app, or set "
-        "BITMAPIST_MARK_MODE to 'background'.",
+        "Each event waits for one round trip: move Redis closer to the app, or "
+        "set BITMAPIST_MARK_MODE to 'background'.",
     )
 
 
@@ -103,13 +103,14 @@ def _write_rights(client: Redis) -> Finding:
     )
     refused = [name for name, trial in trials if not _allowed(trial)]
     if not refused:
-        return Finding("ok", "marking", "events can be marked")
+        return Finding("ok", "marking", "events can be written")
     return Finding(
         "warning" if refused == ["DEL"] else "problem",
         "marking",
         f"refused: {', '.join(refused)}",
-        "Give the user of BITMAPIST_REDIS_URL the commands SETBIT, SADD and EXPIRE on "
-        "the keys trackist_* and flask-bitmapist:*, on a primary with free memory.",
+        "Allow the user in BITMAPIST_REDIS_URL to run SETBIT, SADD and EXPIRE on "
+        "the keys trackist_* and flask-bitmapist:*, on a primary with free "
+        "memory.",
     )
 
 
@@ -124,14 +125,14 @@ def _read_rights(client: Redis) -> Finding:
     )
     refused = [name for name, trial in trials if not _allowed(trial)]
     if not refused:
-        return Finding("ok", "reading", "all questions can be asked")
+        return Finding("ok", "reading", "all reports can be read")
     return Finding(
         "warning",
         "reading",
         f"refused: {', '.join(refused)}",
-        "Give the user that reads +@read on the keys trackist_* and flask-bitmapist:*. "
+        "Allow the reading user +@read on the keys trackist_* and flask-bitmapist:*. "
         "A store without GETRANGE is read with GET, which takes more memory; without "
-        "STRLEN, BITMAPIST_MAX_WORK is noticed only while bitmaps are read.",
+        "STRLEN, BITMAPIST_MAX_WORK only takes effect while reading.",
     )
 
 
@@ -158,7 +159,7 @@ def _version(info: dict[str, Any]) -> Finding:
     version = str(info.get("redis_version", ""))
     parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if len(parts) < 2:
-        return Finding("ok", "server", "it does not say which version it is")
+        return Finding("ok", "server", "it does not report its version")
     valkey = info.get("valkey_version")
     name = f"Valkey {valkey}" if valkey else f"Redis {version}"
     if parts >= OLDEST_VERSION:
@@ -167,7 +168,7 @@ def _version(info: dict[str, Any]) -> Finding:
         "warning",
         "server",
         name,
-        "Redis 6.2 is the oldest version that is tested; upgrade.",
+        "Redis 6.2 is the oldest tested version; please upgrade.",
     )
 
 
@@ -181,8 +182,8 @@ def _memory(info: dict[str, Any]) -> Iterator[Finding]:
             "problem",
             "memory",
             found,
-            "Raise maxmemory, or delete events that nobody asks about any more: soon "
-            "marks are refused.",
+            "Raise maxmemory, or delete events you no longer need: Redis will "
+            "soon refuse writes.",
         )
     else:
         yield Finding("ok", "memory", found)
@@ -192,8 +193,8 @@ def _memory(info: dict[str, Any]) -> Iterator[Finding]:
             "problem",
             "eviction",
             f"maxmemory-policy is {policy}",
-            "Redis may throw events away when memory is short; set noeviction or a "
-            "volatile-* policy, or give analytics a Redis of its own.",
+            "Redis may evict events when memory runs short; set noeviction or a "
+            "volatile-* policy, or use a separate Redis for analytics.",
         )
 
 
@@ -203,14 +204,14 @@ def _persistence(info: dict[str, Any]) -> Iterator[Finding]:
     # Redis tells its own start as the time of the last save until it saves.
     started = int(time.time()) - int(info.get("uptime_in_seconds", 0))
     if info["aof_enabled"] or int(info.get("rdb_last_save_time", 0)) > started + 1:
-        yield Finding("ok", "persistence", "events survive a restart of Redis")
+        yield Finding("ok", "persistence", "events survive a Redis restart")
         return
     yield Finding(
         "warning",
         "persistence",
-        "Redis has not saved anything since it started, and keeps no append-only file",
-        "Unless it has just started, set 'appendonly yes' or a 'save' schedule: "
-        "otherwise a restart loses all events.",
+        "Redis has not saved anything since it started and has no append-only file",
+        "Unless it has only just started, set 'appendonly yes' or a 'save' "
+        "schedule: otherwise a restart loses all events.",
     )
 
 
@@ -228,13 +229,15 @@ def _big_ids(
         # Redis counts the biggest alone, and serves nobody else meanwhile.
         users: Any = client.bitcount(key) if size else 0
     except ResponseError:
-        yield Finding("ok", "ids", "this store does not tell the sizes of its bitmaps")
+        yield Finding(
+            "ok", "ids", "this store does not report the sizes of its bitmaps"
+        )
         return
     if not size:
-        yield Finding("ok", "ids", f"nothing marked in {month.label}")
+        yield Finding("ok", "ids", f"nothing tracked in {month.label}")
         return
     found = (
-        f"the biggest id of {month.label} is about {size * 8 - 1:,} ({name!r}); its "
+        f"the largest ID in {month.label} is about {size * 8 - 1:,} ({name!r}); its "
         f"bitmap takes {_megabytes(size)} for {users:,} users"
     )
     if size >= NOTABLE_BYTES and users < size / 1024 * SPARSE_USERS_PER_KB:
@@ -242,9 +245,9 @@ def _big_ids(
             "warning",
             "ids",
             found,
-            "Such ids waste memory, in each bitmap anew. Mark with small, dense ids, "
-            "or set BITMAPIST_ID_MAP to have them numbered, and BITMAPIST_MAX_ID to "
-            "refuse bigger ones.",
+            "Large, sparse IDs waste memory in every bitmap. Use small, dense "
+            "IDs, or set BITMAPIST_ID_MAP to have them numbered and "
+            "BITMAPIST_MAX_ID to reject larger ones.",
         )
     else:
         yield Finding("ok", "ids", found)

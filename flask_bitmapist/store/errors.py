@@ -17,8 +17,8 @@ def of_key(error: ResponseError, key: bytes) -> ResponseError:
     if str(error).startswith("WRONGTYPE"):
         return NotABitmapError(
             Text(
-                "the key %(key)s in Redis holds no bitmap but something else; rename "
-                "or delete it, since bitmapist keeps an event under this name",
+                "the Redis key %(key)s does not hold a bitmap; rename or delete "
+                "it, because bitmapist stores an event under this name",
                 key=repr(name),
             )
         )

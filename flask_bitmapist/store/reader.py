@@ -231,7 +231,9 @@ class BitmapReader:
 
     def _remember(self, refused: str) -> None:
         if refused not in self._refused:
-            _logger.info("the store does not take %s as usual; done without", refused)
+            _logger.info(
+                "the store does not support %s as usual; continuing without it", refused
+            )
             self._refused.add(refused)
 
     def _planned(self, bitmaps: int) -> None:

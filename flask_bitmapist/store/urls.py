@@ -72,9 +72,9 @@ def parse_url(url: str) -> Address:
         parts = _split(url)
     except ValueError:
         # The reasons of urlsplit quote the URL.
-        raise ValueError(f"it is no URL; {_ENCODE}") from None
+        raise ValueError(f"it is not a URL; {_ENCODE}") from None
     if parts.fragment:
-        raise ValueError(f"it has a # in it; {_ENCODE}")
+        raise ValueError(f"it contains a #; {_ENCODE}")
     protocol, _, kind = scheme.partition("+")
     address = _PARSERS[kind](parts, protocol)
     # With an @ in the query, what looks like an option may be half a password.
@@ -104,8 +104,8 @@ def _server(parts: SplitResult, protocol: str) -> Address:
     hosts = _hosts(parts, DEFAULT_PORT)
     if len(hosts) > 1:
         raise ValueError(
-            "it has several hosts; those of a cluster are given as "
-            "redis+cluster://host:port,host:port, and those of Sentinel as "
+            "it has several hosts; for a cluster write "
+            "redis+cluster://host:port,host:port, for Sentinel "
             "redis+sentinel://host:port,host:port/service"
         )
     return Address("server", options=_options(parts, protocol, parts.path))
@@ -113,12 +113,12 @@ def _server(parts: SplitResult, protocol: str) -> Address:
 
 def _cluster(parts: SplitResult, protocol: str) -> Address:
     if parts.path not in ("", "/", "/0"):
-        raise ValueError("a cluster has the database 0 only, so leave out its number")
+        raise ValueError("a cluster has only database 0, so leave out the number")
     options = _options(parts, protocol, "")
     for name in _OF_CLUSTERS & options.keys():
         options[name] = str(options[name]).lower() in ("1", "true", "yes", "y", "on")
     if options.pop("db", 0):
-        raise ValueError("a cluster has the database 0 only, so leave out its number")
+        raise ValueError("a cluster has only database 0, so leave out the number")
     return Address(
         "cluster",
         _hosts(parts, DEFAULT_PORT),
@@ -152,7 +152,7 @@ _PARSERS = {"": _server, "cluster": _cluster, "sentinel": _sentinel}
 def _hosts(parts: SplitResult, default_port: int) -> tuple[tuple[str, int], ...]:
     hosts = parts.netloc.rpartition("@")[2].split(",")
     if len(hosts) > 1 and not all(hosts):
-        raise ValueError("it has a comma with no host beside it")
+        raise ValueError("it has a comma without a host next to it")
     return tuple(_host_and_port(host, default_port) for host in hosts)
 
 
@@ -162,14 +162,15 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
         host, port = unquote(parts.hostname or "localhost"), parts.port or default_port
     except ValueError:
         raise ValueError(
-            f"its port is not a number from 1 to 65535; if that is no port, {_ENCODE}"
+            "its port is not a number from 1 to 65535; if that is not a port, "
+            f"{_ENCODE}"
         ) from None
     try:
         # As Python does when it looks the host up, where nobody expects this to fail.
         host.encode("idna")
     except UnicodeError:
         raise ValueError(
-            f"its host cannot be the name of one; if that is no host, {_ENCODE}"
+            f"its host is not a valid host name; if that is not a host, {_ENCODE}"
         ) from None
     return host, port
 
@@ -179,7 +180,7 @@ def _options(parts: SplitResult, protocol: str, path: str) -> dict[str, Any]:
     from redis.connection import parse_url as redis_parse_url
 
     if protocol != "unix" and not re.fullmatch(r"/?\d*", path):
-        raise ValueError("its path must be the number of a database, as in /0")
+        raise ValueError("its path must be a database number, as in /0")
     user, at, hosts = parts.netloc.rpartition("@")
     host = hosts.split(",")[0]
     options: dict[str, Any] = redis_parse_url(  # type: ignore[no-untyped-call]
@@ -208,9 +209,11 @@ def _check_options(address: Address, tell_name: bool) -> None:
     except TypeError as error:
         name = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if name is None:
-            raise ValueError("one of its options has a value of a wrong type") from None
+            raise ValueError(
+                "one of its options has a value of the wrong type"
+            ) from None
         shown = f" {name[1]!r}" if tell_name else ""
-        raise ValueError(f"it has an option{shown} that is not known") from None
+        raise ValueError(f"it has an unknown option{shown}") from None
     except Exception as error:
         raise ValueError(
             f"one of its options cannot be used ({type(error).__name__})"

@@ -53,7 +53,7 @@ class UserSet(Set[User]):
             AttributeError: Several bitmaps make up this set, so it has no key.
         """
         if self.selection.bitmap is None:
-            raise AttributeError("a set made of several bitmaps has no key in Redis")
+            raise AttributeError("a set made from several bitmaps has no Redis key")
         return redis_key(self.selection.bitmap).decode()
 
     @property

@@ -32,10 +32,10 @@ ACCEPTED = door.Declared(
 )
 
 KINDS = {
-    "months": Text("of months"),
-    "weeks": Text("of weeks"),
-    "days": Text("of days"),
-    "hours": Text("of hours"),
+    "months": Text("monthly"),
+    "weeks": Text("weekly"),
+    "days": Text("daily"),
+    "hours": Text("hourly"),
     "other": Text("with other dates"),
 }
 """What the kinds of bitmaps are called."""
@@ -65,7 +65,9 @@ def serve_deletion(surface: Surface) -> ResponseReturnValue:
     if not surface.may_delete:
         return refuse(surface, gettext("Events cannot be deleted here."))
     if not surface.state.app.secret_key:
-        return refuse(surface, gettext("Deleting needs the app's SECRET_KEY."))
+        return refuse(
+            surface, gettext("Deleting requires the app's SECRET_KEY to be set.")
+        )
     return door.unkept(answered(PAGE, surface, lambda: _respond(surface)))
 
 
@@ -102,11 +104,11 @@ def _problem(form: DeletionForm) -> str | None:
     """Return why a deletion is not meant, or None if it is."""
     if not form.validate():
         return gettext(
-            "This form has expired, or came from elsewhere. Nothing is deleted: look "
-            "at it again, and try once more."
+            "This form has expired or came from another page. Nothing was "
+            "deleted; check the details and try again."
         )
     if form.confirm.data != form.event.data:
-        return gettext("That is not the event's name; nothing is deleted.")
+        return gettext("Names do not match; nothing was deleted.")
     return None
 
 

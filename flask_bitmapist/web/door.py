@@ -109,18 +109,28 @@ def check_body() -> None:
 
 def _too_long() -> TurnedAwayError:
     most = formats.number(MOST_BODY)
-    return _refusal(gettext("The body has more than %(most)s bytes.", most=most))
-
-
-def _too_many(size: int) -> TurnedAwayError:
     return _refusal(
-        gettext(
-            "A question has at most %(most)s bytes, and this has %(number)s: ask for "
-            "fewer events or conditions, or give an expression a name.",
-            most=formats.number(MOST_ARGUMENTS),
-            number=formats.number(size),
-        )
+        gettext("The request body is larger than %(most)s bytes.", most=most)
     )
+
+
+def check_size(texts: Iterable[str]) -> None:
+    """Refuse a question whose *texts* are too long, all together.
+
+    Raises:
+        TurnedAwayError: They are.
+    """
+    size = sum(len(text.encode(errors="replace")) for text in texts)
+    if size > MOST_ARGUMENTS:
+        raise _refusal(
+            gettext(
+                "The parameters of a report can have at most %(most)s bytes, and "
+                "these have %(number)s: use fewer events or conditions, or give an "
+                "expression a name.",
+                most=formats.number(MOST_ARGUMENTS),
+                number=formats.number(size),
+            )
+        )
 
 
 def _refusal(message: str) -> TurnedAwayError:
@@ -156,11 +166,7 @@ class Declared:
             TurnedAwayError: They are too long, all together.
         """
         kept = [(name, value) for name, value in arguments if name in self]
-        size = sum(
-            len(f"{name}{value}".encode(errors="replace")) for name, value in kept
-        )
-        if size > MOST_ARGUMENTS:
-            raise _too_many(size)
+        check_size(f"{name}{value}" for name, value in kept)
         return MultiDict(kept) if kept else None
 
 
@@ -206,14 +212,12 @@ def json_object() -> dict[str, Any]:
         TurnedAwayError: There is none, or it is too long.
     """
     data = _read(request.get_data)
-    if len(data) > MOST_ARGUMENTS:
-        raise _too_many(len(data))
     try:
         body = json.loads(data)
     except (ValueError, RecursionError):
-        raise _refusal(gettext("The body is not JSON.")) from None
+        raise _refusal(gettext("The request body is not valid JSON.")) from None
     if not isinstance(body, dict):
-        raise _refusal(gettext("The body must be a JSON object."))
+        raise _refusal(gettext("The request body must be a JSON object."))
     return body
 
 
@@ -231,7 +235,7 @@ def _read(read: Callable[[], Any]) -> Any:
 
 def _single(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, (dict, list)):
-        raise TypeError(gettext("This must be a text, a number or a truth value."))
+        raise TypeError(gettext("This must be a string, a number or a boolean."))
     if value is not None:
         yield name, _text(value)
 
@@ -254,7 +258,7 @@ def _entry(name: str, number: int, entry: Any) -> Iterator[tuple[str, str]]:
         for key, value in entry.items():
             if isinstance(value, (dict, list)):
                 raise TypeError(
-                    gettext("Entry %(number)s is not understood.", number=number + 1)
+                    gettext("Entry %(number)s is not valid.", number=number + 1)
                 )
             if value is not None:
                 yield f"{name}-{number}-{key}", _text(value)
@@ -263,9 +267,7 @@ def _entry(name: str, number: int, entry: Any) -> Iterator[tuple[str, str]]:
         yield f"{name}-{number}", entry
         yield f"{name}-{number}-name", entry
     else:
-        raise TypeError(
-            gettext("Entry %(number)s is not understood.", number=number + 1)
-        )
+        raise TypeError(gettext("Entry %(number)s is not valid.", number=number + 1))
 
 
 def _text(value: Any) -> str:
@@ -307,9 +309,9 @@ def bounded(pieces: Iterable[str]) -> str:
         if size > MOST_ANSWER:
             raise QueryError(
                 gettext(
-                    "An answer has at most %(most)s bytes, and this would have more: "
-                    "ask for fewer rows, columns or periods, for shorter names, or for "
-                    "all of it as CSV.",
+                    "This answer would be larger than %(most)s bytes: ask for "
+                    "fewer rows, columns or periods, use shorter names, or "
+                    "export it as CSV.",
                     most=formats.number(MOST_ANSWER),
                 )
             )

@@ -95,7 +95,7 @@ def translated(text: str) -> str:
         text: A :class:`~flask_bitmapist.analysis.errors.Text`; any other is returned as
             it is.
     """
-    if not isinstance(text, Text):
+    if not text or not isinstance(text, Text):  # gettext has its head under ""
         return text
     values = {name: _shown(value) for name, value in text.values.items()}
     return gettext(text.template, **values)

@@ -134,7 +134,7 @@ class CohortPage(QuestionPage):
         base = texts.get("secondary_event") or texts.get("primary_event")
         if len(conditions) > MOST_CONDITIONS:
             raise QueryError(
-                Text("At most %(most)s of these.", most=MOST_CONDITIONS),
+                Text("At most %(most)s are allowed.", most=MOST_CONDITIONS),
                 field=CONDITIONS,
             )
         if base and conditions:

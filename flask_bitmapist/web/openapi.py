@@ -69,9 +69,9 @@ def _operations(question: type[Question[Any]]) -> Schema:
         )
     responses = {
         "200": _response("The answer.", question.__name__, cell is not None),
-        "400": _response("The question cannot be answered as it is.", "Errors"),
-        "403": _response("You may not see this.", "Errors"),
-        "503": _response("The store does not answer.", "Errors"),
+        "400": _response("The parameters are not valid.", "Errors"),
+        "403": _response("You do not have access.", "Errors"),
+        "503": _response("Redis is not available.", "Errors"),
     }
     return {
         "get": {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from inspect import cleandoc
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,6 +32,7 @@ from .export import csv_response, json_response, users_csv
 from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
 from .shell import answered, context_of, errors_response
 from .surface import Surface, wants_json
+from .texts import gettext
 
 MOST_SUGGESTIONS = 2000
 """Most event names that a form offers; others can still be typed."""
@@ -45,7 +48,7 @@ class ListPage(Declared):
     """Which part of a list of users is shown."""
 
     page: int = param(Text("Page"), default=1, most=2**32)
-    per_page: int = param(Text("Users on a page"), default=100, most=10_000)
+    per_page: int = param(Text("Users per page"), default=100, most=10_000)
 
 
 _OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
@@ -103,6 +106,8 @@ class QuestionPage:
             ParameterError: It has a name that is not known.
         """
         given = door.json_object()
+        # A character may take six bytes of a body, and counts as what it is.
+        door.check_size([json.dumps(given, ensure_ascii=False)])
         cell = self.question.cell
         check_names(given, [self.question, *filter(None, [cell]), ListPage])
         return given
@@ -346,7 +351,7 @@ class _Request:
             if answer is None
             else [*map(formats.translated, answer.warnings)],
             notes=[] if answer is None else [*map(formats.translated, answer.notes())],
-            about=self.question.__doc__,
+            about=gettext(cleandoc(self.question.__doc__ or "")),
             examples=[] if answer or messages else self._examples(known),
             event_names=known[:MOST_SUGGESTIONS],
             link=self._links(texts),

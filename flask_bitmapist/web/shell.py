@@ -42,7 +42,7 @@ class Place(NamedTuple):
         return formats.translated(self.label)
 
 
-FORBIDDEN = Place("forbidden", Text("No access"))
+FORBIDDEN = Place("forbidden", Text("Access denied"))
 """What others see; it is in no menu."""
 
 
@@ -93,7 +93,7 @@ def turn_away(surface: Surface) -> ResponseReturnValue:
         surface: Where it is shown.
     """
     if surface.is_restricted:
-        return refuse(surface, gettext("You may not see this page."))
+        return refuse(surface, gettext("You do not have access to this page."))
     message = gettext(
         "Only available on localhost in development until access is configured."
     )
@@ -133,7 +133,7 @@ def _unavailable(
     if isinstance(error, NotABitmapError):
         message = formats.translated(error.args[0])
     elif isinstance(error, ResponseError):
-        message = gettext("Redis refuses to answer; the app's log says why.")
+        message = gettext("Redis refused to answer; see the app's log for the reason.")
     else:
         message = gettext(
             "Redis does not answer, so there is nothing to show right now."
