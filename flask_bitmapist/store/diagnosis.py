@@ -131,7 +131,7 @@ def _read_rights(client: Redis) -> Finding:
         f"refused: {', '.join(refused)}",
         "Give the user that reads +@read on the keys trackist_* and flask-bitmapist:*. "
         "A store without GETRANGE is read with GET, which takes more memory; without "
-        "STRLEN, BITMAPIST_MAX_QUERY_BYTES is noticed when so much was read.",
+        "STRLEN, BITMAPIST_MAX_WORK is noticed when so much was done.",
     )
 
 
