@@ -162,7 +162,8 @@ def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
         host, port = unquote(parts.hostname or "localhost"), parts.port or default_port
     except ValueError:
         raise ValueError(
-            f"its port is not a number from 1 to 65535; if that is not a port, {_ENCODE}"
+            "its port is not a number from 1 to 65535; if that is not a port, "
+            f"{_ENCODE}"
         ) from None
     try:
         # As Python does when it looks the host up, where nobody expects this to fail.
