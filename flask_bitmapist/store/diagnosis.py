@@ -130,7 +130,8 @@ def _read_rights(client: Redis) -> Finding:
         "warning",
         "reading",
         f"refused: {', '.join(refused)}",
-        "Allow the user that reads to run +@read on the keys trackist_* and flask-bitmapist:*. "
+        "Allow the user that reads to run +@read on the keys trackist_* and "
+        "flask-bitmapist:*. "
         "A store without GETRANGE is read with GET, which takes more memory; without "
         "STRLEN, BITMAPIST_MAX_WORK only takes effect while reading.",
     )
