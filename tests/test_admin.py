@@ -70,7 +70,7 @@ def test_a_number_of_a_tab_leads_to_as_many_users_as_it_says(
     html = client.get("/admin/bitmapist/lifecycle/?event=came&time_group=days").text
     cells = re.findall(r'<td[^>]*>\s*<a href="([^"]+)"[^>]*>(\d+)<', html)
     stages = {href.rpartition("stage=")[2] for href, _ in cells}
-    assert stages == {"new", "returning", "dormant"}
+    assert stages == {"new", "returning", "dormant", "active"}
     for href, shown in cells:
         users = client.get(href.replace("&amp;", "&") + "&format=json").get_json()
         assert users["total"] == int(shown), href

@@ -55,7 +55,7 @@ def test_a_value_of_a_wrong_type_fails_at_start_with_the_settings_name(
         ("BITMAPIST_CONNECT_TIMEOUT", 0),
         ("BITMAPIST_READ_TIMEOUT", -1.0),
         ("BITMAPIST_MAX_WORK", -1),
-        ("BITMAPIST_BATCH_SIZE", 10.5),
+        ("BITMAPIST_MAX_WORK", 10.5),
     ],
 )
 def test_a_value_that_cannot_be_used_fails_at_start_with_the_settings_name(

@@ -45,9 +45,9 @@ def test_marks_pages_and_questions_work(make_decoding: MakeApp) -> None:
         "prix:€": 4,
         "left": 0,
     }
-    for page in ("", "events", "cohort", "users?user_id=255"):
+    for page in ("", "events", "cohort", "people?user=255"):
         assert client.get(f"/bitmapist/{page}").status_code == 200
-    assert client.get("/bitmapist/users?user_id=1&format=json").json["flags"] == [
+    assert client.get("/bitmapist/people?user=1&format=json").json["flags"] == [
         "payant:é"
     ]
     asked = {"primary_event": "prix:€", "secondary_event": "prix:€", "format": "json"}
@@ -64,10 +64,10 @@ def test_keys_get_their_numbers_and_numbers_their_keys(make_decoding: MakeApp) -
         for key in ("zoë@example.org", "bob"):
             mark_event("came", key)
     client = app.test_client()
-    asked = {"user_id": "zoë@example.org", "format": "json"}
-    assert "came" in client.get("/bitmapist/users", query_string=asked).json["events"]
+    asked = {"user": "zoë@example.org", "format": "json"}
+    assert "came" in client.get("/bitmapist/people", query_string=asked).json["events"]
     listed = client.get("/bitmapist/?active=day&format=json").json
-    assert listed["keys"] == ["zoë@example.org", "bob"]
+    assert listed["ids"] == ["zoë@example.org", "bob"]
 
 
 def test_commands_work(make_decoding: MakeApp, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def pages(app: Flask) -> Iterator[str]:
     client = app.test_client()
     asked = (
         "?event=came&events-0=came&steps-0=came&steps-1=came&user_id=1"
-        "&primary_event=came&secondary_event=came"
+        "&primary_event=came&secondary_event=came&user=1"
     )
     tabs = [f"/admin/bitmapist/{page.name}/" for page in PAGES] if Admin else []
     for url in [*(f"/bitmapist{page.path}" for page in PAGES), *tabs]:
@@ -181,7 +181,7 @@ def python(app: Flask) -> Iterator[str]:
         lambda: state.recorder.flush(),
         lambda: state.query.count("came"),
         lambda: state.query.has(1, "came"),
-        lambda: state.query.trend("came"),
+        lambda: state.query.trend(["came"]),
         lambda: state.catalogue.names(True),
         lambda: state.read_client.ping(),
     ]
@@ -198,7 +198,8 @@ def representations(app: Flask) -> Iterator[str]:
     state = app.extensions["bitmapist"]
     shown = [state, state.settings, state.systems, state.read_client, state.recorder]
     shown += [state.query, state.query.bitmaps, state.catalogue, state.access]
-    shown += [state.query.users("came"), state.recorder.counters]
+    shown += [state.query.users("came", allow_unknown=True)]
+    shown += [state.recorder.counters]
     for each in shown:
         yield repr(each)
         yield str(each)

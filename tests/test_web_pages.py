@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from importlib.util import find_spec
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -14,8 +16,10 @@ from flask.testing import FlaskClient
 from jinja2 import StrictUndefined
 
 from flask_bitmapist import mark_event, mark_unique
+from flask_bitmapist.questions.declare import Param, params_of
 
 from .pages import PAGES
+from .test_web_hostile import add_tabs
 
 AS_OF = "as_of=2026-06-30"
 
@@ -43,7 +47,7 @@ def client(app: Flask) -> FlaskClient:
 QUESTIONS = {
     "index": AS_OF,
     "cohort": f"primary_event=came&secondary_event=paid&time_group=weeks&{AS_OF}",
-    "trends": f"events-0=came&events-1=paid&rolling_7=y&{AS_OF}",
+    "trends": f"events=came&events=paid&rolling=7&{AS_OF}",
     "lifecycle": f"event=came&time_group=days&{AS_OF}",
     "funnel": f"steps-0=came&steps-1=paid&{AS_OF}",
     "stickiness": f"event=came&{AS_OF}",
@@ -278,7 +282,7 @@ def test_every_number_opens_its_users(
     ("name", "left_over"),
     [
         ("cohort", "cells=users"),
-        ("trends", "event=paid"),
+        ("trends", ""),
         ("lifecycle", ""),
         ("funnel", "window=29"),
         ("stickiness", ""),
@@ -372,3 +376,86 @@ def test_users_go_by_the_keys_of_the_app(make_app: Callable[..., Flask]) -> None
     assert "ann@example.org" in client.get(path("people", "user=ann@example.org")).text
     unknown = client.get(path("people", "user=nobody"))
     assert "No activity recorded for this user." in unknown.text
+
+
+SURFACES = ("standalone", "admin") if find_spec("flask_admin") else ("standalone",)
+
+
+def smallest(param: Param) -> Any:
+    """Return the smallest value of a parameter, as a URL has it; None to leave it out.
+
+    An optional list is smallest with one entry: with none it is left out.
+    """
+    kind = param.kind
+    if kind.many:
+        return (["1"] if kind.choices else ["came"]) * max(kind.least or 0, 1)
+    return {
+        "event": lambda: "came",
+        "number": lambda: str(kind.least),
+        "choice": lambda: str(next(iter(kind.choices))),
+        "switch": lambda: "n",
+        "day": lambda: "1970-01-01",
+        "user": lambda: "0",
+        "text": lambda: "x",
+    }[kind.name]()
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("form", ["html", "json", "csv"])
+def test_every_page_answers_at_the_smallest_value_of_each_parameter(
+    make_app: Callable[..., Flask], surface: str, form: str
+) -> None:
+    app = make_app(BITMAPIST_TRACK_HOURLY=True)
+    if surface == "admin":
+        add_tabs(app)
+    app.jinja_env.undefined = StrictUndefined
+    with app.app_context():
+        for ago in range(3):
+            mark_event("came", 0, now=datetime.now(tz=timezone.utc) - timedelta(ago))
+    client = app.test_client()
+    asked = 0
+    for question in app.extensions["bitmapist"].query.questions():
+        if not question.in_menu and (surface == "admin" or form == "html"):
+            continue
+        name = question.endpoint
+        url = path(name) if surface == "standalone" else f"/admin/bitmapist/{name}/"
+        params = params_of(question)
+        needed = {each.name: smallest(each) for each in params if each.required}
+        own = [{each.name: smallest(each)} for each in params]
+        every = {name: value for each in own for name, value in each.items()}
+        for changed in (*own, every):
+            arguments = {**needed, **changed, "format": form}
+            with client.get(url, query_string=arguments) as answer:
+                assert answer.status_code == 200, (url, arguments, answer.text)
+                assert answer.data
+            asked += 1
+    assert asked > 30
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_every_page_refuses_what_is_smaller_beside_its_field(
+    make_app: Callable[..., Flask], surface: str
+) -> None:
+    app = make_app()
+    if surface == "admin":
+        add_tabs(app)
+    with app.app_context():
+        mark_event("came", 0)
+    client = app.test_client()
+    asked = 0
+    for question in app.extensions["bitmapist"].query.questions():
+        if not question.in_menu and surface == "admin":
+            continue
+        name = question.endpoint
+        url = path(name) if surface == "standalone" else f"/admin/bitmapist/{name}/"
+        params = params_of(question)
+        needed = {each.name: smallest(each) for each in params if each.required}
+        for each in params:
+            if each.kind.name != "number" or each.kind.many:
+                continue
+            wrong = {**needed, each.name: str((each.kind.least or 0) - 1)}
+            answer = client.get(url, query_string={**wrong, "format": "json"})
+            assert answer.status_code == 400, (url, wrong)
+            assert list(answer.get_json()["errors"]) == [each.name]
+            asked += 1
+    assert asked >= 5

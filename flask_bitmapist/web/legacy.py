@@ -149,7 +149,8 @@ class CohortPage(QuestionPage):
         return door.json_arguments(self.accepted) or MultiDict()
 
     def context(self, texts: Texts) -> dict[str, Any]:
-        return {"heatmap": heatmap, "conditions": [*_conditions(texts)]}
+        shown = [*_conditions(texts)][:MOST_CONDITIONS]
+        return {"heatmap": heatmap, "conditions": shown}
 
 
 def _conditions(texts: Texts) -> Iterator[Condition]:

@@ -214,7 +214,8 @@ class _Request:
             self.texts = changes
             return self._html(QuestionForm(self.question, changes), changes)
         form = QuestionForm(self.question, self.texts)
-        if not self.texts and self._asks_something() and not self._is_program:
+        wants_form = self.arguments.get("format", "html") == "html"
+        if wants_form and not self._is_program and self._asks_nothing():
             return self._html(form, self.texts)
         return self._asked(form)
 
@@ -247,8 +248,10 @@ class _Request:
         )
         return query(question)
 
-    def _asks_something(self) -> bool:
-        return any(each.required for each in params_of(self.question))
+    def _asks_nothing(self) -> bool:
+        """Whether nothing is filled in, of what has to be."""
+        required = any(each.required for each in params_of(self.question))
+        return required and not self.texts
 
     def _cell(self) -> Cell | None:
         """Return which number's users are asked for, if any."""

@@ -45,7 +45,8 @@ def gettext(text: str, **values: Any) -> str:
             ``%%`` for a percent sign where there are any.
         values: What to put in.
     """
-    code = locale()
+    # A catalogue has what it says about itself where the empty text would be.
+    code = locale() if text else None
     translated = text if code is None else _catalogue(code).gettext(text)
     return translated % values if values else translated
 
