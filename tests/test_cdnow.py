@@ -279,13 +279,16 @@ def test_question_3_how_many_users_were_active_this_month_and_this_hour(
 def test_question_4_how_many_unique_users_performed_an_action_this_week(
     app: Flask, ask: Callable[..., str]
 ) -> None:
-    to_friday = reference("weeks", end_of(utc("1997-01-10").date()))
-    expected = len(to_friday.users("big")((1997, 2)))
-    assert expected < len(reference("weeks").users("big")((1997, 2)))
     query = app.extensions["bitmapist"].query
-    assert query.count("big", "week", as_of=utc("1997-01-12").date()) == expected > 0
-    told = ask("count", "big", "-g", "week", "--as-of", "1997-01-12")
-    assert told == f"{expected}\n"
+    counts = []
+    for day in ("1997-01-10", "1997-01-12"):  # a Friday, and the end of the week
+        up_to = reference("weeks", end_of(utc(day).date()))
+        expected = len(up_to.users("big")((1997, 2)))
+        assert query.count("big", "week", as_of=utc(day).date()) == expected > 0
+        told = ask("count", "big", "-g", "week", "--as-of", day)
+        assert told == f"{expected}\n"
+        counts.append(expected)
+    assert counts[0] < counts[1]
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_the_doctor_says_what_counts_and_what_would_count_faster(
     monkeypatch.setattr(doctor, "version", lambda package: f"of {package}")
     found = findings(app)["counting"]
     assert found["level"] == "ok"
-    assert found["found"].startswith(f"{used} of {used} counts")
+    assert found["found"].endswith(f"by {used} of {used}")
     assert advice in found["advice"]
     assert bool(found["advice"]) == bool(advice)
 

@@ -117,14 +117,18 @@ BOUNDS = "This must be a whole number from 2 to 50."
         ("event", "", "This field is required."),
         ("event", None, "This must be text, not NoneType None."),
         ("event", 5, "This must be text, not int 5."),
-        ("event", "x" * 8193, "This is too long; at most 8,192 characters."),
+        (
+            "event",
+            "x" * 8193,
+            "This is too long; at most 8,192 characters are allowed.",
+        ),
         ("event", "\ud800", "This is not valid Unicode text."),
         *(("rows", wrong, BOUNDS) for wrong in (1, 51, True, 2.5, "x", "²", "9" * 30)),
         ("rows", None, BOUNDS),
         ("group", "fortnights", "Use one of hours, days, weeks, months, years."),
         ("group", 7, "Use one of hours, days, weeks, months, years."),
         ("returned", "often", "Use one of each, first."),
-        ("others", ["b"] * 4, "At most 3 of these."),
+        ("others", ["b"] * 4, "At most 3 are allowed."),
         ("others", 5.5, "This must be a list."),
         ("others", ["b", ""], "This field is required."),
         ("lines", [0], "This must be a whole number from 1 to 3,660."),
@@ -146,7 +150,7 @@ def test_the_bounds_of_a_list_are_those_of_its_length() -> None:
     for few in ([], ["a"]):
         with pytest.raises(ParameterError) as refused:
             Several(few)
-        assert refused.value.wrong == {"steps": "At least 2 of these."}
+        assert refused.value.wrong == {"steps": "At least 2 are required."}
     assert Several(["a", "b"]).steps == ("a", "b")
 
 
@@ -255,7 +259,7 @@ def test_own_parameters_come_before_those_of_all_questions() -> None:
     assert names[0] == "event"
     assert names[-2:] == ["as_of", "allow_unknown"]
     help_of = {each.name: str(each.about) for each in params_of(Sample)}
-    assert help_of["group"] == "How long a period is."
+    assert help_of["group"] == "Length of a period."
     assert help_of["rows"] == "Rows."
 
 

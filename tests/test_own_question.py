@@ -170,9 +170,9 @@ def test_what_is_no_question_or_has_no_name_of_its_own_is_refused(
     with pytest.raises(TypeError, match="derives from Question"):
         extension.question(anything)
     extension.question(weekdays)
-    with pytest.raises(ValueError, match="'weekdays' already"):
+    with pytest.raises(ValueError, match="already a question 'weekdays'"):
         extension.question(weekdays)
     for taken in ("cohort", "expression"):
         again = type("Again", (weekdays,), {"name": taken, "__annotations__": {}})
-        with pytest.raises(ValueError, match=f"'{taken}' already"):
+        with pytest.raises(ValueError, match=f"already a question '{taken}'"):
             extension.question(again)
