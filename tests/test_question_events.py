@@ -121,7 +121,7 @@ def test_flags_and_expressions_are_listed_beside_events(
     assert told["scanned_at"] is not None
     html = client.get(url).text
     text = text_of(html)
-    assert "play 1 2 3 5 30 Nov 2025 18 Jun 2026" in text
+    assert "play 1 2 3 4 30 Nov 2025 18 Jun 2026" in text
     assert "payers play and flag(paid)" in text
     numbers = re.findall(r'<a href="([^"]+)">([\d,]+)</a>', html)
     assert len(numbers) >= 6
