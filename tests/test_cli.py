@@ -35,7 +35,6 @@ def run(app: Flask) -> Run:
 
 
 ASKED = [
-    ("overview",),
     ("events",),
     ("has", "1", "a"),
     ("count", "a"),
@@ -81,15 +80,9 @@ def test_every_command_says_what_it_is_for() -> None:
 
 def test_events_are_listed_with_their_counts(run: Run) -> None:
     told = json.loads(run("events", *ON, "--json").stdout)
-    assert told["events"][0] == {
-        "name": "a",
-        **{"day": 1, "week": 2, "month": 2, "year": 2},
-        **{"first_day": "2026-03-03", "last_day": "2026-03-04"},
-    }
-    assert told["flags"] == [{"name": "paid", "users": 1}]
-    listed = run("events")
-    assert "needs quotes (really)" in listed.stdout
-    assert "Event list refreshed" in listed.stderr
+    assert told["events"]["a"] == {"day": 1, "week": 2, "month": 2, "year": 2}
+    assert told["flags"] == {"paid": 1}
+    assert "needs quotes (really)" in run("events").stdout
 
 
 def test_a_cohort_is_a_heatmap_with_the_current_period_marked(run: Run) -> None:

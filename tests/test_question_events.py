@@ -183,7 +183,7 @@ def test_the_command_asks_the_same(store: Flask) -> None:
     told = run(args=["bitmapist", "events", "-q", "play"])
     assert told.stdout.strip() == str(answer)
     assert "Event list refreshed" in told.stderr
-    assert told.stderr.splitlines()[-1] == "Events that contain “play”"
+    assert told.stderr.splitlines()[-1] == "Events containing “play”"
     as_json = json.loads(
         run(args=["bitmapist", "events", "-q", "play", "--json"]).stdout
     )
@@ -196,5 +196,5 @@ def test_what_is_asked_is_said(store: Flask) -> None:
     assert [query.events(**each).to_dict()["question"] for each in asked] == [
         "Events",
         "Events, to 2026-06-01",
-        "Events that contain “pa”",
+        "Events containing “pa”",
     ]

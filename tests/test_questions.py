@@ -139,9 +139,8 @@ def path(question: Question[Any]) -> str:
 
 
 def without_moment(told: Any) -> Any:
-    """Surfaces read the clock, and look through all keys, one after the other."""
-    moments = ("as_of", "scanned_at")
-    return {name: value for name, value in told.items() if name not in moments}
+    """Surfaces read the clock one after the other."""
+    return {name: value for name, value in told.items() if name != "as_of"}
 
 
 def check_on_all_surfaces(
@@ -149,7 +148,7 @@ def check_on_all_surfaces(
 ) -> None:
     expected = without_moment(in_python(extension, question))
     for surface in (by_command, by_page, by_body, by_mcp):
-        # Pages may do so only once a minute.
+        # Pages may look through all keys only once a minute.
         app.extensions["bitmapist"].store.client.delete(LOOKED_KEY)
         told = without_moment(surface(app, question))
         assert told == expected, surface.__name__

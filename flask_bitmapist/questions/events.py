@@ -384,7 +384,7 @@ class Events(ListQuestion[EventsAnswer]):
         return said(
             self,
             Text("Events"),
-            Text("Events that contain %(part)s", part=f"“{self.q}”"),
+            Text("Events containing %(text)s", text=f"“{self.q}”"),
         )
 
     def answer(self, ask: Ask) -> EventsAnswer:

@@ -307,7 +307,7 @@ class Overview(ListQuestion[OverviewAnswer]):
         return said(
             self,
             Text("Overview"),
-            Text("Overview with the events that contain %(part)s", part=f"“{self.q}”"),
+            Text("Overview of events containing %(text)s", text=f"“{self.q}”"),
         )
 
     def answer(self, ask: Ask) -> OverviewAnswer:
