@@ -1,4 +1,4 @@
-"""What a page may cost: bytes of bitmaps that are walked over, and bitmaps asked for."""
+"""What a page may cost: bytes that are walked over, and bitmaps that are asked for."""
 
 from __future__ import annotations
 
