@@ -50,7 +50,7 @@ def test_marks_pages_and_questions_work(make_decoding: MakeApp) -> None:
     assert client.get("/bitmapist/people?user=1&format=json").json["flags"] == [
         "payant:é"
     ]
-    asked = {"primary_event": "prix:€", "secondary_event": "prix:€", "format": "json"}
+    asked = {"primary_event": "prix:€", "cells": "users", "format": "json"}
     cohort = client.get("/bitmapist/cohort", query_string=asked).json
     assert cohort["cohort"][-1][0] == 4
     query = app.extensions["bitmapist"].query

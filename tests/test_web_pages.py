@@ -117,7 +117,7 @@ def test_the_trend_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
     html = client.get(path("trends", QUESTIONS["trends"])).text
     row = text_of(html[html.index('datetime="2026-06-30"') - 60 :].split("</tr>")[0])
     # came, its change, its last 7 days; paid, its change and its last 7 days
-    assert row.split("so far")[1].split() == [
+    assert row.split("2026")[-1].split() == [
         "3",
         "−25.0",
         "%",
@@ -420,10 +420,8 @@ def test_every_page_answers_at_the_smallest_value_of_each_parameter(
         url = path(name) if surface == "standalone" else f"/admin/bitmapist/{name}/"
         params = params_of(question)
         needed = {each.name: smallest(each) for each in params if each.required}
-        own = [{each.name: smallest(each)} for each in params]
-        every = {name: value for each in own for name, value in each.items()}
-        for changed in (*own, every):
-            arguments = {**needed, **changed, "format": form}
+        for each in params:
+            arguments = {**needed, each.name: smallest(each), "format": form}
             with client.get(url, query_string=arguments) as answer:
                 assert answer.status_code == 200, (url, arguments, answer.text)
                 assert answer.data
