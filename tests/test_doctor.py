@@ -20,7 +20,7 @@ MakeApp = Callable[..., Flask]
 def test_where_nothing_was_marked_no_id_is_too_big(app: Flask) -> None:
     found = findings(app)["ids"]
     assert found["level"] == "ok"
-    assert found["found"].startswith("nothing marked in ")
+    assert found["found"].startswith("nothing tracked in ")
 
 
 def test_small_ids_are_told_with_what_their_bitmap_takes(app: Flask) -> None:
@@ -68,7 +68,7 @@ def test_commands_that_a_reader_is_refused_are_named(
     assert found["reading"]["level"] == "warning"
     assert "GETRANGE" in found["reading"]["found"]
     assert "BITCOUNT" in found["reading"]["found"]
-    assert found["server"]["found"] == "it does not say which version it is"
+    assert found["server"]["found"] == "it does not report its version"
     # Without INFO nothing is known of these, and nothing is claimed.
     assert not {"memory", "persistence"} & set(found)
 

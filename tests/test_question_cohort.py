@@ -232,7 +232,7 @@ def test_a_day_that_is_over_is_complete_and_nothing_after_it_counts(
     assert middle.counts == ((1, 0), (4, None))
     assert middle.complete == ((True, False), (False, False))
     assert middle.averages == (1.0, None)
-    assert "2026-06 counts to 2026-06-29." in middle.notes()
+    assert "2026-06 is counted up to 2026-06-29." in middle.notes()
     assert set(middle.users(period="2026-06")) == {1, 2, 3, 4}
 
 
@@ -242,7 +242,7 @@ def test_on_or_after_is_never_complete(query: Query) -> None:
     assert not any(map(any, answer.complete))
     assert answer.averages == (None, None, None)
     assert answer.notes()[0] == (
-        "Each cell has who came back in its day or later, by 2026-06-05."
+        "Each cell counts users who came back in that day or later, by 2026-06-05."
     )
 
 

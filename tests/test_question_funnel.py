@@ -327,7 +327,7 @@ def test_a_window_that_is_longer_than_the_entries_is_told(query: Query) -> None:
     assert answer.conversion is None
     assert answer.notes()[:3] == (
         "No period is complete yet.",
-        "The conversion window is longer than the time in which users entered.",
+        "The conversion window is longer than the range of entry dates.",
         # A step may be taken in the period of entering.
         "Steps within the same day count in any order.",
     )
@@ -356,7 +356,7 @@ def test_hours_that_were_not_kept_are_unknown(
         assert unknown == [True, True] + [False] * 24
         assert answer.totals == (0, 0)
         assert answer.open_totals == (1, 1)
-        told = "Entry periods left out because hours were not kept: 2."
+        told = "Entry periods left out because hours were not recorded: 2."
         assert told in answer.notes()
         with pytest.raises(QueryError, match="hours were not kept"):
             answer.users(step=1, period="2026-11-19T22")
@@ -394,8 +394,8 @@ def test_what_a_funnel_cannot_be_is_refused_when_it_is_made(
     [
         (["a", "nope"], "Unknown event 'nope'"),
         (["nope", "a"], "Unknown event 'nope'"),
-        (["not a", "a"], "does not say among whom to look"),
-        (["a", "a and"], "expected the name of an event"),
+        (["not a", "a"], "has nothing to exclude users from"),
+        (["a", "a and"], "expected an event name"),
         (["a", "flag(gone)"], "Unknown flag 'gone'"),
     ],
 )
@@ -425,7 +425,7 @@ def test_steps_that_cannot_be_are_told_beside_the_field(
         (
             {"step": 2, "period": "2026-11-01", "outcome": "still-open"},
             "period",
-            "nobody has time any more",
+            "nobody still has time",
         ),
     ],
 )
@@ -479,7 +479,7 @@ def test_the_page_asks_for_two_steps(page: tuple[FlaskClient, str]) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.text.count('name="steps"') == 3  # one is the pattern for more
-    assert "Choose two steps or more" in answer.text
+    assert "Choose two or more steps" in answer.text
     more = client.get(f"{path}?steps=came&steps=paid&add=steps").text
     assert more.count('name="steps"') == 4
     fewer = client.get(f"{path}?steps=came&steps=paid&steps=x&remove=steps-2").text
@@ -565,7 +565,7 @@ def test_the_smallest_values_are_answered(
 def test_wrong_input_is_told_beside_its_field(page: tuple[FlaskClient, str]) -> None:
     client, path = page
     wrong = {
-        "steps=came": ("steps", "At least 2 of these."),
+        "steps=came": ("steps", "At least 2 are required."),
         "steps=came&steps=payd": ("steps", "Did you mean 'paid'?"),
         "steps=came&steps=paid&window=0": ("window", "whole number from 1 to 10,000"),
         "steps=came&steps=paid&time_group=eons": ("time_group", "Use one of hours"),
