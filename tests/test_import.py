@@ -322,7 +322,7 @@ def test_the_command_reports_rejected_rows_and_goes_on(
 
     assert result.exit_code == 0, result.output
     assert "7 rows read, 3 imported" in result.stdout
-    assert "4 rows left out" in result.stderr
+    assert "4 rows skipped" in result.stderr
     for told in ("line 3: ", "line 5: ", "line 6: ", "line 9: "):
         assert told in result.stderr
     assert users(redis_client, "x_2026-1-1") == {5, 10}
@@ -419,7 +419,7 @@ def test_the_command_says_that_redis_is_gone(make_app: MakeApp, tmp_path: Path) 
     result = app.test_cli_runner().invoke(args=["bitmapist", "import", str(path)])
 
     assert result.exit_code == 1
-    assert "Redis stopped taking events" in result.stderr
+    assert "Redis stopped accepting events" in result.stderr
 
 
 def test_an_import_into_the_embedded_store(make_app: MakeApp) -> None:

@@ -34,7 +34,7 @@ def store(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """An app with two events, two flags and an expression, on a Thursday."""
     monkeypatch.setattr("flask_bitmapist.query.utc_now", lambda: NOW)
     state = app.extensions["bitmapist"]
-    state.named["payers"] = state.query.parse("play and flag(paid)")
+    state.named["payers"] = state.query.expression("play and flag(paid)")
     with app.app_context():
         for ago in (0, 1, 5, 30, 200):
             mark_event("play", ago, now=NOW - timedelta(days=ago))

@@ -197,7 +197,7 @@ def test_all_events_are_as_an_or_of_them(
     ]
     query = ask(marks)
     together = query.overview(as_of=NOW).to_dict()
-    query.names.defined["active"] = query.parse("a or b or c")  # type: ignore[index]
+    query.names.defined["active"] = query.expression("a or b or c")  # type: ignore[index]
     assert query.overview(as_of=NOW).to_dict() == together
     assert together["active"]["month"]["count"] > 20
 
@@ -218,7 +218,7 @@ def test_what_grows_steadily_shows_no_change(growing: Flask) -> None:
     assert "Active users this week 40 so far" in text
     assert "First 3 days: 30, 30 in the same days of last week." in text
     assert "First 17 days: 170, 170 in the same days of last month." in text
-    assert "Yesterday: 10 ±0.0 % vs. the day before" in text
+    assert "Yesterday: 10 ±0.0% vs. the day before" in text
     assert "−" not in text
 
 
@@ -257,7 +257,7 @@ def test_too_many_events_need_a_definition(growing: Flask) -> None:
     assert "There are more than 200 events." in client.get("/bitmapist/").text
     refused = client.get("/bitmapist/?active=day&format=json")
     assert (refused.status_code, [*refused.json["errors"]]) == (400, ["active"])
-    state.named["active"] = state.query.parse("play")
+    state.named["active"] = state.query.expression("play")
     assert state.query.overview().tiles["day"].count == 10
 
 
@@ -310,7 +310,7 @@ def test_the_page_on_both_surfaces(page: tuple[FlaskClient, str]) -> None:
     }
     assert "as_of" not in link
     users = client.get(link)
-    assert "Back to the question" in users.text
+    assert "Back to report" in users.text
     assert client.get(f"{link}&format=json").json["total"] == 40
     rows = [*csv.reader(io.StringIO(client.get(f"{url}?format=csv").text))]
     assert rows[0][:6] == ["event", "day", "week", "month", "year", "day complete"]
