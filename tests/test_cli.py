@@ -192,8 +192,8 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
         (("cohort", "a", "--as-of", "yesterday"), "as_of: This is not a date"),
         (("cohort", "a", "-r", "0"), "num_rows: This must be a whole number from 1"),
         (("cohort", "a", "-g", "eon"), "time_group: Use one of hours, days"),
-        (("cohort", "not a"), "does not say among whom to look"),
-        (("trend", "a and"), "expected the name of an event"),
+        (("cohort", "not a"), "has nothing to exclude users from"),
+        (("trend", "a and"), "expected an event name"),
         (("trend", "a", "-g", "weeks", "--rolling", "7"), "only available by day"),
         (("funnel", "a"), "steps: At least 2 of these."),
         (("has", "one", "a"), "'one' is not a user ID; use a whole number"),
@@ -235,7 +235,7 @@ class TestDoctor:
 
     def test_it_leaves_nothing_behind(self, run: Run, redis_client: object) -> None:
         before = set(redis_client.scan_iter())  # type: ignore[attr-defined]
-        assert "marking: events can be marked" in run("doctor").stdout
+        assert "marking: events can be written" in run("doctor").stdout
         assert set(redis_client.scan_iter()) == before  # type: ignore[attr-defined]
 
     def test_a_store_that_is_gone_is_a_problem_with_advice(

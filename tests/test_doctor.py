@@ -68,7 +68,7 @@ def test_commands_that_a_reader_is_refused_are_named(
     assert found["reading"]["level"] == "warning"
     assert "GETRANGE" in found["reading"]["found"]
     assert "BITCOUNT" in found["reading"]["found"]
-    assert found["server"]["found"] == "it does not say which version it is"
+    assert found["server"]["found"] == "it does not report its version"
     # Without INFO nothing is known of these, and nothing is claimed.
     assert not {"memory", "persistence"} & set(found)
 

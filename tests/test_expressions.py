@@ -57,15 +57,15 @@ def test_text_is_read(text: str, expected: Expression) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "expected the name of an event, found the end"),
-        ("a and", "expected the name of an event, found the end at character 6"),
+        ("", "expected an event name, found the end"),
+        ("a and", "expected an event name, found the end at character 6"),
         ("a b", "expected 'and', 'or' or the end, found 'b' at character 3"),
-        ("a and b or c", "put parentheses where 'and' and 'or' are mixed"),
+        ("a and b or c", "use parentheses where 'and' and 'or' are mixed"),
         ("(a", r"expected '\)'"),
         ("not not a", "says nothing"),
         ('"a', "a quoted name ends with a double quote"),
         ('""', "must not be empty"),
-        ("flag()", "expected the name of a flag"),
+        ("flag()", "expected a flag name"),
         ("(" * (MAX_DEPTH + 1) + "a", "nests at most"),
         ("a" * (MAX_LENGTH + 1), "at most 10,000 characters"),
     ],
@@ -119,7 +119,7 @@ def test_a_wrong_link_of_a_chain_is_refused(entry: dict[str, str], told: str) ->
 
 def test_a_not_needs_to_know_among_whom_to_look() -> None:
     for unbounded in (~A, A | ~B, ~A & ~B):
-        with pytest.raises(QueryError, match="does not say among whom to look"):
+        with pytest.raises(QueryError, match="has nothing to exclude users from"):
             require_bounded(unbounded, "event")
     for bounded in (A & ~B, A & (B | ~C), Not(A, within=B), A | Not(B, within=C)):
         require_bounded(bounded, "event")

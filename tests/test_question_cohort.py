@@ -241,7 +241,7 @@ def test_on_or_after_is_never_complete(query: Query) -> None:
     assert not any(map(any, answer.complete))
     assert answer.averages == (None, None, None)
     assert answer.notes()[0] == (
-        "Each cell has who came back in its day or later, by 2026-06-05."
+        "Each cell counts users who came back in that day or later, by 2026-06-05."
     )
 
 

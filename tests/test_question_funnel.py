@@ -327,7 +327,7 @@ def test_a_window_that_is_longer_than_the_entries_is_told(query: Query) -> None:
     assert answer.conversion is None
     assert answer.notes()[:3] == (
         "No period is complete yet.",
-        "The conversion window is longer than the time in which users entered.",
+        "The conversion window is longer than the range of entry dates.",
         # A step may be taken in the period of entering.
         "Steps within the same day count in any order.",
     )
@@ -356,7 +356,7 @@ def test_hours_that_were_not_kept_are_unknown(
         assert unknown == [True, True] + [False] * 24
         assert answer.totals == (0, 0)
         assert answer.open_totals == (1, 1)
-        told = "Entry periods left out because hours were not kept: 2."
+        told = "Entry periods left out because hours were not recorded: 2."
         assert told in answer.notes()
         with pytest.raises(QueryError, match="hours were not kept"):
             answer.users(step=1, period="2026-11-19T22")
@@ -394,8 +394,8 @@ def test_what_a_funnel_cannot_be_is_refused_when_it_is_made(
     [
         (["a", "nope"], "Unknown event 'nope'"),
         (["nope", "a"], "Unknown event 'nope'"),
-        (["not a", "a"], "does not say among whom to look"),
-        (["a", "a and"], "expected the name of an event"),
+        (["not a", "a"], "has nothing to exclude users from"),
+        (["a", "a and"], "expected an event name"),
         (["a", "flag(gone)"], "Unknown flag 'gone'"),
     ],
 )

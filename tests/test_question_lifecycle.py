@@ -282,7 +282,7 @@ def test_every_number_of_the_page_leads_to_its_users_and_adds_nothing(
 WRONG = [
     ("event=cam", "event", "Did you mean &#39;came&#39;?"),
     ("event=&num_periods=1", "event", "This field is required."),
-    ("event=not+came", "event", "does not say among whom to look"),
+    ("event=not+came", "event", "has nothing to exclude users from"),
     ("event=came&num_periods=0", "num_periods", "from 1 to 10,000"),
     ("event=came&time_group=eons", "time_group", "Use one of hours, days"),
     ("event=came&as_of=tomorrow", "as_of", "write it as YYYY-MM-DD"),

@@ -74,13 +74,15 @@ def test_today_counts_on_and_is_not_in_the_average(app: Flask, ask: Any) -> None
     assert answer.average is None
     assert answer.exactly == (0, 1)
     assert answer.notes() == (
-        "Today is included, and is not over yet.",
+        "This includes today, which is not over yet.",
         "No period is complete yet.",
     )
     page = text_of(
         app.test_client().get("/bitmapist/stickiness?event=came&num_days=1").text
     )
-    assert "Today is included, and is not over yet. No period is complete yet." in page
+    assert (
+        "This includes today, which is not over yet. No period is complete yet." in page
+    )
     assert "so far" in page
     assert "Days active in the last day" in page
 
