@@ -233,4 +233,4 @@ def test_a_commit_outside_any_app_succeeds(
     engine.dispose()
 
     assert len(apps) == 2, "both are still there"
-    assert "changes of rows are not marked" in caplog.text
+    assert "row changes are not tracked" in caplog.text

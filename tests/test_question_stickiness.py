@@ -80,7 +80,9 @@ def test_today_counts_on_and_is_not_in_the_average(app: Flask, ask: Any) -> None
     page = text_of(
         app.test_client().get("/bitmapist/stickiness?event=came&num_days=1").text
     )
-    assert "This includes today, which is not over yet. No period is complete yet." in page
+    assert (
+        "This includes today, which is not over yet. No period is complete yet." in page
+    )
     assert "so far" in page
     assert "Days active in the last day" in page
 
