@@ -256,7 +256,7 @@ def test_the_refusal_of_an_own_rule_gives_nothing_away(
 ) -> None:
     answer = get(make_deployed(BITMAPIST_ACCESS=lambda: False))
     assert answer.status_code == 403
-    assert "You may not see this page." in answer.text
+    assert "You do not have access to this page." in answer.text
     assert "<code>" not in answer.text
 
 

@@ -231,7 +231,7 @@ def test_the_command_shows_what_would_go_and_wants_the_name_typed(app: Flask) ->
     told = run(app, "a", typed="b\n")
     assert told.exit_code == 1
     assert "7 bitmaps (2 months, 2 weeks, 2 days, 1 hours)" in told.output
-    assert "Users in them: 2" in told.output
+    assert "Users affected: 2" in told.output
     assert "nothing is deleted" in told.output
     assert names_of(app) == ["a"]
     told = run(app, "a", typed="a\n")
@@ -308,11 +308,11 @@ def test_an_event_is_deleted_on_its_page(make_app: MakeApp, surface: str) -> Non
     shown = client.get(url, query_string={"event": "a"})
     assert shown.status_code == 200
     assert shown.headers["Cache-Control"] == "private, no-store"
-    assert re.search(r"Users in them</dt>\s*<dd>2<", shown.text)
+    assert re.search(r"Users affected</dt>\s*<dd>2<", shown.text)
     assert names_of(app) == ["a", "b"]
     done = post(client, url, event="a", confirm="a")
     assert done.status_code == 200
-    assert "7 bitmaps are deleted." in done.text
+    assert "Deleted 7 bitmaps." in done.text
     assert names_of(app) == ["b"]
 
 

@@ -189,7 +189,7 @@ def test_marks_that_are_lost_at_the_end_are_told_of(
     redis_process.kill()
     done = run_script("mark_users(make_app(), *range(50))", redis_process.url)
 
-    assert "50 marks are lost" in done.stderr
+    assert "50 events are lost" in done.stderr
 
 
 def test_forked_processes_write_their_own_marks_and_no_others(

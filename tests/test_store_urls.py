@@ -40,23 +40,23 @@ def test_urls_of_every_kind_can_be_used(url: str) -> None:
         ("http://localhost", "must begin with one of redis://"),
         (f"redis://:{SECRET}/x@host:6379", "percent-encoded"),
         (f"redis://:{SECRET}#x@host:6379", "percent-encoded"),
-        (f"redis://:12?{SECRET}=5@host", "an option that is not known"),
+        (f"redis://:12?{SECRET}=5@host", "an unknown option"),
         (f"redis://:{SECRET}@[::1", "percent-encoded"),
         (f"redis://:{SECRET}@host:port", "port is not a number"),
         (f"redis://:{SECRET}@host:99999", "port is not a number"),
-        (f"redis://:{SECRET}@bad..name", "cannot be the name of one"),
-        (f"redis+cluster://:{SECRET}@one,.{SECRET}..", "cannot be the name of one"),
-        (f"redis://:{SECRET}@host/zero", "number of a database"),
+        (f"redis://:{SECRET}@bad..name", "not a valid host name"),
+        (f"redis+cluster://:{SECRET}@one,.{SECRET}..", "not a valid host name"),
+        (f"redis://:{SECRET}@host/zero", "a database number"),
         (f"redis://:{SECRET}@host?db=zero", "Invalid value for"),
-        (f"redis://:{SECRET}@host?speed=high", "option 'speed' that is not known"),
+        (f"redis://:{SECRET}@host?speed=high", "unknown option 'speed'"),
         (f"redis://:{SECRET}@host?protocol=9", "options cannot be used"),
         (f"redis://:{SECRET}@one:1,two:2", "redis+cluster://host:port,host:port"),
-        (f"redis+cluster://:{SECRET}@one,", "comma with no host"),
-        (f"redis+cluster://:{SECRET}@one/1", "database 0 only"),
-        (f"redis+cluster://:{SECRET}@one?db=1", "database 0 only"),
+        (f"redis+cluster://:{SECRET}@one,", "a comma without a host"),
+        (f"redis+cluster://:{SECRET}@one/1", "only database 0"),
+        (f"redis+cluster://:{SECRET}@one?db=1", "only database 0"),
         (f"redis+cluster://:{SECRET}@one?role=replica", "'role'"),
         (f"redis+sentinel://:{SECRET}@one:26379", "name of Sentinel's service"),
-        (f"redis+sentinel://:{SECRET}@one/events/x", "number of a database"),
+        (f"redis+sentinel://:{SECRET}@one/events/x", "a database number"),
         (f"redis+sentinel://:{SECRET}@one/events?role=any", "'master' or 'replica'"),
         (f"unix://:{SECRET}@", "path of the socket is missing"),
     ],
@@ -106,7 +106,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 def test_where_questions_are_read_must_be_a_place_with_events() -> None:
-    with pytest.raises(config.ConfigError, match="a store of its own"):
+    with pytest.raises(config.ConfigError, match="each memory:// store is separate"):
         config.load({"BITMAPIST_REDIS_READ_URL": "memory://"}, {})
     assert config.load({}, {}).redis_read_url is None
 

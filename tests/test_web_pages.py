@@ -273,7 +273,7 @@ def test_every_number_opens_its_users(
     page = client.get(url)
     assert page.headers["Cache-Control"] == "private, no-store"
     assert "/bitmapist/people?user=" in page.text
-    assert "Back to the question" in page.text
+    assert "Back to report" in page.text
     assert client.get(url + "&format=csv").text.split()[1:] == list(map(str, ids))
 
 
