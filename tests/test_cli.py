@@ -94,7 +94,7 @@ def test_a_cohort_is_a_heatmap_with_the_current_period_marked(run: Run) -> None:
         ["2026-W10", "2", "100.0%*"],
     ]
     assert "* still in progress, not included in averages" in result.stderr
-    assert "2026-W10 counts to 2026-03-04." in result.stderr
+    assert "2026-W10 is counted up to 2026-03-04." in result.stderr
     closed = run("cohort", "a", "-g", "day", "-r", "2", "-c", "2", *ON).stdout
     assert closed.splitlines()[1].split() == ["2026-03-03", "2", "100.0%", "50.0%"]
     assert "*" not in closed
@@ -195,7 +195,7 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
         (("cohort", "not a"), "has nothing to exclude users from"),
         (("trend", "a and"), "expected an event name"),
         (("trend", "a", "-g", "weeks", "--rolling", "7"), "only available by day"),
-        (("funnel", "a"), "steps: At least 2 of these."),
+        (("funnel", "a"), "steps: At least 2 are required."),
         (("has", "one", "a"), "'one' is not a user ID; use a whole number"),
         (("user", "-1"), "No such option"),
         (("user", "--", "-1"), "'-1' is not a user ID"),
@@ -219,7 +219,7 @@ def test_a_redis_that_is_gone_is_told_without_its_password(
     redis_process.kill()
     answer = app.test_cli_runner().invoke(args=["bitmapist", "count", "a"])
     assert answer.exit_code == 1
-    assert "cannot be asked" in answer.output
+    assert "cannot be read" in answer.output
     assert "hunter2" not in answer.output
 
 
@@ -246,7 +246,7 @@ class TestDoctor:
         answer = app.test_cli_runner().invoke(args=["bitmapist", "doctor"])
         assert answer.exit_code == 1
         assert "does not answer" in answer.output
-        assert "→ Check that Redis runs there" in answer.output
+        assert "→ Check that Redis is running there" in answer.output
 
     def test_rights_that_are_missing_are_named(
         self, make_app: Callable[..., Flask], redis_process: RedisProcess
@@ -273,5 +273,5 @@ class TestDoctor:
             mark_event("a", 50_000_000)
         told = app.test_cli_runner().invoke(args=["bitmapist", "doctor"]).output
         assert "maxmemory-policy is allkeys-lru" in told
-        assert "the biggest id of" in told
+        assert "the largest ID in" in told
         assert "Such ids waste memory" in told

@@ -20,7 +20,7 @@ MakeApp = Callable[..., Flask]
 def test_where_nothing_was_marked_no_id_is_too_big(app: Flask) -> None:
     found = findings(app)["ids"]
     assert found["level"] == "ok"
-    assert found["found"].startswith("nothing marked in ")
+    assert found["found"].startswith("nothing tracked in ")
 
 
 def test_small_ids_are_told_with_what_their_bitmap_takes(app: Flask) -> None:

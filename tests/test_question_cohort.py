@@ -231,7 +231,7 @@ def test_a_day_that_is_over_is_complete_and_nothing_after_it_counts(
     assert middle.counts == ((1, 0), (4, None))
     assert middle.complete == ((True, False), (False, False))
     assert middle.averages == (1.0, None)
-    assert "2026-06 counts to 2026-06-29." in middle.notes()
+    assert "2026-06 is counted up to 2026-06-29." in middle.notes()
     assert set(middle.users(period="2026-06")) == {1, 2, 3, 4}
 
 

@@ -358,7 +358,7 @@ def test_hours_that_were_not_kept_are_unknown(
         assert answer.open_totals == (1, 1)
         told = "Entry periods left out because hours were not recorded: 2."
         assert told in answer.notes()
-        with pytest.raises(QueryError, match="hours were not kept"):
+        with pytest.raises(QueryError, match="hours were not recorded"):
             answer.users(step=1, period="2026-11-19T22")
         none = query.funnel(["a", "a"], **{**asked, "num_periods": 30}, as_of=at)
         assert none.counts[0] == (None, None)
@@ -425,7 +425,7 @@ def test_steps_that_cannot_be_are_told_beside_the_field(
         (
             {"step": 2, "period": "2026-11-01", "outcome": "still-open"},
             "period",
-            "nobody has time any more",
+            "nobody still has time",
         ),
     ],
 )
@@ -479,7 +479,7 @@ def test_the_page_asks_for_two_steps(page: tuple[FlaskClient, str]) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.text.count('name="steps"') == 3  # one is the pattern for more
-    assert "Choose two steps or more" in answer.text
+    assert "Choose two or more steps" in answer.text
     more = client.get(f"{path}?steps=came&steps=paid&add=steps").text
     assert more.count('name="steps"') == 4
     fewer = client.get(f"{path}?steps=came&steps=paid&steps=x&remove=steps-2").text
@@ -565,7 +565,7 @@ def test_the_smallest_values_are_answered(
 def test_wrong_input_is_told_beside_its_field(page: tuple[FlaskClient, str]) -> None:
     client, path = page
     wrong = {
-        "steps=came": ("steps", "At least 2 of these."),
+        "steps=came": ("steps", "At least 2 are required."),
         "steps=came&steps=payd": ("steps", "Did you mean 'paid'?"),
         "steps=came&steps=paid&window=0": ("window", "whole number from 1 to 10,000"),
         "steps=came&steps=paid&time_group=eons": ("time_group", "Use one of hours"),

@@ -55,7 +55,7 @@ def test_who_comes_once_a_week_is_not_lost_on_a_thursday(
     assert answer.returning == (70, 70, 40)
     assert answer.dormant == (0, 0, 30)
     assert [*answer.notes()] == [
-        "2024-W47 counts to 2024-11-21.",
+        "2024-W47 is counted up to 2024-11-21.",
         "Active last period, not back by 2024-11-21: 30.",
     ]
     waiting = answer.users(period="2024-W47", stage="dormant")
@@ -159,7 +159,7 @@ def test_the_past_begins_with_the_first_month_in_which_anything_happened(
 def test_a_past_of_too_many_periods_is_refused(app: Flask, ask: Any) -> None:
     both(app, utc("2022-01-10T08:00"))
     asked = {"num_periods": 1, "as_of": utc("2024-06-30T10:00")}
-    with pytest.raises(QueryError, match=r"more than 20,000 past periods; take longer"):
+    with pytest.raises(QueryError, match=r"more than 20,000 past periods; use longer"):
         ask.lifecycle("a and b", time_group="hours", **asked)
     assert ask.lifecycle("a and b", time_group="days", **asked).new == (0,)
     # Where the larger periods tell as much, there are few of them.

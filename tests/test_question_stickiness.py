@@ -54,7 +54,7 @@ def test_a_calendar_month_that_runs_is_not_in_the_average(
     assert answer.window == (310, 310, 10)
     assert answer.complete == (True, True, False)
     assert answer.average == 10 / 310
-    assert answer.notes() == ("2024-11 counts to 2024-11-01.",)
+    assert answer.notes() == ("2024-11 is counted up to 2024-11-01.",)
     # As of a day in the middle, what comes later in its month does not count.
     early = ask.stickiness("came", as_of=date(2024, 10, 5), **asked)
     assert early.window == (50, 50, 50)

@@ -358,7 +358,9 @@ def test_not_alone_says_nobody(app: Flask) -> None:
     with app.app_context():
         mark_event("e", 1)
         for question in (Count("not e"), Users("not e"), Has(1, "not e")):
-            with pytest.raises(QueryError, match="among whom") as error:
+            with pytest.raises(
+                QueryError, match="nothing to exclude users from"
+            ) as error:
                 app.extensions["bitmapist"].query(question)
             assert error.value.field == "event"
 
@@ -396,7 +398,7 @@ def test_a_set_has_all_users_and_gives_pages_itself(app: Flask) -> None:
             mark_event("e", user)
         assert query.users("e").page(2, 2).ids == (2, 3)
         assert query(Users("e", page=2, per_page=2)).to_dict()["ids"] == [2, 3]
-        with pytest.raises(QueryError, match="gives one page"):
+        with pytest.raises(QueryError, match="to get one page"):
             query.users("e", page=2)
 
 

@@ -37,7 +37,7 @@ def language() -> str:
     return str(code).replace("_", "-") if has_texts else "en"
 
 
-def gettext(text: str, **values: Any) -> str:
+def gettext(text: str, /, **values: Any) -> str:
     """Return *text* in the request's language.
 
     Args:
@@ -50,7 +50,7 @@ def gettext(text: str, **values: Any) -> str:
     return translated % values if values else translated
 
 
-def ngettext(one: str, many: str, number: int, **values: Any) -> str:
+def ngettext(one: str, many: str, number: int, /, **values: Any) -> str:
     """Return *one* or *many* in the request's language, whichever fits *number*."""
     code = locale()
     if code is None:
