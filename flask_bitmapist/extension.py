@@ -132,10 +132,7 @@ class FlaskBitmapist:
             TypeError: *declared* is no question.
             ValueError: There is another question of that name.
 
-        Example:
-            >>> @bitmapist.question
-            ... class Weekdays(Question[WeekdaysAnswer]):
-            ...     ...
+        A whole one is in :doc:`/howto/own-question`.
         """
         if not (isinstance(declared, type) and issubclass(declared, Question)):
             raise TypeError(f"a question derives from Question; {declared!r} does not")

@@ -335,7 +335,7 @@ class Cohort(Question[CohortAnswer]):
             said = Text("%(asked)s, new users only", asked=said)
         if self.within is not None:
             said = Text("%(asked)s, among %(who)s", asked=said, who=self.within)
-        return said
+        return self.to_day(said)
 
     def answer(self, ask: Ask) -> CohortAnswer:
         return _Grid(self, ask).answer()

@@ -435,6 +435,13 @@ class Question(Declared, Generic[A_co]):
         """
         raise NotImplementedError
 
+    def to_day(self, said: Text) -> Text:
+        """Return a sentence with the day that it is asked up to, if one was given."""
+        if self.as_of is None:
+            return said
+        day = str(plain(self.as_of))
+        return Text("%(sentence)s, to %(day)s", sentence=said, day=day)
+
     def sentence(self) -> Text:
         """Return what is asked, in a sentence for headings, titles and files."""
         said = [f"{name}={written(value)}" for name, value in self.given().items()]

@@ -24,7 +24,6 @@ from .declare import (
     Question,
     Who,
     param,
-    plain,
 )
 
 if TYPE_CHECKING:
@@ -424,8 +423,4 @@ class Events(ListQuestion[EventsAnswer]):
 
 def said(question: ListQuestion[A], all_of_it: Text, found: Text) -> Text:
     """Return what is asked: all, or what is looked for; and up to which day."""
-    sentence = all_of_it if question.q is None else found
-    if question.as_of is None:
-        return sentence
-    day = str(plain(question.as_of))
-    return Text("%(sentence)s, to %(day)s", sentence=sentence, day=day)
+    return question.to_day(all_of_it if question.q is None else found)

@@ -272,11 +272,13 @@ class Funnel(Question[FunnelAnswer]):
     )
 
     def sentence(self) -> Text:
-        return Text(
-            "Funnel %(steps)s within %(window)s, entered in the last %(span)s",
-            steps=_joined(self.steps),
-            window=_span(self.window, self.time_group),
-            span=_span(self.num_periods, self.time_group),
+        return self.to_day(
+            Text(
+                "Funnel %(steps)s within %(window)s, entered in the last %(span)s",
+                steps=_joined(self.steps),
+                window=_span(self.window, self.time_group),
+                span=_span(self.num_periods, self.time_group),
+            )
         )
 
     def answer(self, ask: Ask) -> FunnelAnswer:

@@ -168,10 +168,12 @@ class Lifecycle(Question[LifecycleAnswer]):
     )
 
     def sentence(self) -> Text:
-        return Text(
-            "Lifecycle of %(event)s by %(unit)s",
-            event=self.event,
-            unit=GROUPS[self.time_group],
+        return self.to_day(
+            Text(
+                "Lifecycle of %(event)s by %(unit)s",
+                event=self.event,
+                unit=GROUPS[self.time_group],
+            )
         )
 
     def answer(self, ask: Ask) -> LifecycleAnswer:

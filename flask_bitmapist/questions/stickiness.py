@@ -205,11 +205,13 @@ class Stickiness(Question[StickinessAnswer]):
         return Text("the last %(days)s days", days=self.num_days)
 
     def sentence(self) -> Text:
-        return Text(
-            "Stickiness of %(event)s in %(span)s, compared with %(window)s",
-            event=self.event,
-            span=self.span,
-            window=WINDOWS[self.window],
+        return self.to_day(
+            Text(
+                "Stickiness of %(event)s in %(span)s, compared with %(window)s",
+                event=self.event,
+                span=self.span,
+                window=WINDOWS[self.window],
+            )
         )
 
     def answer(self, ask: Ask) -> StickinessAnswer:

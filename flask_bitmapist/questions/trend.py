@@ -196,10 +196,12 @@ class Trend(Question[TrendAnswer]):
         return {}
 
     def sentence(self) -> Text:
-        return Text(
-            "Unique users of %(events)s by %(unit)s",
-            events=", ".join(self.events),  # type: ignore[arg-type]
-            unit=GROUPS[self.time_group],
+        return self.to_day(
+            Text(
+                "Unique users of %(events)s by %(unit)s",
+                events=", ".join(self.events),  # type: ignore[arg-type]
+                unit=GROUPS[self.time_group],
+            )
         )
 
     def answer(self, ask: Ask) -> TrendAnswer:
