@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique
-from flask_bitmapist.analysis.parsing import parse
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.store.reader import BitmapReader
@@ -35,11 +34,7 @@ def store(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
     """An app with two events, two flags and an expression, on a Thursday."""
     monkeypatch.setattr("flask_bitmapist.query.utc_now", lambda: NOW)
     state = app.extensions["bitmapist"]
-<<<<<<< HEAD
     state.named["payers"] = state.query.expression("play and flag(paid)")
-=======
-    state.named["payers"] = parse("play and flag(paid)")
->>>>>>> questions
     with app.app_context():
         for ago in (0, 1, 5, 30, 200):
             mark_event("play", ago, now=NOW - timedelta(days=ago))
