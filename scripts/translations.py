@@ -34,7 +34,8 @@ def texts() -> Catalog:
     ):
         catalogue.add(message)
     for question in QUESTIONS:
-        # What a question asks, its page says too.
+        # Its page says what a question is called, and what it asks.
+        catalogue.add(question.title.template)
         catalogue.add(cleandoc(question.__doc__ or ""))
     return catalogue
 

@@ -359,7 +359,7 @@ def test_a_wrong_setting_is_refused_at_start(
 
 
 def test_what_cannot_be_called_is_no_rule() -> None:
-    with pytest.raises(TypeError, match="must be given a callable, not True"):
+    with pytest.raises(TypeError, match="takes a callable, not True"):
         FlaskBitmapist().access(True)  # type: ignore[type-var]
 
 

@@ -278,4 +278,4 @@ class TestDoctor:
         told = app.test_cli_runner().invoke(args=["bitmapist", "doctor"]).output
         assert "maxmemory-policy is allkeys-lru" in told
         assert "the largest ID in" in told
-        assert "IDs waste memory" in told
+        assert "Large, sparse IDs waste memory" in told

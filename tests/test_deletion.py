@@ -232,7 +232,7 @@ def test_the_command_shows_what_would_go_and_wants_the_name_typed(app: Flask) ->
     assert told.exit_code == 1
     assert "7 bitmaps (2 months, 2 weeks, 2 days, 1 hours)" in told.output
     assert "Users affected: 2" in told.output
-    assert "nothing is deleted" in told.output
+    assert "nothing was deleted" in told.output
     assert names_of(app) == ["a"]
     told = run(app, "a", typed="a\n")
     assert told.exit_code == 0, told.output
@@ -324,7 +324,7 @@ def test_without_the_typed_name_nothing_is_deleted(
     mark_some(app, "a")
     refused = post(app.test_client(), url, event="a", confirm="A")
     assert refused.status_code == 400
-    assert "not the event&#39;s name" in refused.text
+    assert "Names do not match" in refused.text
     assert names_of(app) == ["a"]
 
 
@@ -337,7 +337,7 @@ def test_without_a_valid_token_nothing_is_deleted(
     mark_some(app, "a")
     refused = post(app.test_client(), url, event="a", confirm="a", bitmapist_csrf=token)
     assert refused.status_code == 400
-    assert "has expired, or came from elsewhere" in refused.text
+    assert "has expired or came from another page" in refused.text
     assert names_of(app) == ["a"]
 
 

@@ -201,7 +201,7 @@ class UsersAnswer(Answer):
         """
         if self.question.page is not None:
             raise QueryError(
-                Text("A page was asked for; leave out 'page' to get all users."),
+                Text("The set has all users; call its page() method to get one page."),
                 field="page",
             )
         return self.found
