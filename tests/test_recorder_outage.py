@@ -172,7 +172,7 @@ def test_an_outage_is_logged_once(
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
     assert "Redis does not accept events" in told[0]
-    assert "Redis takes marks again" in told[1]
+    assert "Redis accepts events again" in told[1]
     assert reports.QUIET_SECONDS > 1
 
 
