@@ -211,7 +211,7 @@ def test_the_refusal_says_in_two_lines_of_code_how_to_open_the_pages(
     make_deployed: Callable[..., Flask],
 ) -> None:
     answer = make_deployed().test_client().get("/bitmapist/")
-    assert "development server" in answer.text
+    assert "on localhost in development" in answer.text
     code = answer.text.partition("<code>")[2].partition("</code>")[0]
     assert code.splitlines() == [
         "from flask_login import current_user",
@@ -223,7 +223,7 @@ def test_the_refusal_says_in_two_lines_of_code_how_to_open_the_pages(
 
 def test_the_two_lines_work(make_deployed: Callable[..., Flask]) -> None:
     flask_login = pytest.importorskip("flask_login")
-    from flask_bitmapist.web.pages import OPENED_BY
+    from flask_bitmapist.web.shell import OPENED_BY
 
     app = Flask("with-login")
     app.config.update(SECRET_KEY="for the tests", BITMAPIST_REDIS_URL="memory://")
@@ -264,7 +264,7 @@ def test_programs_are_refused_in_json(make_deployed: Callable[..., Flask]) -> No
     client = make_deployed().test_client()
     answer = client.get("/bitmapist/cohort?format=json")
     assert answer.status_code == 403
-    assert "development server" in answer.json["errors"]["form"][0]
+    assert "on localhost in development" in answer.json["errors"]["form"][0]
 
 
 def test_the_refusal_can_load_its_stylesheet(

@@ -13,7 +13,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_bitmapist import FlaskBitmapist, mark_event
-from flask_bitmapist.query import utc_now
+from flask_bitmapist.query import Overview, utc_now
 
 from .pages import PAGES
 
@@ -284,7 +284,7 @@ def test_colours_go_with_the_swatch(
 
 def test_an_error_in_a_view_is_not_hidden(host: Callable[..., Flask]) -> None:
     class Broken(PageView):
-        page = PAGES[0]
+        question = Overview
 
         @expose("/")
         def index(self) -> str:

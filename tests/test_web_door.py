@@ -321,7 +321,7 @@ def test_a_question_is_no_longer_than_eight_kilobytes(
     for form in ("html", "json", "csv"):
         refused = client.get(url, query_string={**asked, "format": form})
         assert refused.status_code == 400
-        assert "A question has at most 8,192 bytes" in refused.text
+        assert "can have at most 8,192 bytes" in refused.text
     body = {
         **COHORT,
         "additional_events": [{"name": name} for name in conditions.values()],
@@ -356,7 +356,7 @@ def test_of_a_body_without_end_no_more_is_read_than_is_allowed(
         environ_overrides=streamed(body, None if chunked else 10**12),
     )
     assert refused.status_code == 400
-    assert "more than 65,536 bytes" in refused.json["errors"]["form"][0]
+    assert "larger than 65,536 bytes" in refused.json["errors"]["form"][0]
     assert body.given <= (MOST_BODY + 1 if chunked else 0)
 
 
@@ -379,7 +379,7 @@ def test_a_form_of_sixty_megabytes_deletes_nothing_and_is_not_repeated(
     finally:
         tracemalloc.stop()
     assert refused.status_code == 400
-    assert "more than 65,536 bytes" in refused.text
+    assert "larger than 65,536 bytes" in refused.text
     assert len(refused.data) < 100_000
     assert peak < 20 * MEGABYTE
 
@@ -396,7 +396,7 @@ def test_a_deletion_is_asked_with_a_name_that_can_be_one(
         client.post(deletion_url(surface), data=fields),
     ):
         assert refused.status_code == 400
-        assert re.search(r"at most (1024|8,192) bytes", refused.text)
+        assert re.search(r"at most (1,024|8,192) bytes", refused.text)
         assert len(refused.data) < 100_000
 
 
@@ -449,7 +449,7 @@ def test_a_page_that_grows_too_large_is_stopped_while_it_is_written(
     finally:
         tracemalloc.stop()
     assert refused.status_code == 400
-    assert "An answer has at most 8,388,608 bytes" in refused.text
+    assert "would be larger than 8,388,608 bytes" in refused.text
     assert "as CSV" in refused.text
     assert len(refused.data) < MEGABYTE
     assert peak < 8 * MOST_ANSWER
@@ -461,10 +461,10 @@ def test_a_page_that_grows_too_large_is_stopped_while_it_is_written(
 def long_names(redis_client: redis.Redis) -> int:
     """Events with names that plain bitmapist takes, and which no form would."""
     today = Period.containing(TimeGroup.DAYS, utc_now())
-    for at in range(1000):
-        name = f"{at:04}" + "x" * 10_000
+    for at in range(250):
+        name = f"{at:04}" + "x" * 40_000
         redis_client.setbit(redis_key(Source(name, today)), 1, 1)  # type: ignore[arg-type]
-    return 1000
+    return 250
 
 
 @each_surface
@@ -476,12 +476,12 @@ def test_names_that_were_marked_elsewhere_make_no_answer_too_large(
     asked = {"per_page": long_names, "format": form}
     refused = client.get(url, query_string=asked)
     assert refused.status_code == 400
-    assert "An answer has at most 8,388,608 bytes" in refused.text
+    assert "would be larger than 8,388,608 bytes" in refused.text
     assert len(refused.data) < 100_000
     assert client.get(url, query_string={**asked, "per_page": 5}).status_code == 200
     with client.get(url, query_string={**asked, "format": "csv"}) as whole:
         assert whole.status_code == 200
-        assert len(whole.data) > long_names * 10_000
+        assert len(whole.data) > long_names * 40_000
 
 
 @each_surface

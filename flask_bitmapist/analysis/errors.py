@@ -10,7 +10,8 @@ class Text(str):
     translates it.
 
     Args:
-        template: The English text, in which ``%(name)s`` stands for one of *values*.
+        template: The English text, in which ``%(name)s`` stands for one of *values*;
+            nothing by default.
         values: What to put in: texts, which may be such ones themselves, numbers, and
             anything that says itself.
 
@@ -23,7 +24,7 @@ class Text(str):
     template: str
     values: dict[str, object]
 
-    def __new__(cls, template: str, **values: object) -> Text:
+    def __new__(cls, template: str = "", **values: object) -> Text:
         """Put the text together."""
         shown = {name: _in_english(value) for name, value in values.items()}
         text = super().__new__(cls, template % shown if values else template)

@@ -184,7 +184,7 @@ class CohortAnswer(Answer):
         column = min(1, question.num_cols - 1)
         average = self.averages[column]
         if not self.total:
-            return Text("")
+            return Text()
         if average is None:
             return Text("No period is complete yet.")
         values = {"share": average * 100, "unit": unit, "column": column}

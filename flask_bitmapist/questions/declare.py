@@ -593,7 +593,7 @@ def _sign(method: Callable[..., Any], made: Callable[..., Any]) -> None:
 def running_note(ask: Ask, last: Period) -> Text:
     """Return the sentence that says that the last period is not complete, if so."""
     if ask.as_of.is_complete(last):
-        return Text("")
+        return Text()
     if ask.as_of.is_today:
         return Text("%(period)s is not over yet.", period=last.label)
     return Text(

@@ -432,7 +432,7 @@ def _asked(answer: PeriodsAnswer, values: Sequence[Any]) -> Any:
 def _when(group: str | None, as_of: date | datetime | str | None) -> Text:
     """Return the end of a sentence: when something is so."""
     if as_of is None:
-        return Text(" %(when)s", when=CURRENT[TimeGroup(group)]) if group else Text("")
+        return Text(" %(when)s", when=CURRENT[TimeGroup(group)]) if group else Text()
     day = str(plain(as_of))
     if group is None:
         return Text(" as of %(day)s", day=day)

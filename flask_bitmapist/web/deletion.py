@@ -12,6 +12,7 @@ from wtforms.csrf.session import SessionCSRF
 
 from ..analysis.errors import Text
 from ..capture.deletion import Deletion, plan_deletion
+from ..capture.names import MAX_BYTES
 from ..questions.declare import Declared, ParameterError, When, param
 from . import door, formats
 from .export import json_response
@@ -81,6 +82,10 @@ def _respond(surface: Surface) -> ResponseReturnValue:
         return _shown(surface, _form(surface, None), None, error.messages["form"][0])
     if not form.event.data:
         return _shown(surface, form, None, gettext("Choose an event."))
+    if len(form.event.data.encode(errors="replace")) > MAX_BYTES:
+        most = formats.number(MAX_BYTES)
+        message = gettext("An event name can have at most %(most)s bytes.", most=most)
+        return _shown(surface, _form(surface, None), None, message)
     try:
         wanted = Wanted.read({"before": form.before.data, "event": form.event.data})
     except ParameterError as error:
