@@ -137,7 +137,7 @@ def test_a_short_url_that_asks_for_a_hundred_gigabytes_of_work_is_refused_unread
     before = sent_bytes(redis_client)
     refused = client.get(url)
     assert refused.status_code == 400
-    assert "This is too much work for one page" in refused.text
+    assert "This is too much work for one report" in refused.text
     assert "BITMAPIST_MAX_WORK" in refused.text
     assert sent_bytes(redis_client) - before < MEGABYTE
 
@@ -318,7 +318,7 @@ def test_bitmaps_that_are_asked_for_are_work_also_where_there_are_none(
     assert client.get(f"{url}50").status_code == 200
     refused = client.get(f"{url}200")
     assert refused.status_code == 400
-    assert "This is too much work for one page" in refused.text
+    assert "This is too much work for one report" in refused.text
 
 
 def test_the_work_of_a_page_adds_up() -> None:

@@ -58,7 +58,7 @@ def test_the_first_page_leads_to_the_heatmap_of_real_purchases(
     page.get_by_role("link", name=link).click()
     rows = rows_of(page)
     assert len(rows) == 18
-    assert all(cells[2].startswith("100.0 %") for cells in rows)
+    assert all(cells[2].startswith("100.0%") for cells in rows)
     assert page.locator(".bm-heat [class*=heat-]").count() > 100
     assert page.locator(".bm-chart canvas").first.is_visible()
 

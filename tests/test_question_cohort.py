@@ -465,7 +465,7 @@ def test_an_answer_links_to_nothing_that_was_not_asked(client: FlaskClient) -> N
 def test_json_and_csv_tell_what_is_complete(client: FlaskClient) -> None:
     asked = ASKED + JUNE.replace("2026-06-05", "2026-06-05") + "&cells=users"
     answer = client.get(asked + "&format=json").get_json()
-    assert answer["question"] == "Daily retention of came"
+    assert answer["question"] == "Daily retention of came, to 2026-06-05"
     assert answer["asked"]["cells"] == "users"
     assert answer["complete"] == [[True] * 3, [True, True, False], [True, False, False]]
     assert answer["row_complete"] == [True] * 3

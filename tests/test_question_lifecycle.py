@@ -74,7 +74,9 @@ def test_the_page_shows_an_unfinished_period_beside_the_others(loyal: Flask) -> 
     url = f"/bitmapist/lifecycle?event=came&num_periods=3&as_of={THURSDAY}"
     page = client.get(url).text
     assert "<h2" in page
-    assert page.count("Lifecycle of came by week") >= 2, "heading and title"
+    assert page.count("Lifecycle of came by week, to 2024-11-21") >= 2, (
+        "heading and title"
+    )
     rows = re.findall(r"<tr[^>]*>.*?</tr>", page[page.index("<tbody") :], re.DOTALL)
     assert 'class="bm-part"' in rows[0]
     assert text_of(rows[0]).split() == [
@@ -84,7 +86,7 @@ def test_the_page_shows_an_unfinished_period_beside_the_others(loyal: Flask) -> 
     assert text_of(rows[1]).split() == ["2024-W46", "0", "70", "0", "0", "70"]
     assert "so far" not in page
     told = client.get(url + "&format=json").get_json()
-    assert told["question"] == "Lifecycle of came by week"
+    assert told["question"] == "Lifecycle of came by week, to 2024-11-21"
     assert told["asked"] == {
         "event": "came",
         "num_periods": 3,
@@ -250,7 +252,7 @@ def test_the_command_asks_the_same(loyal: Flask, ask: Any) -> None:
     answer = ask.lifecycle("came", num_periods=3, as_of=str(THURSDAY))
     told = run(args=["bitmapist", *asked])
     assert told.stdout.strip() == str(answer)
-    assert told.stderr.splitlines()[-1] == "Lifecycle of came by week"
+    assert told.stderr.splitlines()[-1] == "Lifecycle of came by week, to 2024-11-21"
     as_json = json.loads(run(args=["bitmapist", *asked, "--json"]).stdout)
     assert as_json == answer.to_dict()
     cell = ["--users", "--period", "2024-W47", "--stage", "dormant"]

@@ -91,7 +91,10 @@ def test_the_page_says_what_its_json_and_csv_say(october: Flask) -> None:
     client = october.test_client()
     url = "/bitmapist/stickiness?event=came&num_days=3&window=month&as_of=2024-11-01"
     told = client.get(url + "&format=json").get_json()
-    sentence = "Stickiness of came in the last 3 days, compared with the calendar month"
+    sentence = (
+        "Stickiness of came in the last 3 days, compared with the calendar month, "
+        "to 2024-11-01"
+    )
     assert told["question"] == sentence
     assert told["asked"] == {
         **{"event": "came", "num_days": 3, "window": "month", "as_of": "2024-11-01"}
@@ -160,7 +163,8 @@ def test_the_command_asks_the_same(october: Flask, ask: Any) -> None:
     assert told.stdout.strip() == str(answer)
     assert "3.6% on average over complete days" in told.stdout
     assert told.stderr.splitlines()[-1] == (
-        "Stickiness of came in the last 3 days, compared with the last 28 days"
+        "Stickiness of came in the last 3 days, compared with the last 28 days, "
+        "to 2024-11-01"
     )
     as_json = json.loads(run(args=["bitmapist", *asked, "--json"]).stdout)
     assert as_json == answer.to_dict()

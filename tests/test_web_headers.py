@@ -33,7 +33,7 @@ ANSWERS = {
     "a redirect": ("GET", "/bitmapist", 308),
     "no page": ("GET", "/bitmapist/nothing", 404),
     "no asset": ("GET", "/bitmapist/static/nothing.js", 404),
-    "a wrong method": ("POST", "/bitmapist/events", 405),
+    "a wrong method": ("PUT", "/bitmapist/events", 405),
     "only headers": ("HEAD", "/bitmapist/cohort", 200),
     "options": ("OPTIONS", "/bitmapist/cohort", 200),
 }

@@ -119,12 +119,10 @@ def test_the_trend_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
     # came, its change, its last 7 days; paid, its change and its last 7 days
     assert row.split("2026")[-1].split() == [
         "3",
-        "−25.0",
-        "%",
+        "−25.0%",
         "5",
         "0",
-        "−100.0",
-        "%",
+        "−100.0%",
         "2",
     ]
 
@@ -146,8 +144,8 @@ def test_the_funnel_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
     assert answer["totals"] == [8, 2]
     assert answer["open_totals"] == [5, 1]
     text = text_of(client.get(url).text)
-    assert "1. came 8 100.0 % 5 " in text
-    assert "2. paid 6 2 25.0 % 25.0 % 3 1 4 " in text
+    assert "1. came 8 100.0% 5 " in text
+    assert "2. paid 6 2 25.0% 25.0% 3 1 4 " in text
 
 
 def test_the_distribution_shows_the_numbers_of_its_json(client: FlaskClient) -> None:
