@@ -60,8 +60,12 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(blinker|collections|datetime|flask|flask_admin|numpy|redis)\..+"),
     (r"py:.*", r"Admin|Flask|date|datetime"),
-    # Type variables of decorators.
-    (r"py:.*", r"~P|.*\.[PR]"),
+    # Type variables of decorators and of questions.
+    (r"py:.*", r"~P|[AP]|.*\.[PQR]"),
+    # Names of types, which stand for what can be read beside them, and what queries and
+    # sets of users are made of inside.
+    (r"py:.*", r"flask_bitmapist\.analysis\.bitmaps\.Source"),
+    (r"py:.*", r"AnyQuestion|AsOf|Counts|Days|Names|Numbers|People|Scan|User|Who"),
     # Not for others to use: app.extensions["bitmapist"], and how pages are made.
     (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),
 ]

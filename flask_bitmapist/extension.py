@@ -123,7 +123,7 @@ class FlaskBitmapist:
 
         Args:
             declared: A class derived from
-                :class:`~flask_bitmapist.questions.Question`.
+                :class:`~flask_bitmapist.questions.declare.Question`.
 
         Returns:
             *declared* as it is, so that this can be used as a decorator.

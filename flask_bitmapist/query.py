@@ -133,7 +133,7 @@ class Query:
         return Query(bitmaps, names, self.people, self._own)
 
     def expression(self, who: Who) -> Expression:
-        """Return whom *who* means, see :meth:`Names.expression`.
+        """Return whom *who* means.
 
         Args:
             who: An expression, a name that the app has defined, an event's name, or an

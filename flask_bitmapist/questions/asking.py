@@ -269,11 +269,11 @@ class Ask:
         return user if bit is None else self.people.users_of([bit])[0]
 
     def period(self, group: str) -> Period:
-        """Return the period that contains the day, see :meth:`AsOf.period`."""
+        """Return the period that contains the day."""
         return self.as_of.period(TimeGroup.parse(group))
 
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
-        """Return the last *count* periods, see :meth:`AsOf.periods`."""
+        """Return the last *count* periods, oldest first."""
         return self.as_of.periods(TimeGroup.parse(group), count)
 
     def stripes(self, sources: Iterable[Source], passes: int) -> Iterator[Stripe]:

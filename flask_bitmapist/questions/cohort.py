@@ -141,7 +141,7 @@ class CohortAnswer(Answer):
 
     @property
     def cells(self) -> Sequence[Sequence[float | None]]:
-        """The cells as they were asked for: shares, or users."""
+        """The cells as they were asked for, as shares or users."""
         return self.shares if self.question.cells == "percent" else self.counts
 
     @cached_property

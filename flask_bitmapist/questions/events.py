@@ -253,7 +253,7 @@ class EventsAnswer(Answer):
     list: EventList
     """The events, with their users."""
     days: Mapping[str, Days]
-    """By event: the first and the last day on which it was tracked."""
+    """The first and the last day on which each event was tracked, by its name."""
     flags: Mapping[str, int]
     """The users who carry each flag."""
     expressions: Mapping[str, str]

@@ -96,7 +96,7 @@ class LifecycleAnswer(Answer):
     """Active in the period before and not in this one; of a period that is not
     complete, those who have not come back yet."""
     active: Counts
-    """Active at all: the first three together."""
+    """Active at all, the first three together."""
 
     stages: ClassVar[Mapping[StageName, tuple[Text, Text]]] = STAGES
     users = Behind(Stage)

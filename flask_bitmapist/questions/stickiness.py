@@ -82,8 +82,8 @@ class StickinessAnswer(Answer):
     days: tuple[Period, ...] = field(repr=False)
     """Oldest first; the last one is that of ``as_of``."""
     complete: tuple[bool, ...]
-    """Whether each ratio is final: its day is over, and its month where it is compared
-    with that."""
+    """Whether each ratio is final, as it is once its day is over, and also its month
+    where it is compared with that."""
     daily: tuple[int, ...]
     """Unique users of each day."""
     window: tuple[int, ...]

@@ -58,7 +58,7 @@ class UserSet(Set[User]):
 
     @property
     def bits(self) -> Iterator[int]:
-        """The numbers of the users' bits, ascending: what bitmapist itself knows."""
+        """The numbers of the users' bits, ascending, as bitmapist itself knows them."""
         for numbers in stream_users(self.selection, self._bitmaps):
             yield from numbers.tolist()
 
