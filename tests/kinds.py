@@ -9,9 +9,9 @@ from typing import Any
 from flask import Flask
 
 from flask_bitmapist import Event, Flag, mark_event, mark_unique
-from flask_bitmapist.capture.bulk import import_rows
 from flask_bitmapist.query import Query
 
+from .inside import import_rows
 from .reference import utc
 
 AS_OF = utc("2026-01-05T10:00")  # a Monday, soon after a New Year

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from flask_bitmapist.query import QUESTIONS
-from flask_bitmapist.web.pages import page_of
+
+from .inside import page_of
 
 PAGES = tuple(page_of(each) for each in QUESTIONS if each.in_menu)
 """Those in the menu, in its order."""

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Expression, Flag
-from flask_bitmapist.analysis.expressions import Named, Not
 
+from .inside import Named, Not
 from .reference import Mark, Meaning, utc
 
 # ISO New Years of both kinds (week 53, week 1 in December), leap days, month ends,

@@ -223,7 +223,7 @@ def test_the_refusal_says_in_two_lines_of_code_how_to_open_the_pages(
 
 def test_the_two_lines_work(make_deployed: Callable[..., Flask]) -> None:
     flask_login = pytest.importorskip("flask_login")
-    from flask_bitmapist.web.shell import OPENED_BY
+    from .inside import OPENED_BY
 
     app = Flask("with-login")
     app.config.update(SECRET_KEY="for the tests", BITMAPIST_REDIS_URL="memory://")

@@ -9,14 +9,10 @@ import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.errors import QueryError
-from flask_bitmapist.analysis.periods import Period, TimeGroup
+from flask_bitmapist import Period, QueryError, TimeGroup
 from flask_bitmapist.query import Query, utc_now
-from flask_bitmapist.store.budget import LEAST_BYTES, Budget
-from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import LEAST_BYTES, BitmapReader, Budget, Source, redis_key
 from .limited import LimitedStore
 from .servers import RedisProcess
 

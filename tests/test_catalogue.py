@@ -11,8 +11,8 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark_event, mark_unique
-from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
 
+from .inside import EVENTS_KEY, Catalogue
 from .servers import RedisProcess
 
 

@@ -18,8 +18,8 @@ import redis
 from flask_bitmapist import Event
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import Answer
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import BitmapReader
 from .reference import utc
 
 AS_OF = utc("2026-01-05T10:00")  # a Monday, soon after a New Year

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import ConfigError, FlaskBitmapist
-from flask_bitmapist.config import PREFIX, Settings, load
+
+from .inside import PREFIX, Settings, load
 
 NAMES = [PREFIX + each.name.upper() for each in fields(Settings)]
 

@@ -12,15 +12,14 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_bitmapist.analysis import counting
-from flask_bitmapist.analysis.bitmaps import user_ids
-from flask_bitmapist.analysis.counting import (
+from .inside import (
     Counting,
     NumKongCounting,
     NumpyCounting,
+    counting,
     fastest,
+    user_ids,
 )
-
 from .kinds import findings
 
 

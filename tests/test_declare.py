@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from flask import Flask
 
 from flask_bitmapist import Event, Flag, QueryError
-from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.questions import (
     Answer,
     Group,
@@ -28,6 +27,8 @@ from flask_bitmapist.questions import (
     param,
     params_of,
 )
+
+from .inside import command_of
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import FlaskBitmapist, event_deleted, mark_event, mark_unique
-from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.store.eventkeys import parse_key
 
 from .clusters import Cluster
+from .inside import parse_key, plan_deletion
 from .limited import LimitedStore
 from .servers import RedisProcess
 

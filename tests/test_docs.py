@@ -19,9 +19,10 @@ from flask import Flask
 
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark_event
-from flask_bitmapist.config import PREFIX, Settings
 from flask_bitmapist.questions import Answer
 from scripts.reference import reference
+
+from .inside import PREFIX, Settings
 
 # Some examples are of what is optional.
 flask_admin = pytest.importorskip("flask_admin")

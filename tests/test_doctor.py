@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.store import diagnosis
 
+from .inside import diagnosis
 from .kinds import findings
 from .servers import RedisProcess
 

@@ -17,11 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Flag
-from flask_bitmapist.analysis.expressions import Not, chain
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import BitmapReader, Names, Not, chain
 from .reference import KEYS, Mark, Reference, last_keys
 from .strategies import DEFINED, EVENTS, USERS, Asked, expressions, groups, histories
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Expression, Flag, QueryError
-from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
-from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
+
+from .inside import MAX_DEPTH, MAX_LENGTH, Named, Not, chain, parse, require_bounded
 
 A, B, C, D = map(Event, "abcd")
 

@@ -23,8 +23,8 @@ from flask_bitmapist import (
     mark,
     mark_event,
 )
-from flask_bitmapist.capture.bulk import import_rows
 
+from .inside import import_rows
 from .servers import RedisProcess
 
 

@@ -13,10 +13,8 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark, mark_event
-from flask_bitmapist.capture.bulk import import_rows
-from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.store.idmap import People
 
+from .inside import IdMap, People, import_rows
 from .marks import NOON, keys, recorder_of, users
 from .servers import RedisProcess
 

@@ -17,10 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.capture import bulk, writer
-from flask_bitmapist.capture.bulk import ImportSummary, import_rows
-from flask_bitmapist.capture.timestamps import hour_in
 
+from .inside import ImportSummary, bulk, hour_in, import_rows, writer
 from .marks import keys, users
 from .servers import RedisProcess
 

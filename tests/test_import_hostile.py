@@ -21,10 +21,8 @@ from flask import Flask
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flask_bitmapist.capture import csvfile
-from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, import_rows
-
 from .hostile import FORMULAS, check_csv
+from .inside import LONGEST_EXAMPLE, csvfile, import_rows
 
 HEADER = b"user_id,event,timestamp\n"
 FUZZED = settings(

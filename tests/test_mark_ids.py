@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
 from flask_bitmapist import mark, mark_event, mark_unique, unmark_event
-from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
 
+from .inside import BadMarkError, check_id, user_key
 from .marks import NOON, keys, recorder_of, users
 
 MakeApp = Callable[..., Flask]

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import Period, QueryError, TimeGroup
-from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.periods import AsOf, last_periods
-from flask_bitmapist.store.keys import month_keys, redis_key
 
+from .inside import AsOf, Source, last_periods, month_keys, redis_key
 from .reference import KEYS, end_of, last_keys, utc
 
 moments = st.datetimes(

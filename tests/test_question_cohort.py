@@ -26,11 +26,9 @@ from flask_bitmapist import (
     mark_unique,
 )
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.questions.cohort import Cohort
-from flask_bitmapist.questions.declare import ParameterError
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist.questions import ParameterError
 
+from .inside import BitmapReader, Cohort, Names
 from .reference import Mark, Reference, utc
 from .strategies import DEFINED, USERS, Asked, expressions, groups, histories
 

@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import BitmapReader, Names
 from .reference import KEYS, Reference, utc
 from .strategies import EVENTS, histories
 

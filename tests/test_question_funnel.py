@@ -20,11 +20,9 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import QueryError, mark_event, mark_unique
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.questions.declare import ParameterError
-from flask_bitmapist.questions.funnel import OUTCOMES, Funnel
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist.questions import ParameterError
 
+from .inside import OUTCOMES, BitmapReader, Funnel, Names
 from .reference import Mark, Reference, utc
 from .strategies import DEFINED, USERS, expressions, groups, histories
 

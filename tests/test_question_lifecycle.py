@@ -15,9 +15,9 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event
-from flask_bitmapist.questions.declare import ParameterError
-from flask_bitmapist.questions.lifecycle import Lifecycle
+from flask_bitmapist.questions import ParameterError
 
+from .inside import Lifecycle
 from .reference import utc
 
 THURSDAY = date(2024, 11, 21)

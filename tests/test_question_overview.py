@@ -18,13 +18,10 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_bitmapist import FlaskBitmapist, QueryError, mark_event
-from flask_bitmapist.analysis import united
-from flask_bitmapist.analysis.expressions import Expression
+from flask_bitmapist import Expression, FlaskBitmapist, QueryError, mark_event
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import BitmapReader, Names, united
 from .reference import Mark, Meaning, utc
 from .strategies import DEFINED, EVENTS, USERS, expressions, histories
 

@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event
-from flask_bitmapist.questions.stickiness import Stickiness
 
+from .inside import Stickiness
 from .reference import utc
 
 

@@ -29,12 +29,9 @@ from flask_bitmapist import (
     mark_unique,
 )
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.questions.declare import ParameterError
-from flask_bitmapist.questions.person import Person
-from flask_bitmapist.questions.who import Count, Has, Users
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist.questions import ParameterError
 
+from .inside import BitmapReader, Count, Has, Names, Person, Users
 from .reference import KEYS, Mark, last_keys, utc
 from .strategies import DEFINED, EVENTS, USERS, expressions, groups, histories
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event, mark_unique
 from flask_bitmapist.questions import ParameterError, Question, params_of
-from flask_bitmapist.web.door import LOOKED_KEY
+
+from .inside import LOOKED_KEY
 
 mcp = pytest.importorskip("mcp")
 jsonschema = pytest.importorskip("jsonschema")
@@ -292,7 +293,7 @@ def test_no_switch_is_on_by_default(tracked: tuple[Flask, FlaskBitmapist]) -> No
 
 
 def test_the_day_is_read_alike_as_text_and_as_a_date() -> None:
-    from flask_bitmapist.questions.trend import Trend
+    from .inside import Trend
 
     assert Trend(["a"], as_of="2026-11-05") == Trend(["a"], as_of=date(2026, 11, 5))
 

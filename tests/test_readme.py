@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from flask_bitmapist.config import PREFIX, Settings
+from .inside import PREFIX, Settings
 
 # The pages show what all of the extras are for.
 pytest.importorskip("fakeredis")

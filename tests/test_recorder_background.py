@@ -14,8 +14,8 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, mark, mark_event
-from flask_bitmapist.capture import signals
 
+from .inside import signals
 from .marks import NOON, eventually, recorder_of, users
 from .servers import RedisProcess
 

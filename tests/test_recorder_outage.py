@@ -14,8 +14,8 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark, mark_event, mark_unique, unmark_event
-from flask_bitmapist.capture import reports
 
+from .inside import reports
 from .marks import NOON, eventually, keys, recorder_of, users
 from .servers import RedisProcess
 
@@ -71,7 +71,7 @@ def test_marks_keep_the_time_at_which_they_were_made(
     redis_process: RedisProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from flask_bitmapist.capture import bits
+    from .inside import bits
 
     app = outage(BITMAPIST_TRACK_HOURLY=True)
     then = datetime(2020, 5, 5, 10).timestamp()

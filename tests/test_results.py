@@ -10,11 +10,9 @@ import pytest
 import redis
 
 from flask_bitmapist import Event, QueryError, mark_event
-from flask_bitmapist.analysis.results import Result, to_csv
 from flask_bitmapist.query import Query
-from flask_bitmapist.questions.asking import Names
-from flask_bitmapist.store.reader import BitmapReader
 
+from .inside import BitmapReader, Names, Result, to_csv
 from .reference import utc
 
 AS_OF = utc("2026-03-04T12:00")

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from flask_bitmapist.query import Query
-from flask_bitmapist.store.reader import BitmapReader
+
+from .inside import BitmapReader
 
 EVENTS = ("created", "logged_in", "logged_out", "updated", "invited", "deleted")
 SCRIPT = Path(__file__).parents[1] / "scripts" / "seed.py"

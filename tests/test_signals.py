@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_bitmapist import mark_event, unmark_event
-from flask_bitmapist.capture.signals import (
+from flask_bitmapist import (
     event_dropped,
     event_marked,
     events_flushed,
+    mark_event,
+    unmark_event,
 )
 
 from .marks import NOON, recorder_of

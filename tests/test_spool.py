@@ -14,9 +14,8 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import mark_event, mark_unique
-from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
-from flask_bitmapist.capture.spool import Spool
 
+from .inside import Mark, Spool, bits_of, hour_of
 from .marks import NOON, eventually, recorder_of, users
 from .servers import RedisProcess
 

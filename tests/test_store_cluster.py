@@ -9,10 +9,9 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.store.connect import open_client
-from flask_bitmapist.store.reader import BitmapReader
 
 from .clusters import Cluster, wait_until
+from .inside import BitmapReader, open_client
 from .kinds import AS_OF, answers, answers_when_marked, mark_history
 
 

@@ -8,12 +8,9 @@ import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist import mark_event
-from flask_bitmapist.analysis.bitmaps import Source, Stripe, user_ids
-from flask_bitmapist.analysis.periods import Period, TimeGroup
-from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist import Period, TimeGroup, mark_event
 
+from .inside import BitmapReader, Source, Stripe, redis_key, user_ids
 from .kinds import AS_OF, answers, answers_when_marked, mark_history
 from .limited import LimitedStore
 from .servers import RedisProcess

@@ -24,16 +24,26 @@ import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist import Event, QueryError, get_event_data, mark_event
-from flask_bitmapist.analysis.bitmaps import Source, sources_of
-from flask_bitmapist.analysis.periods import Period, TimeGroup, last_periods
+from flask_bitmapist import (
+    Event,
+    Period,
+    QueryError,
+    TimeGroup,
+    get_event_data,
+    mark_event,
+)
 from flask_bitmapist.query import Query
-from flask_bitmapist.store.connect import open_client
-from flask_bitmapist.store.errors import NotABitmapError
-from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.store.reader import BitmapReader
 
 from .clusters import replica_of, wait_until_in_step
+from .inside import (
+    BitmapReader,
+    NotABitmapError,
+    Source,
+    last_periods,
+    open_client,
+    redis_key,
+    sources_of,
+)
 from .kinds import AS_OF, answers, findings, mark_history
 from .servers import RedisProcess
 

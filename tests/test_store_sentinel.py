@@ -9,9 +9,9 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.store.connect import open_client
 
 from .clusters import Watched, wait_until, wait_until_in_step
+from .inside import open_client
 from .kinds import AS_OF, answers, mark_history
 
 

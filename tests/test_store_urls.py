@@ -7,7 +7,8 @@ import re
 import pytest
 
 from flask_bitmapist import config
-from flask_bitmapist.store.connect import check_url, open_client, redact
+
+from .inside import check_url, open_client, redact
 
 SECRET = "hunter2"
 

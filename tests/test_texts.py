@@ -7,7 +7,8 @@ import pickle
 
 import pytest
 
-from flask_bitmapist.analysis.errors import QueryError, Text
+from flask_bitmapist import QueryError
+from flask_bitmapist.questions import Text
 
 
 def test_a_text_reads_as_its_english_words() -> None:

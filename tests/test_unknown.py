@@ -13,12 +13,8 @@ from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event, mark_unique
 from flask_bitmapist.questions import Question
-from flask_bitmapist.questions.cohort import Cohort
-from flask_bitmapist.questions.funnel import Funnel
-from flask_bitmapist.questions.lifecycle import Lifecycle
-from flask_bitmapist.questions.stickiness import Stickiness
-from flask_bitmapist.questions.trend import Trend
-from flask_bitmapist.questions.who import Count, Has, Users
+
+from .inside import Cohort, Count, Funnel, Has, Lifecycle, Stickiness, Trend, Users
 
 MEANT = "Unknown event 'purchas'. Did you mean 'purchase'?"
 WRONG = "purchas"

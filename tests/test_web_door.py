@@ -15,14 +15,10 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
-from flask_bitmapist import FlaskBitmapist, mark_event
-from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.periods import Period, TimeGroup
-from flask_bitmapist.capture.names import MAX_BYTES
+from flask_bitmapist import FlaskBitmapist, Period, TimeGroup, mark_event
 from flask_bitmapist.query import utc_now
-from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.web.door import MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
 
+from .inside import MAX_BYTES, MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY, Source, redis_key
 from .pages import PAGES
 from .test_deletion import token_of
 from .test_web_hostile import Endless

@@ -10,8 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from flask_bitmapist import FlaskBitmapist, mark_event
-from flask_bitmapist.analysis.periods import Period, TimeGroup
+from flask_bitmapist import FlaskBitmapist, Period, TimeGroup, mark_event
 from flask_bitmapist.query import utc_now
 
 from .servers import free_port

@@ -14,12 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from flask_bitmapist import FlaskBitmapist, mark_event
-from flask_bitmapist.analysis.bitmaps import Source
-from flask_bitmapist.analysis.periods import Period, TimeGroup
+from flask_bitmapist import FlaskBitmapist, Period, TimeGroup, mark_event
 from flask_bitmapist.query import utc_now
-from flask_bitmapist.store.keys import redis_key
-from flask_bitmapist.web.door import MOST_ARGUMENTS
 
 from .hostile import (
     FIELDS,
@@ -33,6 +29,7 @@ from .hostile import (
     check_html,
     check_response,
 )
+from .inside import MOST_ARGUMENTS, Source, redis_key
 from .pages import ANSWERS, PAGES
 
 try:

@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 
 from flask_bitmapist import mark_event
-from flask_bitmapist.questions.declare import params_of
-from flask_bitmapist.web.page import QuestionPage
+from flask_bitmapist.questions import params_of
 
+from .inside import QuestionPage
 from .pages import ANSWERS, PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"

@@ -16,8 +16,9 @@ from flask.testing import FlaskClient
 from jinja2 import StrictUndefined
 
 from flask_bitmapist import mark_event, mark_unique
-from flask_bitmapist.questions.declare import Param, params_of
+from flask_bitmapist.questions import params_of
 
+from .inside import Param
 from .pages import PAGES
 from .test_web_hostile import add_tabs
 
@@ -215,7 +216,7 @@ def test_the_overview_counts_each_active_user_once(client: FlaskClient) -> None:
 def test_an_expression_of_the_app_says_who_is_active(
     client: FlaskClient, app: Flask
 ) -> None:
-    from flask_bitmapist.analysis.parsing import parse
+    from .inside import parse
 
     app.extensions["bitmapist"].named["active"] = parse("paid")
     answer = client.get(path("index", AS_OF + "&format=json")).get_json()

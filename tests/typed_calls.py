@@ -9,9 +9,8 @@ from datetime import date
 from typing import assert_type
 
 from flask_bitmapist import Event, FlaskBitmapist
-from flask_bitmapist.questions.cohort import CohortAnswer
-from flask_bitmapist.questions.trend import Trend, TrendAnswer
-from flask_bitmapist.store.userset import UserSet
+
+from .inside import CohortAnswer, Trend, TrendAnswer, UserSet
 
 query = FlaskBitmapist().query
 
