@@ -9,8 +9,7 @@ from datetime import date
 from typing import assert_type
 
 from flask_bitmapist import Event, FlaskBitmapist
-
-from .inside import CohortAnswer, Trend, TrendAnswer, UserSet
+from tests.inside import CohortAnswer, Trend, TrendAnswer, UserSet
 
 query = FlaskBitmapist().query
 
