@@ -122,19 +122,32 @@ def test_an_expression_means_what_the_same_operations_on_sets_mean(
 
 
 @exact
-@given(data=st.data(), group=groups, periods=counts)
+@given(
+    data=st.data(),
+    asked=st.lists(expressions, min_size=2, max_size=2),
+    group=groups,
+    periods=counts,
+)
 def test_a_trend_counts_unique_users_and_their_change(
-    ask: Callable[..., Query], data: st.DataObject, group: str, periods: int
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    asked: list[Asked],
+    group: str,
+    periods: int,
 ) -> None:
-    marks, as_of = data.draw(histories(group))
-    result = ask(marks).trend(
-        ["a", B | C], time_group=group, num_periods=periods, as_of=as_of
+    marks, as_of = data.draw(histories(group, after=True))
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    result = ask(marks, flagged).trend(
+        [expression for expression, _ in asked],
+        time_group=group,
+        num_periods=periods,
+        as_of=as_of,
     )
 
     reference = Reference(marks, group, as_of)
     before, *keys = reference.keys(periods + 1)
-    either = lambda key: reference.users("b")(key) | reference.users("c")(key)  # noqa: E731
-    for series, users in zip(result.series, (reference.users("a"), either)):
+    meant = [reference.users_of(meaning, flagged) for _, meaning in asked]
+    for series, users in zip(result.series, meant, strict=True):
         expected = [len(users(key)) for key in keys]
         assert list(series.counts) == expected
         previous = [len(users(before)), *expected]
@@ -147,20 +160,30 @@ def test_a_trend_counts_unique_users_and_their_change(
 
 
 @exact
-@given(data=st.data(), periods=counts, length=st.integers(1, 33))
-def test_a_rolling_window_is_the_union_of_its_days(
-    ask: Callable[..., Query], data: st.DataObject, periods: int, length: int
+@given(data=st.data(), asked=expressions, periods=counts, length=st.integers(1, 33))
+def test_a_rolling_window_asks_about_all_that_was_done_on_its_days(
+    ask: Callable[..., Query],
+    data: st.DataObject,
+    asked: Asked,
+    periods: int,
+    length: int,
 ) -> None:
     marks, as_of = data.draw(histories(data.draw(st.sampled_from(["days", "weeks"]))))
-    result = ask(marks).trend(
-        "a", num_periods=periods, rolling=[length, 7], as_of=as_of
+    flagged = data.draw(st.sets(st.sampled_from(USERS)))
+    expression, meaning = asked
+    result = ask(marks, flagged).trend(
+        expression, num_periods=periods, rolling=[length, 7], as_of=as_of
     )
 
-    users = Reference(marks, "days", as_of).users("a")
+    reference = Reference(marks, "days", as_of)
     days = last_keys("days", periods + length - 1, as_of)
-    expected = [
-        len(set().union(*map(users, days[i : i + length]))) for i in range(periods)
-    ]
+    expected = []
+    for first in range(periods):
+        window = days[first : first + length]
+        did = {
+            name: set().union(*map(reference.users(name), window)) for name in EVENTS
+        }
+        expected.append(len(meaning(did.__getitem__, flagged)))
     assert list(result.series[0].rolling[length]) == expected
 
 
