@@ -319,7 +319,7 @@ def test_a_program_asks_over_stdin_and_stdout(
     asked = {"event": "play and not buy", "num_days": 9, "as_of": f"{TODAY:%Y-%m-%d}"}
 
     async def talk() -> tuple[Any, Any, Any]:
-        async with mcp.Client(started) as client:
+        async with mcp.Client(mcp.stdio_client(started)) as client:
             tools = await client.list_tools()
             right = await client.call_tool("stickiness", asked)
             wrong = await client.call_tool("stickiness", {**asked, "num_day": 5})
