@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
+import bitmapist
 import hypothesis
 import pytest
 import redis
@@ -16,8 +17,12 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_bitmapist import FlaskBitmapist
+from flask_bitmapist.query import Query
 
+from .inside import BitmapReader, Names
+from .reference import Mark
 from .servers import RedisProcess, test_server
+from .strategies import DEFINED, EVENTS
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("suite", hypothesis.settings(deadline=None))
@@ -150,3 +155,28 @@ def browser() -> Iterator[Any]:
         )
         yield running
         running.close()
+
+
+@pytest.fixture
+def ask(redis_client: redis.Redis) -> Callable[..., Query]:
+    """Write marks as plain bitmapist does, and get something to ask questions of."""
+
+    def write(marks: Iterable[Mark], flagged: Iterable[int] = ()) -> Query:
+        redis_client.flushdb()
+        pipeline = redis_client.pipeline()
+        for mark in marks:
+            bitmapist.mark_event(
+                mark.event,
+                mark.user,
+                system=pipeline,
+                now=mark.at,
+                track_hourly=True,
+                use_pipeline=False,
+            )
+        for user in flagged:
+            bitmapist.mark_unique("flagged", user, system=pipeline)
+        pipeline.execute()
+        names = Names(lambda: EVENTS, lambda: ("flagged",), DEFINED)
+        return Query(BitmapReader(redis_client), names)
+
+    return write

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Expression, Flag
 
 from .inside import Named, Not
 from .reference import Mark, Meaning, utc
+
+exact = settings(
+    max_examples=60,
+    deadline=None,
+    # Every example empties the database itself.
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 # ISO New Years of both kinds (week 53, week 1 in December), leap days, month ends,
 # the end of a century's leap rule, and a plain day.

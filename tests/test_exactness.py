@@ -7,55 +7,30 @@ is read.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-import bitmapist
-import pytest
-import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, Flag
 from flask_bitmapist.query import Query
 
-from .inside import BitmapReader, Names, Not, chain
-from .reference import KEYS, Mark, Reference, last_keys
-from .strategies import DEFINED, EVENTS, USERS, Asked, expressions, groups, histories
+from .inside import Names, Not, chain
+from .reference import KEYS, Reference, last_keys
+from .strategies import (
+    EVENTS,
+    USERS,
+    Asked,
+    exact,
+    expressions,
+    groups,
+    histories,
+)
 
 A, B, C = map(Event, EVENTS)
 
-exact = settings(
-    max_examples=60,
-    deadline=None,
-    # Every example empties the database itself.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 counts = st.integers(1, 7)
-
-
-@pytest.fixture
-def ask(redis_client: redis.Redis) -> Callable[..., Query]:
-    """Write marks, and get something to ask questions of."""
-
-    def write(marks: Iterable[Mark], flagged: Iterable[int] = ()) -> Query:
-        redis_client.flushdb()
-        pipeline = redis_client.pipeline()
-        for mark in marks:
-            bitmapist.mark_event(
-                mark.event,
-                mark.user,
-                system=pipeline,
-                now=mark.at,
-                track_hourly=True,
-                use_pipeline=False,
-            )
-        for user in flagged:
-            bitmapist.mark_unique("flagged", user, system=pipeline)
-        pipeline.execute()
-        return Query(BitmapReader(redis_client), Names(defined=DEFINED))
-
-    return write
 
 
 @exact

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime, timezone
 from typing import Any, Literal
 
-import bitmapist
 import pytest
-import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import (
@@ -28,16 +26,10 @@ from flask_bitmapist import (
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
-from .inside import BitmapReader, Cohort, Names
+from .inside import Cohort
 from .reference import Mark, Reference, utc
-from .strategies import DEFINED, USERS, Asked, expressions, groups, histories
+from .strategies import USERS, Asked, exact, expressions, groups, histories
 
-exact = settings(
-    max_examples=60,
-    deadline=None,
-    # Every example empties the database itself.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 counts = st.integers(1, 7)
 Returned = Literal["each", "first", "on-or-after"]
 returns: st.SearchStrategy[Returned] = st.sampled_from(["each", "first", "on-or-after"])
@@ -50,30 +42,6 @@ def needs_an_event(asked: Asked) -> bool:
 
 # Only of what is done at some time there is a first time.
 dated = expressions.filter(needs_an_event)
-
-
-@pytest.fixture
-def ask(redis_client: redis.Redis) -> Callable[..., Query]:
-    """Write marks as plain bitmapist does, and get something to ask questions of."""
-
-    def write(marks: Iterable[Mark], flagged: Iterable[int] = ()) -> Query:
-        redis_client.flushdb()
-        pipeline = redis_client.pipeline()
-        for mark in marks:
-            bitmapist.mark_event(
-                mark.event,
-                mark.user,
-                system=pipeline,
-                now=mark.at,
-                track_hourly=True,
-                use_pipeline=False,
-            )
-        for user in flagged:
-            bitmapist.mark_unique("flagged", user, system=pipeline)
-        pipeline.execute()
-        return Query(BitmapReader(redis_client), Names(defined=DEFINED))
-
-    return write
 
 
 @exact

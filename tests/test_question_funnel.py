@@ -10,54 +10,22 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-import bitmapist
 import pytest
-import redis
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from flask_bitmapist import QueryError, mark_event, mark_unique
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
-from .inside import OUTCOMES, BitmapReader, Funnel, Names
+from .inside import OUTCOMES, Funnel
 from .reference import Mark, Reference, utc
-from .strategies import DEFINED, USERS, expressions, groups, histories
+from .strategies import USERS, exact, expressions, groups, histories
 
-exact = settings(
-    max_examples=60,
-    deadline=None,
-    # Every example empties the database itself.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 counts = st.integers(1, 7)
 windows = st.integers(1, 5)
-
-
-@pytest.fixture
-def ask(redis_client: redis.Redis) -> Callable[..., Query]:
-    """Write marks, and get something to ask questions of."""
-
-    def write(marks: Iterable[Mark], flagged: Iterable[int] = ()) -> Query:
-        redis_client.flushdb()
-        pipeline = redis_client.pipeline()
-        for mark in marks:
-            bitmapist.mark_event(
-                mark.event,
-                mark.user,
-                system=pipeline,
-                now=mark.at,
-                track_hourly=True,
-                use_pipeline=False,
-            )
-        for user in flagged:
-            bitmapist.mark_unique("flagged", user, system=pipeline)
-        pipeline.execute()
-        return Query(BitmapReader(redis_client), Names(defined=DEFINED))
-
-    return write
 
 
 def further(did: list[list[set[int]]], user: int, entered: int, window: int) -> int:

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-import bitmapist
 import numpy as np
 import pytest
 import redis
 from click.testing import Result
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_bitmapist import (
@@ -31,43 +30,11 @@ from flask_bitmapist import (
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
-from .inside import BitmapReader, Count, Has, Names, Person, Users
-from .reference import KEYS, Mark, last_keys, utc
-from .strategies import DEFINED, EVENTS, USERS, expressions, groups, histories
+from .inside import Count, Has, Person, Users
+from .reference import KEYS, last_keys, utc
+from .strategies import EVENTS, USERS, exact, expressions, groups, histories
 
 MakeApp = Callable[..., Flask]
-
-exact = settings(
-    max_examples=60,
-    deadline=None,
-    # Every example empties the database itself.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-
-
-@pytest.fixture
-def ask(redis_client: redis.Redis) -> Callable[..., Query]:
-    """Write marks, and get something to ask questions of."""
-
-    def write(marks: list[Mark], flagged: set[int]) -> Query:
-        redis_client.flushdb()
-        pipeline = redis_client.pipeline()
-        for mark in marks:
-            bitmapist.mark_event(
-                mark.event,
-                mark.user,
-                system=pipeline,
-                now=mark.at,
-                track_hourly=True,
-                use_pipeline=False,
-            )
-        for user in flagged:
-            bitmapist.mark_unique("flagged", user, system=pipeline)
-        pipeline.execute()
-        names = Names(lambda: EVENTS, lambda: ("flagged",), DEFINED)
-        return Query(BitmapReader(redis_client), names)
-
-    return write
 
 
 def run(app: Flask, *words: str) -> Result:
