@@ -1,7 +1,11 @@
-"""All pages, by the questions that they are of."""
+"""All pages, by the questions that they are of, and what every one of them does."""
 
 from __future__ import annotations
 
+import pytest
+from flask import Flask
+
+from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.query import QUESTIONS
 
 from .inside import page_of
@@ -11,3 +15,37 @@ PAGES = tuple(page_of(each) for each in QUESTIONS if each.in_menu)
 
 ANSWERS = tuple(page_of(each) for each in QUESTIONS if not each.in_menu)
 """Those that answer in JSON and CSV alone."""
+
+
+def check_wrong(
+    app: Flask,
+    surface: str,
+    name: str,
+    smallest: str,
+    wrong: list[tuple[str, str, str]],
+) -> None:
+    """Check that a page answers what can be asked and tells what is wrong.
+
+    Args:
+        app: Its events are given one, ``came``.
+        surface: ``standalone`` or ``admin``.
+        name: The page.
+        smallest: The smallest question that can be asked.
+        wrong: What cannot be asked, the field at fault, and words of the message.
+    """
+    prefix = f"/bitmapist/{name}"
+    if surface == "admin":
+        prefix = f"/admin/bitmapist/{name}/"
+        pytest.importorskip("flask_babel").Babel(app)
+        FlaskBitmapist(app, admin=pytest.importorskip("flask_admin").Admin(app))
+    with app.app_context():
+        mark_event("came", 1)
+    client = app.test_client()
+    assert client.get(prefix).status_code == 200
+    assert client.get(f"{prefix}?{smallest}").status_code == 200
+    for asked, field, said in wrong:
+        page = client.get(f"{prefix}?{asked}")
+        assert page.status_code == 400, asked
+        assert said in page.text, asked
+        told = client.get(f"{prefix}?{asked}&format=json").get_json()
+        assert list(told["errors"]) == [field], asked

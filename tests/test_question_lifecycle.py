@@ -14,10 +14,11 @@ import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist import FlaskBitmapist, QueryError, mark_event
+from flask_bitmapist import QueryError, mark_event
 from flask_bitmapist.questions import ParameterError
 
 from .inside import Lifecycle
+from .pages import check_wrong
 from .reference import utc
 
 THURSDAY = date(2024, 11, 21)
@@ -296,22 +297,7 @@ WRONG = [
 
 @pytest.mark.parametrize("surface", ["standalone", "admin"])
 def test_what_is_wrong_is_told_beside_its_field(app: Flask, surface: str) -> None:
-    prefix = "/bitmapist/lifecycle"
-    if surface == "admin":
-        prefix = "/admin/bitmapist/lifecycle/"
-        pytest.importorskip("flask_babel").Babel(app)
-        FlaskBitmapist(app, admin=pytest.importorskip("flask_admin").Admin(app))
-    with app.app_context():
-        mark_event("came", 1)
-    client = app.test_client()
-    assert client.get(prefix).status_code == 200
-    assert client.get(f"{prefix}?event=came&num_periods=1").status_code == 200
-    for asked, field, said in WRONG:
-        page = client.get(f"{prefix}?{asked}")
-        assert page.status_code == 400, asked
-        assert said in page.text, asked
-        wrong = client.get(f"{prefix}?{asked}&format=json").get_json()
-        assert list(wrong["errors"]) == [field], asked
+    check_wrong(app, surface, "lifecycle", "event=came&num_periods=1", WRONG)
 
 
 def test_a_question_is_data() -> None:

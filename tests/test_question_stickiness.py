@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from flask_bitmapist import FlaskBitmapist, QueryError, mark_event
+from flask_bitmapist import QueryError, mark_event
 
 from .inside import Stickiness
+from .pages import check_wrong
 from .reference import utc
 
 
@@ -184,22 +185,7 @@ WRONG = [
 
 @pytest.mark.parametrize("surface", ["standalone", "admin"])
 def test_what_is_wrong_is_told_beside_its_field(app: Flask, surface: str) -> None:
-    prefix = "/bitmapist/stickiness"
-    if surface == "admin":
-        prefix = "/admin/bitmapist/stickiness/"
-        pytest.importorskip("flask_babel").Babel(app)
-        FlaskBitmapist(app, admin=pytest.importorskip("flask_admin").Admin(app))
-    with app.app_context():
-        mark_event("came", 1)
-    client = app.test_client()
-    assert client.get(prefix).status_code == 200
-    assert client.get(f"{prefix}?event=came&num_days=1").status_code == 200
-    for asked, field, said in WRONG:
-        page = client.get(f"{prefix}?{asked}")
-        assert page.status_code == 400, asked
-        assert said in page.text, asked
-        wrong = client.get(f"{prefix}?{asked}&format=json").get_json()
-        assert list(wrong["errors"]) == [field], asked
+    check_wrong(app, surface, "stickiness", "event=came&num_days=1", WRONG)
 
 
 def test_the_window_is_four_weeks_unless_a_month_is_asked_for() -> None:
