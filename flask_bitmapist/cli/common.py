@@ -13,7 +13,6 @@ from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
 from ..analysis.errors import QueryError
-from ..analysis.periods import TimeGroup
 from ..analysis.results import Result
 from ..state import BitmapistState, current_state
 from ..store.connect import redact
@@ -46,45 +45,6 @@ class _AsOf(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 AS_OF = _AsOf()
-
-as_of_option = click.option(
-    "--as-of",
-    type=AS_OF,
-    help="Last day to include (YYYY-MM-DD), or a moment, in UTC; now by default.",
-)
-
-
-def time_group_option(default: str | None) -> Callable[[Command], Command]:
-    """Return the option for the time group."""
-    names = [name for each in TimeGroup for name in (each.value, each.singular)]
-    return click.option(
-        "--time-group",
-        "-g",
-        type=click.Choice(names),
-        default=default,
-        metavar="GROUP",
-        show_default=default is not None,
-        help="hours, days, weeks, months or years.",
-    )
-
-
-def count_option(
-    name: str, short: str, default: int, about: str
-) -> Callable[[Command], Command]:
-    """Return an option for how many of something there are to be."""
-    return click.option(
-        f"--{name}", short, type=int, default=default, show_default=True, help=about
-    )
-
-
-def format_options(command: Command) -> Command:
-    """Add --json and --csv, which end up in the parameter ``output``."""
-    for name, about in (("csv", "CSV"), ("json", "JSON")):
-        option = click.option(
-            f"--{name}", "output", flag_value=name, help=f"Print {about}."
-        )
-        command = option(command)
-    return command
 
 
 def asks(command: Command) -> Command:
@@ -132,8 +92,3 @@ def show(result: Result, output: str | None) -> None:
 def show_json(value: Any) -> None:
     """Print JSON."""
     click.echo(json.dumps(value, indent=2))
-
-
-def current_note(label: str) -> str:
-    """Return the line that says which period is still going on."""
-    return f"{label} is not over yet. Periods are calendar periods in UTC."
