@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timezone
 from typing import Any, cast
 
@@ -111,9 +111,7 @@ class Query:
         """Return the classes of all questions: the menu's, then the app's own."""
         return (*QUESTIONS, *self._own.values())
 
-    def within(
-        self, most_work: int, may_refresh: Callable[[], bool] | None = None
-    ) -> Query:
+    def within(self, most_work: int, patience: float | None = None) -> Query:
         """Return a query for one page, which refuses what is too much work.
 
         The pages ask through this; Python and the command line work as much as they
@@ -122,14 +120,15 @@ class Query:
         Args:
             most_work: How many bytes of bitmaps all of its answers together may walk
                 over, 0 for any number.
-            may_refresh: Tells whether all keys of the store may be looked through now.
+            patience: Seconds to wait while all keys of the store are looked through for
+                names, once a minute at most; None waits to the end.
 
         Example:
             >>> bitmapist.query.within(10_000_000).count("song:played", "months")
             2
         """
         bitmaps = self.bitmaps.within(most_work)
-        names = self.names if may_refresh is None else self.names.within(may_refresh)
+        names = self.names if patience is None else self.names.within(patience)
         return Query(bitmaps, names, self.people, self._own)
 
     def expression(self, who: Who) -> Expression:

@@ -144,8 +144,9 @@ class BitmapistState:
     def _store_at(self, client: Redis) -> Store:
         # What the file keeps is for the Redis of the settings.
         settings = replace(self.settings, spool_file="")
-        recorder = Recorder(settings, client, self.app, self.globals, client)
-        return _store(client, client, recorder, self.named, self.own)
+        catalogue = Catalogue(client, client)
+        recorder = Recorder(settings, client, self.app, self.globals, client, catalogue)
+        return _store(client, client, recorder, catalogue, self.named, self.own)
 
     def people_of(self, client: Redis) -> People:
         """Return what tells which bit is whose at a store."""
@@ -222,8 +223,9 @@ def create_state(
     reads = client if elsewhere is None else _open(elsewhere, settings)
     names = dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
     process = Globals(settings, names)
-    recorder = Recorder(settings, client, app, process)
-    at_home = _store(client, reads, recorder, named, own)
+    catalogue = Catalogue(reads, client)
+    recorder = Recorder(settings, client, app, process, catalogue=catalogue)
+    at_home = _store(client, reads, recorder, catalogue, named, own)
     state = BitmapistState(app, settings, process, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)
@@ -240,11 +242,11 @@ def _store(
     client: Redis,
     reads: Redis,
     recorder: Recorder,
+    catalogue: Catalogue,
     named: Mapping[str, Expression],
     own: Mapping[str, AnyQuestion],
 ) -> Store:
-    catalogue = Catalogue(reads, client)
-    names = Names(catalogue.names, catalogue.flags, named, catalogue)
+    names = Names(catalogue, named)
     people = People(reads if recorder.settings.id_map else None)
     query = Query(BitmapReader(reads), names, people, own)
     return Store(client, reads, recorder, catalogue, query)

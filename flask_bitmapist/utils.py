@@ -156,7 +156,7 @@ def _query(system: Any) -> Query:
     client = state.globals.client(system)
     if client == state.store.client:
         return state.query
-    names = Names(defined=state.named)
+    names = Names(None, state.named)
     return Query(BitmapReader(client), names, state.people_of(client))
 
 

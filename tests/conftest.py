@@ -20,6 +20,7 @@ from flask_bitmapist import FlaskBitmapist
 from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names
+from .marks import known
 from .reference import Mark
 from .servers import RedisProcess, test_server
 from .strategies import DEFINED, EVENTS
@@ -176,7 +177,7 @@ def ask(redis_client: redis.Redis) -> Callable[..., Query]:
         for user in flagged:
             bitmapist.mark_unique("flagged", user, system=pipeline)
         pipeline.execute()
-        names = Names(lambda: EVENTS, lambda: ("flagged",), DEFINED)
-        return Query(BitmapReader(redis_client), names)
+        catalogue = known(redis_client, EVENTS, ["flagged"])
+        return Query(BitmapReader(redis_client), Names(catalogue, DEFINED))
 
     return write

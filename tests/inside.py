@@ -39,24 +39,29 @@ from flask_bitmapist.questions.trend import Trend, TrendAnswer
 from flask_bitmapist.questions.who import Count, Has, Users
 from flask_bitmapist.store import diagnosis
 from flask_bitmapist.store.budget import LEAST_BYTES, Budget
-from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
+from flask_bitmapist.store.catalogue import (
+    EVENTS_KEY,
+    FLAGS_KEY,
+    WALKED_KEY,
+    WALKING_KEY,
+    Catalogue,
+)
 from flask_bitmapist.store.connect import check_url, open_client, redact
 from flask_bitmapist.store.errors import NotABitmapError
-from flask_bitmapist.store.eventkeys import parse_key
 from flask_bitmapist.store.idmap import People
-from flask_bitmapist.store.keys import month_keys, redis_key
+from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from flask_bitmapist.store.userset import UserSet
-from flask_bitmapist.web.door import LOOKED_KEY, MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
+from flask_bitmapist.web.door import MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.page import QuestionPage
 from flask_bitmapist.web.pages import page_of
 from flask_bitmapist.web.shell import OPENED_BY
 
 __all__ = [
     "EVENTS_KEY",
+    "FLAGS_KEY",
     "LEAST_BYTES",
     "LONGEST_EXAMPLE",
-    "LOOKED_KEY",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_LENGTH",
@@ -66,6 +71,8 @@ __all__ = [
     "OPENED_BY",
     "OUTCOMES",
     "PREFIX",
+    "WALKED_KEY",
+    "WALKING_KEY",
     "AsOf",
     "BadMarkError",
     "BitmapReader",

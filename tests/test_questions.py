@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event, mark_unique
 from flask_bitmapist.questions import ParameterError, Question, params_of
 
-from .inside import LOOKED_KEY
+from .inside import WALKED_KEY
 
 mcp = pytest.importorskip("mcp")
 jsonschema = pytest.importorskip("jsonschema")
@@ -156,7 +156,7 @@ def check_on_all_surfaces(
     expected = without_moment(in_python(extension, question))
     for surface in (by_command, by_page, by_body, by_mcp):
         # Pages may look through all keys only once a minute.
-        app.extensions["bitmapist"].store.client.delete(LOOKED_KEY)
+        app.extensions["bitmapist"].store.client.delete(WALKED_KEY)
         told = without_moment(surface(app, question))
         assert told == expected, surface.__name__
 

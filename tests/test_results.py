@@ -13,6 +13,7 @@ from flask_bitmapist import Event, QueryError, mark_event
 from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names, Result, to_csv
+from .marks import known
 from .reference import utc
 
 AS_OF = utc("2026-03-04T12:00")
@@ -24,7 +25,7 @@ def query(redis_client: redis.Redis) -> Query:
     """Two users on Tuesday, of whom one is back on Wednesday."""
     for user, day in ((1, 3), (2, 3), (1, 4)):
         mark_event("a", user, redis_client, utc(f"2026-03-0{day}"))
-    return Query(BitmapReader(redis_client), Names(lambda: ("a", "b")))
+    return Query(BitmapReader(redis_client), Names(known(redis_client, "ab")))
 
 
 @pytest.fixture

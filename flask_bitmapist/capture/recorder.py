@@ -11,7 +11,6 @@ from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
 from ..analysis.periods import to_utc
-from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from .bits import Mark, bits_of, current_hour, hour_of
 from .errors import BadMarkError
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..config import Settings
     from ..state import Globals
+    from ..store.catalogue import Catalogue
     from .counters import Counters
 
 
@@ -43,6 +43,7 @@ class Recorder:
         process: bitmapist's settings of the process, as the app sees them.
         mark_client: The app's client for marks, if they are not to go to the Redis of
             the settings.
+        catalogue: Knows which events there are; None without an app.
     """
 
     def __init__(
@@ -52,10 +53,12 @@ class Recorder:
         app: Flask | None,
         process: Globals,
         mark_client: Redis | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.settings = settings
         self.process = process
         self._mark_client = mark_client
+        self._catalogue = catalogue
         self.reports = Reports(app)
         self.shared_client = client
         self._own: Outbox | None = None
@@ -63,7 +66,6 @@ class Recorder:
         # An id needs a bitmap of one byte for each eight.
         self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
         if client is not None:
-            self._catalogue = Catalogue(client, client)
             self.id_map = IdMap(client) if settings.id_map else None
             self._own = self._open_outbox(client)
 
@@ -202,7 +204,8 @@ class Recorder:
 
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
-        self._catalogue.register(events)
+        if self._catalogue is not None:
+            self._catalogue.register(events)
 
     def _number_of(self, user: Any) -> int | str | None:
         key = user_key(user)
@@ -240,7 +243,7 @@ class Recorder:
         if marks is None:
             marks = _client_for_marks(settings, client)
         ids_of = IdMap(marks).ids if settings.id_map else _numbers
-        writer = Writer(marks, ids_of, Catalogue(marks, marks))
+        writer = Writer(marks, ids_of, self._catalogue)
         return Outbox(writer, settings, self.reports, spool)
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import is_cluster, send_to_nodes
+from ..store.cluster import Command, is_cluster, send_to_nodes
 from .bits import Mark
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class Written:
     """Those of them that were 0 before."""
     errors: dict[bytes, ResponseError] = field(default_factory=dict)
     """Why it did not take the bits of a key."""
+    beside: list[Any] = field(default_factory=list)
+    """What it said to the commands that went beside the bits."""
 
 
 class BitWriter:
@@ -69,22 +71,33 @@ class BitWriter:
         self._client = client
         self._has_bitfield = True
 
-    def write(self, groups: Sequence[Group]) -> Written:
+    def write(self, groups: Sequence[Group], beside: Sequence[Command] = ()) -> Written:
         """Write *groups* in their order, in as few round trips as are short.
+
+        Args:
+            groups: What to write.
+            beside: Commands that go with the last round trip, after its bits.
 
         Raises:
             redis.exceptions.RedisError: The connection failed; none, some or all bits
                 may have been written.
         """
         written = Written()
-        for trip in _trips(groups):
-            refused = self._send(trip, written)
+        trips = list(_trips(groups))
+        for number, trip in enumerate(trips, start=1):
+            last = number == len(trips)
+            refused = self._send(trip, written, beside if last else ())
             if refused:
                 self._has_bitfield = False
                 self._send(refused, written)
         return written
 
-    def _send(self, groups: Sequence[Group], written: Written) -> list[Group]:
+    def _send(
+        self,
+        groups: Sequence[Group],
+        written: Written,
+        beside: Sequence[Command] = (),
+    ) -> list[Group]:
         """Write *groups* and return those that need another command than BITFIELD."""
         has_bitfield = self._has_bitfield
         commands: list[tuple[Any, ...]] = []
@@ -99,7 +112,9 @@ class BitWriter:
                 commands += [("SETBIT", key, user, value) for user in users]
                 sent += [group] * len(users)
         refused = []
-        for group, reply in zip(sent, _replies(self._client, commands)):
+        replies = _replies(self._client, [*commands, *beside])
+        written.beside += replies[len(commands) :]
+        for group, reply in zip(sent, replies):
             if isinstance(reply, int):
                 written.taken += 1
                 written.new += not reply
@@ -154,14 +169,17 @@ class Writer:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        written = self._bits.write(_groups(marks, self._ids(marks)))
-        refused = _refused(marks, written) if written.errors else []
-        if self._catalogue is not None:
-            self._catalogue.register(
+        groups = _groups(marks, self._ids(marks))
+        if self._catalogue is None:
+            written = self._bits.write(groups)
+        else:
+            naming = self._catalogue.naming(
                 {mark.bits.event for mark in marks if mark.bits.hour is not None},
                 {mark.bits.event for mark in marks if mark.bits.unique},
             )
-        return refused
+            written = self._bits.write(groups, naming)
+            self._catalogue.answered(written.beside)
+        return _refused(marks, written) if written.errors else []
 
     def queue(self, marks: Sequence[Mark]) -> None:
         """Put *marks* on the client, a pipeline, which somebody else will execute."""

@@ -23,12 +23,10 @@ from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection, User
-    from ..store.catalogue import Catalogue, Scan
+    from ..store.catalogue import Catalogue, Known, Scan
     from ..store.idmap import People
     from ..store.userset import UserSet
     from .declare import A, Question, Who
-
-NameList = Callable[[], Sequence[str]]
 
 UNKEPT = Text(
     "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to record them from now "
@@ -44,36 +42,37 @@ class Names:
     """What can be named: events and flags of the store, and what the app has defined.
 
     Args:
-        events: Gives the names of all events; None where any name will do.
-        flags: Gives the names of all flags.
+        catalogue: Knows the events and flags; None where any name will do.
         defined: Expressions that the app has given names.
-        catalogue: Looks through all keys of the store.
     """
 
     def __init__(
         self,
-        events: NameList | None = None,
-        flags: NameList = tuple,
-        defined: Mapping[str, Expression] | None = None,
         catalogue: Catalogue | None = None,
+        defined: Mapping[str, Expression] | None = None,
     ) -> None:
-        self._events = events
-        self._flags = flags
-        self.defined = {} if defined is None else defined
         self._catalogue = catalogue
-        self._may_refresh: Callable[[], bool] = lambda: True
-        # A name that was known once is known for the process: to look it up for every
-        # question would cost a third of a small one.
-        self._known: set[str] = set()
-        self._known_flags: set[str] = set()
+        self.defined = {} if defined is None else defined
+        self._patience: float | None = None
+        self._kept: Known | None = None
 
     def events(self) -> Sequence[str]:
-        """Return the names of all events."""
-        return self._events() if self._events is not None else ()
+        """Return the names of all events, sorted."""
+        known = self._known()
+        return sorted(known.events) if known else ()
 
     def flags(self) -> Sequence[str]:
-        """Return the names of all flags."""
-        return self._flags()
+        """Return the names of all flags, sorted."""
+        known = self._known()
+        return sorted(known.flags) if known else ()
+
+    def _known(self) -> Known | None:
+        if self._catalogue is None or self._kept is not None:
+            return self._kept
+        known = self._catalogue.known(patience=self._patience)
+        if self._patience is not None:
+            self._kept = known  # a page reads them once
+        return known
 
     @property
     def scan(self) -> Scan | None:
@@ -82,16 +81,22 @@ class Names:
 
     def refresh(self) -> bool:
         """Look through all keys of the store again; return whether that was allowed."""
-        if not self._may_refresh():
-            return False
-        if self._catalogue is not None:
-            self._catalogue.all_names(refresh=True)
+        if self._catalogue is None:
+            return True
+        if self._patience is not None:
+            self._kept = None
+            return self._catalogue.refresh(self._patience)
+        self._catalogue.known(refresh=True)
         return True
 
-    def within(self, may_refresh: Callable[[], bool]) -> Names:
-        """Return the same names, for a page, which may not refresh them at any time."""
+    def within(self, patience: float) -> Names:
+        """Return the same names, for a page, which may not look for them at any time.
+
+        Args:
+            patience: Seconds that it waits while all keys are looked through.
+        """
         names = copy(self)
-        names._may_refresh = may_refresh
+        names._patience = patience
         return names
 
     def defining(self, defined: Mapping[str, Expression]) -> Names:
@@ -115,37 +120,33 @@ class Names:
             return who
         if who in self.defined:
             return Named(who, self.defined[who])
-        if is_plain_name(who) or self._is_event(who):
+        if is_plain_name(who) or (self._catalogue and self._has(who)):
             return Event(who)
         return parse(who, self.defined)
 
     def unknown(self, expression: Expression) -> Text | None:
         """Return what to say of the first name that nobody has ever tracked."""
-        if self._events is None:
-            return None
         for name, is_flag in _names(expression):
-            if is_flag and not self._is_flag(name):
-                return self._no_flag(name)
-            if not is_flag and not self._is_event(name):
-                return self._no_event(name)
+            if not self._has(name, is_flag) and not self._is_looking():
+                return self._no_flag(name) if is_flag else self._no_event(name)
         return None
 
     def has_events(self) -> bool:
         """Return whether there is any event or flag."""
-        return self._events is None or bool(self.events() or self.flags())
+        return self._catalogue is None or any(self._known() or ())
 
-    def _is_event(self, name: str) -> bool:
-        if name not in self._known:
-            self._known.update(self.events())
-        return name in self._known
+    def _has(self, name: str, flag: bool = False) -> bool:
+        if self._catalogue is None or self._catalogue.keeps(name, flag):
+            return True
+        known = self._known()
+        return known is not None and name in known[flag]
 
-    def _is_flag(self, name: str) -> bool:
-        if name not in self._known_flags:
-            self._known_flags.update(self.flags())
-        return name in self._known_flags
+    def _is_looking(self) -> bool:
+        """Return whether nobody has looked through all keys to the end yet."""
+        return self._catalogue is not None and self._catalogue.scan is None
 
     def _no_event(self, name: str) -> Text:
-        if self._is_flag(name):
+        if self._has(name, flag=True):
             return Text(
                 "%(name)s is a flag; write %(flag)s.",
                 name=_quoted(name),

@@ -269,7 +269,13 @@ class EventsAnswer(Answer):
 
     def notes(self) -> tuple[Text, ...]:
         notes = []
-        if self.scan is not None:
+        if self.scan is None:
+            notes.append(
+                Text(
+                    "The store is being searched for events; some may still be missing."
+                )
+            )
+        else:
             notes.append(
                 Text(
                     "Event list refreshed %(moment)s UTC.",

@@ -12,15 +12,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, make_response, request
 from flask.typing import ResponseReturnValue
 from jinja2 import Environment, Template
-from redis import RedisError
-from redis.exceptions import RedisClusterException
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import LimitedStream
@@ -30,7 +27,6 @@ from . import formats
 from .texts import gettext
 
 if TYPE_CHECKING:
-    from ..state import BitmapistState
     from .surface import Surface
 
 MOST_BODY = 64 * 1024
@@ -39,10 +35,6 @@ MOST_ARGUMENTS = 8 * 1024
 """Most bytes of all arguments together, names and values."""
 MOST_ANSWER = 8 * 1024 * 1024
 """Most bytes of an answer that is no CSV."""
-LOOKED_KEY = "flask-bitmapist:looked-through"
-"""Is in Redis for as long as nobody may look through all keys again."""
-LOOK_EVERY = 60
-"""Seconds."""
 
 
 class TurnedAwayError(ValueError):
@@ -274,24 +266,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "y" if value else "false"
     return str(value)
-
-
-def may_look_through(kept: BitmapistState) -> bool:
-    """Return whether all keys may be looked through now, which costs the store most.
-
-    That is once a minute for a store, however many processes ask.  Where Redis lets
-    nothing be written, it is once a minute for each process.
-
-    Args:
-        kept: What is kept for the app.
-    """
-    client = kept.store.client
-    try:
-        return bool(client.set(LOOKED_KEY, 1, nx=True, ex=LOOK_EVERY))
-    except (RedisError, RedisClusterException):
-        scan = kept.catalogue.scan
-        now = datetime.now(tz=timezone.utc)
-        return scan is None or now - scan.at >= timedelta(seconds=LOOK_EVERY)
 
 
 # -- what goes out

@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
-from ..query import as_of
+from ..query import Query, as_of
 from ..questions.declare import (
     Answer,
     Cell,
@@ -26,6 +26,7 @@ from ..questions.declare import (
     params_of,
 )
 from ..questions.events import ranked
+from ..store.catalogue import PAGE_WAITS
 from ..store.userset import UserSet
 from . import door, formats
 from .export import csv_response, json_response, users_csv
@@ -241,12 +242,10 @@ class _Request:
         form.tell(error)
         return self._refused(form, form.messages)
 
-    def _query(self, question: Question[Any]) -> Any:
+    @cached_property
+    def _query(self) -> Query:
         state = self.surface.state
-        query = state.query.within(
-            state.settings.max_work, lambda: door.may_look_through(state)
-        )
-        return query(question)
+        return state.query.within(state.settings.max_work, PAGE_WAITS)
 
     def _asks_nothing(self) -> bool:
         """Whether nothing is filled in, of what has to be."""
@@ -339,7 +338,7 @@ class _Request:
         answer: Answer | None = None,
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
-        names = self.surface.state.query.names
+        names = self._query.names
         known = [*names.defined, *names.events()]
         part = self.page.fragment if self.is_post else None
         return self.surface.render(
@@ -385,7 +384,7 @@ class _Request:
         """Return the busiest events; none where that takes too long to find out."""
         state = self.surface.state
         query = state.query.within(state.settings.max_work)
-        names = query.names.events()
+        names = self._query.names.events()
         if len(names) > MOST_RANKED:
             return []
         try:
