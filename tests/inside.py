@@ -47,10 +47,8 @@ from flask_bitmapist.store.idmap import People
 from flask_bitmapist.store.keys import month_keys, redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from flask_bitmapist.store.userset import UserSet
-from flask_bitmapist.web.door import LOOKED_KEY, MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
-from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.pages import page_of
-from flask_bitmapist.web.shell import OPENED_BY
+from flask_bitmapist.web.door import LOOKED_KEY, MOST_ARGUMENTS, MOST_BODY
+from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
 __all__ = [
     "EVENTS_KEY",
@@ -90,7 +88,6 @@ __all__ = [
     "Param",
     "People",
     "Person",
-    "QuestionPage",
     "Result",
     "Settings",
     "Source",
@@ -119,7 +116,6 @@ __all__ = [
     "load",
     "month_keys",
     "open_client",
-    "page_of",
     "parse",
     "parse_key",
     "plan_deletion",
