@@ -52,10 +52,8 @@ from flask_bitmapist.store.idmap import People
 from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from flask_bitmapist.store.userset import UserSet
-from flask_bitmapist.web.door import MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
-from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.pages import page_of
-from flask_bitmapist.web.shell import OPENED_BY
+from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
+from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
 __all__ = [
     "EVENTS_KEY",
@@ -97,7 +95,6 @@ __all__ = [
     "Param",
     "People",
     "Person",
-    "QuestionPage",
     "Result",
     "Settings",
     "Source",
@@ -126,7 +123,6 @@ __all__ = [
     "load",
     "month_keys",
     "open_client",
-    "page_of",
     "parse",
     "parse_key",
     "plan_deletion",

@@ -24,8 +24,9 @@ from ..questions.trend import Trend
 from ..state import current_state, demanded_state
 from ..web import door
 from ..web.deletion import serve_deletion
-from ..web.pages import page_of
-from ..web.shell import turn_away
+from ..web.formats import translated
+from ..web.legacy import serve
+from ..web.responses import turn_away
 from .surface import AdminSurface
 
 try:
@@ -88,14 +89,14 @@ class PageView(BaseView):  # type: ignore[misc]
     ) -> None:
         if question is not None:
             self.question = question
-        self.page = page_of(self.question)
+        own = self.question
         super().__init__(
-            name=name or self.page.title,
+            name=name or translated(own.title),
             category=category,
-            endpoint=endpoint or f"bitmapist_{self.page.name}",
-            url=url or f"bitmapist/{self.page.name}",
+            endpoint=endpoint or f"bitmapist_{own.endpoint}",
+            url=url or f"bitmapist/{own.endpoint}",
             menu_icon_type=menu_icon_type,
-            menu_icon_value=menu_icon_value or self.page.icon,
+            menu_icon_value=menu_icon_value or own.icon,
             **options,
         )
 
@@ -138,7 +139,7 @@ class PageView(BaseView):  # type: ignore[misc]
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
-        return self.page.serve(AdminSurface(self, demanded_state()))
+        return serve(self.question, AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, which finds this package's files."""

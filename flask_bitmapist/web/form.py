@@ -50,7 +50,6 @@ class QuestionForm:
                 shown[each.name] = str(shown[each.name]).lower() in _ON
         kept: Any = question  # checkers do not see that a class can be hashed
         self.fields = form_of(kept)(data=shown)
-        self._others: dict[str, list[str]] = {}
 
     @property
     def about(self) -> list[Field]:
@@ -71,33 +70,19 @@ class QuestionForm:
         """The fields that are ticked or not."""
         return [each for each in self.fields if _is_switch(each)]
 
-    def tell(self, error: QueryError) -> None:
-        """Show what is wrong beside the fields that it is about."""
-        told: Mapping[str, str] = (
-            error.wrong
-            if isinstance(error, ParameterError)
-            else {error.field or "form": error.message}
-        )
-        for name, text in told.items():
-            message = formats.translated(text)
-            if name in self.fields:
-                field = self.fields[name]
-                field.errors = [*field.errors, message]
-            else:
-                self._others.setdefault(name, []).append(message)
-
-    @property
-    def messages(self) -> dict[str, list[str]]:
-        """What is wrong, by the name of the parameter; ``form`` for all of it."""
-        beside = {each.name: [*map(str, each.errors)] for each in self.fields}
-        told = {name: messages for name, messages in beside.items() if messages}
-        return {**told, **self._others}
-
     def label_of(self, name: str) -> str:
         """Return what a parameter is called on the page, empty if unknown."""
         if name not in self.fields:
             return ""
         return formats.translated(_param(self.fields[name]).label)
+
+
+def messages_of(error: QueryError) -> dict[str, list[str]]:
+    """Return what is wrong, by the name of the parameter; ``form`` for all of it."""
+    wrong: Mapping[str, str] = {error.field or "form": error.message}
+    if isinstance(error, ParameterError):
+        wrong = error.wrong
+    return {name: [formats.translated(text)] for name, text in wrong.items()}
 
 
 @cache

@@ -15,8 +15,8 @@ from ..questions.schema import (
     parameters_schema,
     schema_of,
 )
-from .page import ListPage
-from .shell import ErrorsDict
+from .page import ListPage, path_of
+from .responses import ErrorsDict
 
 
 def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
@@ -38,7 +38,7 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             ),
         },
         "servers": [{"url": prefix}],
-        "paths": {_path(each): _operations(each) for each in asked},
+        "paths": {path_of(each): _operations(each) for each in asked},
         "components": {
             "schemas": {
                 **{each.__name__: answer_schema(each) for each in asked},
@@ -47,10 +47,6 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             }
         },
     }
-
-
-def _path(question: type[Question[Any]]) -> str:
-    return "/" if question.endpoint == "index" else f"/{question.endpoint}"
 
 
 def _operations(question: type[Question[Any]]) -> Schema:

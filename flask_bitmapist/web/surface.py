@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import render_template, request, url_for
 from markupsafe import Markup
 
-from .door import bounded_template
+from . import formats
+from .responses import Place, bounded_template
+from .texts import gettext, language, ngettext
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
-    from .page import QuestionPage
 
 
 class Surface:
@@ -23,7 +24,6 @@ class Surface:
 
     Args:
         state: What the extension keeps for the app.
-        pages: Gives all pages that there may be, in the order of the menu.
     """
 
     layout = "bitmapist/layout.html"
@@ -32,18 +32,17 @@ class Surface:
     scheme = "auto"
     """``light`` or ``dark`` colours, or ``auto`` for what the reader prefers."""
 
-    def __init__(
-        self,
-        state: BitmapistState,
-        pages: Callable[[BitmapistState], Sequence[QuestionPage]],
-    ) -> None:
+    def __init__(self, state: BitmapistState) -> None:
         self.state = state
-        self._pages = pages
 
-    @property
-    def pages(self) -> Sequence[QuestionPage]:
-        """All pages that there may be, the app's own ones too."""
-        return self._pages(self.state)
+    def menu(self) -> list[tuple[Place, str]]:
+        """Return the pages of the menu, the app's own ones last, each with its URL."""
+        links = [
+            (Place(each.endpoint, each.title), self.url(each.endpoint))
+            for each in self.state.query.questions()
+            if each.in_menu
+        ]
+        return [(place, url) for place, url in links if url is not None]
 
     def url(self, page: str, /, **arguments: Any) -> str | None:
         """Return the URL of a page, or None where this surface has no such page.
@@ -96,14 +95,29 @@ class Surface:
         name = settings.user_name(user) if settings.user_name is not None else None
         return str(name) if name else "", _user_url(settings.user_url, user)
 
-    def render(self, template: str, **context: Any) -> str:
+    fill: Callable[..., str] = staticmethod(render_template)
+    """Fills in a template, with what the surface's layout needs beside."""
+
+    def render(self, template: str, page: Place, **context: Any) -> str:
         """Return *template* filled in.
+
+        Args:
+            template: Its name.
+            page: Which page it is.
+            context: What it needs beside what the template of every page does.
 
         Raises:
             QueryError: The text would be longer than an answer may be.
         """
-        return render_template(
-            bounded_template(self.state.app.jinja_env, template), **context
+        return self.fill(
+            bounded_template(self.state.app.jinja_env, template),
+            page=page,
+            surface=self,
+            t=gettext,
+            tn=ngettext,
+            fmt=formats,
+            language=language(),
+            **context,
         )
 
 
@@ -119,12 +133,3 @@ def nonce(state: BitmapistState) -> str:
     """Return the nonce of the current response, empty if the app gives none."""
     generator = state.settings.csp_nonce
     return str(generator()) if generator is not None else ""
-
-
-def wants_json() -> bool:
-    """Return whether the request asks for JSON, in whichever way."""
-    return (
-        request.args.get("format") == "json"
-        or request.args.get("json", "").lower() in ("true", "1", "y", "yes", "on")
-        or request.accept_mimetypes.best == "application/json"
-    )
