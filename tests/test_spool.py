@@ -15,7 +15,7 @@ from flask import Flask
 
 from flask_bitmapist import mark_event, mark_unique
 
-from .inside import Mark, Spool, bits_of, hour_of
+from .inside import Mark, Reports, Spool, bits_of, check_id, hour_of
 from .marks import NOON, eventually, recorder_of, users
 from .servers import RedisProcess
 
@@ -55,6 +55,10 @@ def run_process(server: RedisProcess, path: Path, end: str, *ids: int) -> int:
         timeout=60,
         check=False,
     ).returncode
+
+
+def spool_at(path: Path) -> Spool:
+    return Spool(str(path), check_id)
 
 
 def make_marks(*ids: int) -> list[Mark]:
@@ -138,7 +142,7 @@ def test_background_mode_keeps_its_marks_in_the_file_while_redis_fails(
         BITMAPIST_SPOOL_FILE=str(path),
         BITMAPIST_MARK_MODE="background",
     )
-    with app.app_context():
+    with app.test_request_context():
         mark_event("x", 1, now=NOON)
         eventually(lambda: recorder_of(app).status()["error"], "it is noticed")
         mark_event("x", 2, now=NOON)
@@ -148,7 +152,7 @@ def test_background_mode_keeps_its_marks_in_the_file_while_redis_fails(
 
 def test_each_process_has_a_file_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "marks"
-    one, other = Spool(str(path)), Spool(str(path))
+    one, other = spool_at(path), spool_at(path)
     one.append(make_marks(1))
     other.append(make_marks(2))
 
@@ -161,7 +165,7 @@ def test_each_process_has_a_file_of_its_own(tmp_path: Path) -> None:
 
 def test_a_forked_process_leaves_its_parents_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "marks"
-    parent = Spool(str(path))
+    parent = spool_at(path)
     parent.append(make_marks(1))
     child = os.fork() if hasattr(os, "fork") else pytest.skip("no fork here")
     if not child:
@@ -180,15 +184,15 @@ def test_a_forked_process_leaves_its_parents_file_alone(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "marks"
-    before = Spool(str(path))
+    before = spool_at(path)
     before.append(make_marks(1, 2))
     before.close()
     path.write_bytes(path.read_bytes()[:-5])
-    spool = Spool(str(path))
+    spool = spool_at(path)
     assert spool.has_leftovers()
     for left in spool.leftovers():
         assert list(left.batches(10)) == [make_marks(1)]
-        left.remove()
+        left.remove(Reports())
 
     assert not spool.has_leftovers()
 

@@ -19,7 +19,7 @@ from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
 from ..analysis.periods import shorten, to_utc
 from ..store.eventkeys import EventKey
-from . import signals
+from . import reports
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -139,8 +139,8 @@ class Deletion:
             "" if self.before is None else f" before {self.before.isoformat()}",
             gone,
         )
-        signals.tell(
-            signals.event_deleted,
+        reports.tell(
+            reports.event_deleted,
             self._app,
             event_name=self.event,
             flag=self.flag,

@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.local import LocalProxy
 
 from ..config import LARGEST_ID
-from .errors import BadMarkError
+from .marks import BadMarkError
 
 _MOST_DIGITS = 30
 _DIGITS = re.compile(r"-?[0-9]+")

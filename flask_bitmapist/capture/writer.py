@@ -14,8 +14,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import is_cluster, send_to_nodes
-from .bits import Mark
+from ..store.cluster import CLUSTERS, send_to_nodes
+from .marks import Mark
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -154,7 +154,9 @@ class Writer:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        written = self._bits.write(_groups(marks, self._ids(marks)))
+        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
+        ids = self._ids_of(keys) if keys else {}
+        written = self._bits.write(_groups(marks, ids))
         refused = _refused(marks, written) if written.errors else []
         if self._catalogue is not None:
             self._catalogue.register(
@@ -165,7 +167,8 @@ class Writer:
 
     def queue(self, marks: Sequence[Mark]) -> None:
         """Put *marks* on the client, a pipeline, which somebody else will execute."""
-        for key, users, value in _groups(marks, self._ids(marks)):
+        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
+        for key, users, value in _groups(marks, self._ids_of(keys) if keys else {}):
             for user in users:
                 self._client.setbit(key, user, value)
 
@@ -177,10 +180,6 @@ class Writer:
         """
         self._client.ping()
 
-    def _ids(self, marks: Sequence[Mark]) -> dict[Any, int]:
-        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
-        return self._ids_of(keys) if keys else {}
-
 
 def named(key: bytes, error: ResponseError) -> ResponseError:
     """Put the name of the key that it is about before an error's text."""
@@ -189,7 +188,7 @@ def named(key: bytes, error: ResponseError) -> ResponseError:
 
 
 def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if is_cluster(client):
+    if isinstance(client, CLUSTERS):
         return send_to_nodes(client, commands, writes=True)
     pipeline = client.pipeline(transaction=False)
     for command in commands:

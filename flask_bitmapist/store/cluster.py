@@ -74,9 +74,8 @@ class ClusterClient:
         return f"<{type(self).__name__} of {len(self._hosts)} hosts>"
 
 
-def is_cluster(client: object) -> bool:
-    """Return whether *client* is one of a cluster."""
-    return isinstance(client, ClusterClient | RedisCluster)
+CLUSTERS = (ClusterClient, RedisCluster)
+"""The clients that are of a cluster."""
 
 
 def send_to_nodes(
