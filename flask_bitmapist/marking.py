@@ -15,8 +15,9 @@ from flask import has_request_context
 from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
+from .analysis.errors import BadMarkError
 from .capture.ids import check_id, user_key
-from .capture.marks import BadMarkError, Mark, check_name
+from .capture.marks import Mark, check_name
 from .capture.recorder import Recorder
 from .config import Settings
 from .state import WITHOUT_APP, current_state, request_environ

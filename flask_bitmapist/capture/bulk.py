@@ -9,7 +9,8 @@ from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .marks import BadMarkError, bits_of, check_name
+from ..analysis.errors import BadMarkError
+from .marks import bits_of, check_name
 from .timestamps import hour_in
 from .writer import BitWriter, Group, named
 

@@ -9,6 +9,7 @@ from time import time
 from typing import NamedTuple
 
 from ..analysis.bitmaps import Source
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import Period, TimeGroup, to_utc
 from ..store.keys import redis_key
 
@@ -24,19 +25,6 @@ _LOOKS_LIKE_DATE = re.compile(r"_W?\d+-\d+(?:-\d+){0,2}\Z")
 _EPOCH_HOURS = date(1970, 1, 1).toordinal() * 24
 
 _PERIODS = (TimeGroup.MONTHS, TimeGroup.WEEKS, TimeGroup.DAYS)
-
-
-class BadMarkError(ValueError):
-    """A mark cannot be made of what was given.
-
-    Args:
-        kind: What is wrong, in a few words; the same for all of a kind.
-        message: What is wrong with this one.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class Bits:

@@ -11,12 +11,13 @@ import bitmapist
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from .idmap import IdMap
 from .ids import check_id, user_key
-from .marks import BadMarkError, Mark, bits_of, check_name, current_hour, hour_of
+from .marks import Mark, bits_of, check_name, current_hour, hour_of
 from .queue import Queue
 from .reports import Counters, Reports
 from .spool import Spool

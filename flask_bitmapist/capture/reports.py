@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from blinker import NamedSignal, Namespace
 
-from .marks import BadMarkError, Mark, moment_of
+from ..analysis.errors import BadMarkError
+from .marks import Mark, moment_of
 
 if TYPE_CHECKING:
     from .writer import Refused

@@ -19,7 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .marks import BadMarkError, Mark, bits_of, check_name, hour_of, moment_of
+from ..analysis.errors import BadMarkError
+from .marks import Mark, bits_of, check_name, hour_of, moment_of
 
 if TYPE_CHECKING:
     from .reports import Reports

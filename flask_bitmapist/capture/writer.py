@@ -14,7 +14,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import CLUSTERS, send_to_nodes
+from ..store.cluster import is_cluster, send_to_nodes
 from .marks import Mark
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def named(key: bytes, error: ResponseError) -> ResponseError:
 
 
 def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if isinstance(client, CLUSTERS):
+    if is_cluster(client):
         return send_to_nodes(client, commands, writes=True)
     pipeline = client.pipeline(transaction=False)
     for command in commands:

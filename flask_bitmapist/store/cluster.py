@@ -74,8 +74,9 @@ class ClusterClient:
         return f"<{type(self).__name__} of {len(self._hosts)} hosts>"
 
 
-CLUSTERS = (ClusterClient, RedisCluster)
-"""The clients that are of a cluster."""
+def is_cluster(client: object) -> bool:
+    """Return whether *client* is one of a cluster."""
+    return isinstance(client, ClusterClient | RedisCluster)
 
 
 def send_to_nodes(

@@ -17,7 +17,7 @@ from ..analysis.counting import count_bits
 from ..analysis.history import EPOCH
 from ..analysis.keeping import kept_while_few
 from .budget import Budget
-from .cluster import CLUSTERS, Command, send_to_nodes
+from .cluster import Command, is_cluster, send_to_nodes
 from .errors import of_key
 from .keys import month_keys, redis_key
 
@@ -280,7 +280,7 @@ def send(client: Redis, commands: Sequence[Command]) -> list[Any]:
     Raises:
         redis.RedisError: The connection failed.
     """
-    if isinstance(client, CLUSTERS):
+    if is_cluster(client):
         return send_to_nodes(client, commands)
     pipeline: Any = client.pipeline(transaction=False)
     for command in commands:
