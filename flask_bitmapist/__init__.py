@@ -18,7 +18,7 @@ from ._version import __version__
 from .analysis.errors import QueryError
 from .analysis.expressions import Event, Expression, Flag
 from .analysis.periods import Period, TimeGroup
-from .capture.signals import event_deleted, event_dropped, event_marked, events_flushed
+from .capture.reports import event_deleted, event_dropped, event_marked, events_flushed
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .marking import mark, mark_event, mark_unique, unmark_event, unmark_unique

@@ -20,10 +20,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import bitmapist
-from flask import current_app, has_app_context
+from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.local import LocalProxy
 
-from .capture.recorder import Recorder
+from .capture.recorder import DEFAULT_SYSTEM, Recorder
 from .config import Settings
 from .query import Query
 from .questions.asking import Names
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from .analysis.expressions import Expression
 
 EXTENSION_NAME = "bitmapist"
-DEFAULT_SYSTEM = "default"
 
 
 class _Follower(LocalProxy[Any]):
@@ -145,7 +144,11 @@ class BitmapistState:
         # What the file keeps is for the Redis of the settings.
         settings = replace(self.settings, spool_file="")
         catalogue = Catalogue(client, client)
-        recorder = Recorder(settings, client, self.app, self.globals, client, catalogue)
+        recorder = Recorder(
+            *(settings, client, self.app, self.globals, request_environ),
+            mark_client=client,
+            catalogue=catalogue,
+        )
         return _store(client, client, recorder, catalogue, self.named, self.own)
 
     def people_of(self, client: Redis) -> People:
@@ -224,7 +227,9 @@ def create_state(
     names = dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
     process = Globals(settings, names)
     catalogue = Catalogue(reads, client)
-    recorder = Recorder(settings, client, app, process, catalogue=catalogue)
+    recorder = Recorder(
+        settings, client, app, process, request_environ, catalogue=catalogue
+    )
     at_home = _store(client, reads, recorder, catalogue, named, own)
     state = BitmapistState(app, settings, process, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
@@ -324,6 +329,11 @@ def current_state(sweep: bool = True) -> BitmapistState | None:
         return _living.only(sweep)
     state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
     return state
+
+
+def request_environ() -> Mapping[str, Any] | None:
+    """Return the WSGI environ of the request being answered, if there is one."""
+    return request.environ if has_request_context() else None
 
 
 def demanded_state() -> BitmapistState:

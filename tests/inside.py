@@ -17,13 +17,14 @@ from flask_bitmapist.analysis.expressions import Named, Not, chain, require_boun
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.analysis.results import Result, to_csv
-from flask_bitmapist.capture import bits, bulk, csvfile, reports, signals, writer
-from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
+from flask_bitmapist.capture import bulk, csvfile, marks, reports, writer
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
 from flask_bitmapist.capture.idmap import IdMap
 from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
-from flask_bitmapist.capture.names import MAX_BYTES
+from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
+from flask_bitmapist.capture.queue import Backoff
+from flask_bitmapist.capture.reports import Reports
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.capture.timestamps import hour_in
 from flask_bitmapist.cli.questions import command_of
@@ -72,6 +73,7 @@ __all__ = [
     "WALKED_KEY",
     "WALKING_KEY",
     "AsOf",
+    "Backoff",
     "BadMarkError",
     "BitmapReader",
     "Budget",
@@ -95,6 +97,7 @@ __all__ = [
     "Param",
     "People",
     "Person",
+    "Reports",
     "Result",
     "Settings",
     "Source",
@@ -105,7 +108,6 @@ __all__ = [
     "TrendAnswer",
     "UserSet",
     "Users",
-    "bits",
     "bits_of",
     "bulk",
     "chain",
@@ -121,6 +123,7 @@ __all__ = [
     "import_rows",
     "last_periods",
     "load",
+    "marks",
     "month_keys",
     "open_client",
     "parse",
@@ -130,7 +133,6 @@ __all__ = [
     "redis_key",
     "reports",
     "require_bounded",
-    "signals",
     "sources_of",
     "to_csv",
     "united",

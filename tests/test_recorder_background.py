@@ -15,7 +15,7 @@ from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, mark, mark_event
 
-from .inside import signals
+from .inside import reports
 from .marks import NOON, eventually, recorder_of, users
 from .servers import RedisProcess
 
@@ -34,7 +34,7 @@ def background(make_app: MakeApp) -> Flask:
 
 
 def mark_users(app: Flask, *ids: int) -> None:
-    with app.app_context():
+    with app.test_request_context():
         for user in ids:
             mark_event("x", user, now=NOON)
 
@@ -60,7 +60,7 @@ def run_script(
             return app
 
         def mark_users(app, *ids):
-            with app.app_context():
+            with app.test_request_context():
                 for user in ids:
                     mark_event("x", user, now=NOON)
         """
@@ -138,7 +138,7 @@ def test_the_receivers_of_a_flush_are_told_how_many(background: Flask) -> None:
     def receive(sender: Flask, count: int) -> None:
         told.append(count)
 
-    with signals.events_flushed.connected_to(receive, background):
+    with reports.events_flushed.connected_to(receive, background):
         mark_users(background, *range(10))
         recorder_of(background).flush()
         eventually(lambda: sum(told) == 10, "all are told of")

@@ -9,9 +9,8 @@ from datetime import date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .bits import bits_of
-from .errors import BadMarkError
-from .names import check_name
+from ..analysis.errors import BadMarkError
+from .marks import bits_of, check_name
 from .timestamps import hour_in
 from .writer import BitWriter, Group, named
 

@@ -20,7 +20,7 @@ from ..analysis.errors import QueryError
 from ..analysis.periods import shorten, to_utc
 from ..store.catalogue import Known, decoded
 from ..store.keys import EventKey, names_in
-from . import signals
+from . import reports
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -136,8 +136,8 @@ class Deletion:
             "" if self.before is None else f" before {self.before.isoformat()}",
             gone,
         )
-        signals.tell(
-            signals.event_deleted,
+        reports.tell(
+            reports.event_deleted,
             self._app,
             event_name=self.event,
             flag=self.flag,

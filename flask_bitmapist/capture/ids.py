@@ -8,8 +8,8 @@ from typing import Any
 
 from werkzeug.local import LocalProxy
 
+from ..analysis.errors import BadMarkError
 from ..config import LARGEST_ID
-from .errors import BadMarkError
 
 _MOST_DIGITS = 30
 _DIGITS = re.compile(r"-?[0-9]+")

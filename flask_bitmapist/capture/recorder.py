@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,14 @@ import bitmapist
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
 from ..store.connect import open_client
-from .bits import Mark, bits_of, current_hour, hour_of
-from .errors import BadMarkError
 from .idmap import IdMap
 from .ids import check_id, user_key
-from .names import check_name
-from .outbox import Outbox
-from .reports import Reports
+from .marks import Mark, bits_of, check_name, current_hour, hour_of
+from .queue import Queue
+from .reports import Counters, Reports
 from .spool import Spool
 from .writer import FAILURES, Writer
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ..config import Settings
     from ..state import Globals
     from ..store.catalogue import Catalogue
-    from .counters import Counters
+
+DEFAULT_SYSTEM = "default"
 
 
 class Recorder:
@@ -41,6 +42,8 @@ class Recorder:
             app, where each mark names its own.
         app: The app, as sender of the signals.
         process: bitmapist's settings of the process, as the app sees them.
+        environ: Returns the WSGI environ of the request that is being answered, if the
+            caller is in one.
         mark_client: The app's client for marks, if they are not to go to the Redis of
             the settings.
         catalogue: Knows which events there are; None without an app.
@@ -52,22 +55,29 @@ class Recorder:
         client: Redis | None,
         app: Flask | None,
         process: Globals,
+        environ: Callable[[], Mapping[str, Any] | None],
         mark_client: Redis | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
         self.settings = settings
         self.process = process
-        self._mark_client = mark_client
         self._catalogue = catalogue
         self.reports = Reports(app)
         self.shared_client = client
-        self._own: Outbox | None = None
-        self.id_map: IdMap | None = None
+        self._environ = environ
+        self._in_background = settings.mark_mode == "background"
         # An id needs a bitmap of one byte for each eight.
         self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
+        self.id_map: IdMap | None = None
+        self._queue: Queue | None = None
         if client is not None:
             self.id_map = IdMap(client) if settings.id_map else None
-            self._own = self._open_outbox(client)
+            marks = mark_client or _client_for_marks(settings, client)
+            ids_of = IdMap(marks).ids if settings.id_map else _numbers
+            self._writer = Writer(marks, ids_of, catalogue)
+            file = settings.spool_file
+            spool = Spool(file, self.key_of) if file else None
+            self._queue = Queue(self._writer, settings, self.reports, spool, environ)
 
     @property
     def counters(self) -> Counters:
@@ -77,7 +87,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Marks of this process that wait for Redis."""
-        return self._own.waiting if self._own is not None else 0
+        return self._queue.waiting if self._queue is not None else 0
 
     def status(self) -> dict[str, Any]:
         """Return how writing goes, in a form that goes into JSON.
@@ -87,15 +97,25 @@ class Recorder:
             ``failing_for``, the seconds since Redis began to fail, or 0; ``error``,
             its latest error, or None; and ``counters``.
         """
-        own = self._own
+        queue = self._queue
         return {
             "mode": self.settings.mark_mode,
             "on_error": self.settings.on_error,
             "waiting": self.waiting,
-            "failing_for": round(own.failing_for, 3) if own is not None else 0.0,
-            "error": own.error if own is not None else None,
+            "failing_for": round(queue.failing_for, 3) if queue is not None else 0.0,
+            "error": queue.error if queue is not None else None,
             "counters": self.counters.to_dict(),
         }
+
+    def flush(self) -> bool:
+        """Write all marks that wait, now.
+
+        Returns:
+            Whether everything is written.
+        """
+        return self._queue is None or self._queue.flush()
+
+    # --- Making marks
 
     def mark(
         self,
@@ -129,6 +149,8 @@ class Recorder:
         bits = bits_of(check_name(event_name), None, False, True)
         return Mark(bits, number, value, None)
 
+    # --- Handing them on
+
     def note(self, events: Iterable[tuple[Any, Any]]) -> None:
         """Mark that users did something, on the app's own system.
 
@@ -150,7 +172,10 @@ class Recorder:
             self.record(marks)
 
     def record(
-        self, marks: Sequence[Mark], system: Any = "default", use_pipeline: bool = True
+        self,
+        marks: Sequence[Mark],
+        system: Any = DEFAULT_SYSTEM,
+        use_pipeline: bool = True,
     ) -> None:
         """Write *marks*, or keep them until they can be written.
 
@@ -164,27 +189,81 @@ class Recorder:
 
         Raises:
             redis.exceptions.RedisError: They cannot be written, and
-                ``BITMAPIST_ON_ERROR`` is ``"raise"`` or the connection is not the
-                app's own.
+                ``BITMAPIST_ON_ERROR`` is ``"raise"``, or nobody's request would break.
         """
-        client = self.process.client(system)
+        queue = self._queue
         # What bitmapist has under a name is only a proxy for the app's client.
-        if self._own is not None and client == self.shared_client:
-            self._own.put(marks)
-            return
-        writer = Writer(client, self.ids_of)
-        if use_pipeline or not isinstance(client, Pipeline | ClusterPipeline):
-            self._write_at_once(writer, marks)
+        if queue is None or not (
+            system == DEFAULT_SYSTEM
+            or self.process.client(system) == self.shared_client
+        ):
+            self._write_elsewhere(marks, self.process.client(system), use_pipeline)
+        elif self._in_background and queue.may_wait():
+            queue.put(marks)
+        elif queue.is_clear:
+            self._write(marks, queue)
+        elif queue.is_failing:
+            self._not_taken(marks, queue, None)
         else:
-            writer.queue(marks)
+            # Behind those that wait already, so that marks keep their order.
+            queue.put(marks)
+            queue.flush()
 
-    def flush(self) -> bool:
-        """Write all marks that wait, now.
+    def _write(self, marks: Sequence[Mark], queue: Queue) -> None:
+        try:
+            refused = self._writer.write(marks)
+        except Exception as error:
+            # Also what should not happen is no reason for a view to fail.
+            self.counters.add(failed=len(marks))
+            queue.failed(error)
+            self._not_taken(marks, queue, error)
+            return
+        self.reports.written(marks, refused)
+        if refused and self.settings.on_error == "raise":
+            raise refused[0].error
 
-        Returns:
-            Whether everything is written.
-        """
-        return self._own is None or self._own.flush()
+    def _not_taken(
+        self, marks: Sequence[Mark], queue: Queue, error: Exception | None
+    ) -> None:
+        if self.settings.on_error == "buffer":
+            queue.put(marks)
+            return
+        self.counters.add(marked=len(marks))
+        self.reports.lost(marks, "error")
+        if self.settings.on_error == "raise":
+            raise error or queue.unavailable()
+
+    def _write_elsewhere(
+        self, marks: Sequence[Mark], client: Any, use_pipeline: bool
+    ) -> None:
+        writer = Writer(client, self.ids_of)
+        try:
+            if isinstance(client, Pipeline | ClusterPipeline) and not use_pipeline:
+                writer.queue(marks)
+                return
+            refused = writer.write(marks)
+        except FAILURES as error:
+            self.counters.add(marked=len(marks), failed=len(marks))
+            self.reports.lost(marks, "error")
+            self._failed_elsewhere(error)
+            return
+        self.reports.written(marks, refused)
+        if refused:
+            self._failed_elsewhere(refused[0].error)
+
+    def _failed_elsewhere(self, error: Exception) -> None:
+        if self.settings.on_error == "raise" or self._environ() is None:
+            raise error
+        # A connection of the app's own choice must not take a request down either.
+        self.reports.log(
+            logging.WARNING,
+            "elsewhere",
+            "events for a connection passed as 'system' are lost (%s: %s)",
+            type(error).__name__,
+            error,
+        )
+
+    # --- Whose marks they are
 
     def key_of(self, user: Any) -> int | str:
         """Return what a row of an import is marked under, see :meth:`ids_of`.
@@ -224,27 +303,6 @@ class Recorder:
                 number // 8 + 1,
             )
         return number
-
-    def _write_at_once(self, writer: Writer, marks: Sequence[Mark]) -> None:
-        try:
-            refused = writer.write(marks)
-        except FAILURES:
-            self.counters.add(marked=len(marks), failed=len(marks))
-            self.reports.lost(marks, "error")
-            raise
-        self.reports.written(marks, refused)
-        if refused:
-            raise refused[0].error
-
-    def _open_outbox(self, client: Redis) -> Outbox:
-        settings = self.settings
-        spool = Spool(settings.spool_file) if settings.spool_file else None
-        marks = self._mark_client
-        if marks is None:
-            marks = _client_for_marks(settings, client)
-        ids_of = IdMap(marks).ids if settings.id_map else _numbers
-        writer = Writer(marks, ids_of, self._catalogue)
-        return Outbox(writer, settings, self.reports, spool)
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:

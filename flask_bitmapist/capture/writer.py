@@ -15,7 +15,7 @@ from redis.exceptions import (
 )
 
 from ..store.cluster import Command, is_cluster, send_to_nodes
-from .bits import Mark
+from .marks import Mark
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -169,7 +169,8 @@ class Writer:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        groups = _groups(marks, self._ids(marks))
+        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
+        groups = _groups(marks, self._ids_of(keys) if keys else {})
         if self._catalogue is None:
             written = self._bits.write(groups)
         else:
@@ -183,7 +184,8 @@ class Writer:
 
     def queue(self, marks: Sequence[Mark]) -> None:
         """Put *marks* on the client, a pipeline, which somebody else will execute."""
-        for key, users, value in _groups(marks, self._ids(marks)):
+        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
+        for key, users, value in _groups(marks, self._ids_of(keys) if keys else {}):
             for user in users:
                 self._client.setbit(key, user, value)
 
@@ -194,10 +196,6 @@ class Writer:
             redis.exceptions.RedisError: It does not.
         """
         self._client.ping()
-
-    def _ids(self, marks: Sequence[Mark]) -> dict[Any, int]:
-        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
-        return self._ids_of(keys) if keys else {}
 
 
 def named(key: bytes, error: ResponseError) -> ResponseError:

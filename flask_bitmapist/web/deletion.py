@@ -12,7 +12,7 @@ from wtforms.csrf.session import SessionCSRF
 
 from ..analysis.errors import QueryError, Text
 from ..capture.deletion import Deletion, plan_deletion
-from ..capture.names import MAX_BYTES
+from ..capture.marks import MAX_BYTES
 from ..questions.declare import Declared, ParameterError, When, param
 from . import door, formats
 from .responses import (

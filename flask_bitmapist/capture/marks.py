@@ -1,15 +1,24 @@
-"""A mark, and the bits in Redis that it stands for."""
+"""A mark: who did what when, and the bits in Redis that it stands for."""
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from time import time
 from typing import NamedTuple
 
 from ..analysis.bitmaps import Source
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import Period, TimeGroup, to_utc
 from ..store.keys import redis_key
+
+MAX_BYTES = 1024
+"""The longest name of an event."""
+
+# bitmapist ends its keys with a date; a name that ends like one would be taken for
+# an event with a shorter name.
+_LOOKS_LIKE_DATE = re.compile(r"_W?\d+-\d+(?:-\d+){0,2}\Z")
 
 # Hours are counted from the first one of the calendar: a small number is cheaper to
 # compare and to look up than a datetime.
@@ -84,3 +93,47 @@ def moment_of(hour: int) -> datetime:
     days, hours = divmod(hour, 24)
     midnight = datetime.fromordinal(days).replace(tzinfo=timezone.utc)
     return midnight + timedelta(hours=hours)
+
+
+def check_name(name: object) -> str:
+    """Return *name* as plain text, if an event may be marked under it.
+
+    Raises:
+        BadMarkError: It may not, for the reason that the message gives.
+    """
+    if not isinstance(name, str):
+        raise _bad_name(f"an event's name must be a string, not {type(name).__name__}")
+    if type(name) is not str:
+        # A member of an enumeration is equal to its text, but is not written like it.
+        name = str.__str__(name)
+    return _checked(name)
+
+
+@lru_cache(maxsize=4096)
+def _checked(name: str) -> str:
+    if not name:
+        raise _bad_name("an event's name must not be empty")
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        raise _bad_name(f"the event name {name[:40]!r} is not valid Unicode") from None
+    if length > MAX_BYTES:
+        raise _bad_name(
+            f"an event's name has at most {MAX_BYTES} bytes; "
+            f"{name[:40]!r}… has {length}"
+        )
+    if name.startswith("bitop_"):
+        raise _bad_name(
+            f"the event name {name!r} begins with 'bitop_', "
+            "which bitmapist reserves for its temporary keys"
+        )
+    if _LOOKS_LIKE_DATE.search(name):
+        raise _bad_name(
+            f"the event name {name!r} ends like the date in a key of bitmapist, "
+            "so it would be mixed up with another event; end it differently"
+        )
+    return name
+
+
+def _bad_name(message: str) -> BadMarkError:
+    return BadMarkError("bad event name", message)
