@@ -14,6 +14,7 @@ import hypothesis
 import pytest
 import redis
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
 from werkzeug.serving import make_server
 
 from flask_bitmapist import FlaskBitmapist
@@ -51,6 +52,13 @@ def pytest_configure() -> None:
             "optional packages come with 'pip install -e .[test]', and "
             "BITMAPIST_TEST_BARE=1 is for an environment without any."
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let apps share what Jinja compiles: each test makes its own, with new pages."""
+    kept = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    Flask.jinja_options = {"bytecode_cache": kept}
 
 
 @pytest.fixture(scope="session")
