@@ -13,10 +13,11 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
+from flask_bitmapist.analysis.errors import Text
 from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
-from flask_bitmapist.analysis.results import Result, to_csv
+from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
 from flask_bitmapist.capture import bits, bulk, csvfile, reports, signals, writer
 from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
@@ -97,6 +98,8 @@ __all__ = [
     "Spool",
     "Stickiness",
     "Stripe",
+    "Table",
+    "Text",
     "Trend",
     "TrendAnswer",
     "UserSet",
@@ -130,6 +133,7 @@ __all__ = [
     "signals",
     "sources_of",
     "to_csv",
+    "to_text",
     "united",
     "user_ids",
     "user_key",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from ..analysis.errors import is_printable, printable
 from .errors import BadMarkError
 
 MAX_BYTES = 1024
@@ -37,6 +38,11 @@ def _checked(name: str) -> str:
         raise _bad(
             f"an event's name has at most {MAX_BYTES} bytes; "
             f"{name[:40]!r}… has {length}"
+        )
+    if not is_printable(name):
+        raise _bad(
+            f"the event name '{printable(name)}' has a control character, which would "
+            "break the lines and tables that it is printed in"
         )
     if name.startswith("bitop_"):
         raise _bad(

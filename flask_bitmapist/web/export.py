@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from flask import Response, stream_with_context
+from flask import Response, request, stream_with_context
 
 from ..analysis.results import Table, to_csv
 from ..store.userset import UserSet
 from .door import bounded
 
 _BATCH = 4096
+
+_BYTE_ORDER_MARK = "\ufeff"
+"""Tells a spreadsheet that a file is UTF-8; programs take it for part of a name."""
 
 
 def json_response(content: Mapping[str, Any], status: int = 200) -> Response:
@@ -68,8 +71,15 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _file(parts: Iterable[str], name: str) -> Response:
+    if _is_for_people():
+        parts = chain([_BYTE_ORDER_MARK], parts)
     # Only plain characters: a name may hold what a user typed.
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "export"
     response = Response(parts, mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{plain}.csv"'
     return response
+
+
+def _is_for_people() -> bool:
+    """Return whether a browser asks, whose downloads are opened in a spreadsheet."""
+    return any(kind == "text/html" for kind, _ in request.accept_mimetypes)
