@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import bitmapist
-from flask import Flask, has_app_context
+from flask import Config, Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
@@ -35,7 +35,8 @@ class FlaskBitmapist:
     Args:
         app: The app to initialise at once; leave it out in an app factory and call
             :meth:`init_app` there.
-        config: Settings that come before those in ``app.config``, by the same names.
+        config: Settings that come before those in ``app.config``, by the same names;
+            also a whole ``app.config``.
         admin: A Flask-Admin instance that gets the analytics tabs, in all apps of this
             object that are not given another.  It may serve several apps, and be
             initialised before them or after.
@@ -257,6 +258,8 @@ class FlaskBitmapist:
 
 
 def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    if isinstance(config, Config):
+        return {name: config[name] for name in config if configuration.is_ours(name)}
     if config is None or isinstance(config, dict):
         return config
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")

@@ -16,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import And, Expression, Flag, chain
+from ..questions.cohort import Cohort
 from ..questions.declare import Declared, Question, param, params_of
 from . import door
 from .form import Texts
@@ -84,11 +85,12 @@ class CohortPage(QuestionPage):
         given = self._posted()
         asked = self.texts(given, surface)
         of_cell = ("period", "column", "page", "per_page")
-        return {
+        texts = {
             **DEFAULTS,
             **asked,
             **{name: given[name] for name in of_cell if name in given},
         }
+        return _cut(texts)
 
     def texts(self, arguments: MultiDict[str, str], surface: Surface) -> Texts:
         texts = super().texts(arguments, surface)
@@ -153,12 +155,24 @@ class CohortPage(QuestionPage):
         return {"heatmap": heatmap, "conditions": shown}
 
 
+def _cut(texts: Texts) -> Texts:
+    """Return *texts* with no more columns than rows: all others lie in the future."""
+    take = {each.name: each.kind.take for each in params_of(Cohort)}
+    rows, columns = texts["num_rows"], texts["num_cols"]
+    try:
+        is_wider = take["num_cols"](columns) > take["num_rows"](rows)
+    except ValueError:
+        return texts  # what is wrong with them is told when the question is read
+    return {**texts, "num_cols": rows} if is_wider else texts
+
+
 def _conditions(texts: Texts) -> Iterator[Condition]:
     """Yield the conditions in the arguments of a URL, in the order of their numbers."""
     places = {int(m[1]) for name in texts if (m := _CONDITION.fullmatch(name))}
     for place in sorted(places):
         name = texts.get(f"{CONDITIONS}-{place}-name", "")
-        yield Condition(texts.get(f"{CONDITIONS}-{place}-op", "and"), name, place)
+        op = str(texts.get(f"{CONDITIONS}-{place}-op", "and")).lower()
+        yield Condition(op, name, place)
 
 
 def _joined(base: str, conditions: list[Condition], surface: Surface) -> Expression:
