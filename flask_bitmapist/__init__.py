@@ -1,5 +1,7 @@
 """Flask-Bitmapist: a Flask app that knows its users' behaviour."""
 
+from typing import Any
+
 from bitmapist import (
     BitOpAnd,
     BitOpNot,
@@ -58,3 +60,15 @@ __all__ = [
     "unmark_event",
     "unmark_unique",
 ]
+
+__versionfull__ = __version__
+"""The same, by a name of version 0.1."""
+
+
+def __getattr__(name: str) -> Any:
+    # Version 0.1 had these here where Flask-Login was installed; nothing else needs it.
+    if name in ("mark_login", "mark_logout"):
+        from .extensions import flask_login
+
+        return getattr(flask_login, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -80,7 +80,11 @@ def _in_a_folder(value: Any) -> str | None:
 
 
 def setting(
-    default: Any, help: str, check: Check | None = None, secret: bool = False
+    default: Any,
+    help: str,
+    check: Check | None = None,
+    secret: bool = False,
+    none: Any = None,
 ) -> Any:
     """Declare one setting of :class:`Settings`.
 
@@ -89,11 +93,12 @@ def setting(
         help: What it does, in a sentence for the reference.
         check: Returns what is wrong with a value of the right type, or None.
         secret: Whether the value must never be repeated in a message.
+        none: What None stands for, where it is not a value of its own.
     """
     return field(
         default=default,
         repr=not secret,
-        metadata={"help": help, "check": check, "secret": secret},
+        metadata={"help": help, "check": check, "secret": secret, "none": none},
     )
 
 
@@ -105,6 +110,7 @@ class Settings:
         "system",
         "Name the connection is registered under, in addition to 'default'.",
         _not_empty,
+        none="default",
     )
     redis_url: str = setting(
         "redis://localhost:6379",
@@ -259,11 +265,11 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
         Checked settings.
 
     Raises:
-        ConfigError: A value is of the wrong type or not allowed, or *overrides* has
-            a name that is no setting.  The message names the setting.
+        ConfigError: A value is of the wrong type or not allowed, or there is no
+            setting of that name.  The message names the setting.
     """
     known = {PREFIX + each.name.upper(): each for each in fields(Settings)}
-    for name in overrides:
+    for name in (*overrides, *(each for each in app_config if is_ours(each))):
         if name not in known:
             raise ConfigError(_unknown(name, known))
     values = {}
@@ -278,6 +284,11 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
     return Settings(**values)
 
 
+def is_ours(name: Any) -> bool:
+    """Return whether a name in a configuration is meant for this package."""
+    return isinstance(name, str) and name.startswith(PREFIX)
+
+
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(str(name).upper(), known, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
@@ -286,8 +297,12 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 def _checked(name: str, value: Any, each: Any) -> Any:
     allowed = str(each.type).split(" | ")
+    if value is None and each.metadata["none"] is not None:
+        value = each.metadata["none"]
     if type(value) is int and allowed == ["float"]:
         value = float(value)
+    if type(value) is int and allowed == ["bool"] and value in (0, 1):
+        value = bool(value)  # a variable of the environment may say 1
     if not any(_TYPES[word].fits(value) for word in allowed):
         expected = " or ".join(_TYPES[word].called for word in allowed)
         raise ConfigError(

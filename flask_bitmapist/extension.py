@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import bitmapist
-from flask import Flask, has_app_context
+from flask import Config, Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
@@ -35,8 +35,11 @@ class FlaskBitmapist:
     Args:
         app: The app to initialise at once; leave it out in an app factory and call
             :meth:`init_app` there.
-        config: Settings that come before those in ``app.config``, by the same names.
-        admin: A Flask-Admin instance that gets the analytics tabs.
+        config: Settings that come before those in ``app.config``, by the same names;
+            also a whole ``app.config``.
+        admin: A Flask-Admin instance that gets the analytics tabs, in all apps of this
+            object that are not given another.  It may serve several apps, and be
+            initialised before them or after.
 
     Raises:
         ValueError: *config* is neither a dict nor None, or a setting is wrong.
@@ -53,13 +56,14 @@ class FlaskBitmapist:
         admin: Admin | None = None,
     ) -> None:
         self.config = _checked_config(config)
+        self._admin = admin
         self._last: BitmapistState | None = None
         self._states: WeakSet[BitmapistState] = WeakSet()
         self._named: dict[str, Expression] = {}
         self._own: dict[str, AnyQuestion] = {}
         self._registered = Registered()
         if app is not None:
-            self.init_app(app, admin=admin)
+            self.init_app(app)
 
     def init_app(
         self,
@@ -74,7 +78,8 @@ class FlaskBitmapist:
         Args:
             app: The app.
             config: Settings that come before those in ``app.config``.
-            admin: A Flask-Admin instance that gets the analytics tabs.
+            admin: A Flask-Admin instance that gets the analytics tabs; by default the
+                one that was given to this object, if any.
 
         Raises:
             ValueError: *config* is neither a dict nor None, or a setting is wrong.
@@ -91,8 +96,9 @@ class FlaskBitmapist:
             raise RuntimeError(_initialised_twice(state.settings, settings))
         self._last = state
         self._states.add(state)
-        if admin is not None:
-            _add_tabs(state, admin)
+        tabs = admin if admin is not None else self._admin
+        if tabs is not None:
+            _add_tabs(state, tabs)
 
     def define(self, name: str, expression: str | Expression) -> None:
         """Give an expression a name, under which it stands beside the events.
@@ -252,6 +258,8 @@ class FlaskBitmapist:
 
 
 def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    if isinstance(config, Config):
+        return {name: config[name] for name in config if configuration.is_ours(name)}
     if config is None or isinstance(config, dict):
         return config
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")

@@ -13,10 +13,11 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
+from flask_bitmapist.analysis.errors import Text
 from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
-from flask_bitmapist.analysis.results import Result, to_csv
+from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
 from flask_bitmapist.capture import bulk, csvfile, marks, reports, writer
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
@@ -104,6 +105,8 @@ __all__ = [
     "Spool",
     "Stickiness",
     "Stripe",
+    "Table",
+    "Text",
     "Trend",
     "TrendAnswer",
     "UserSet",
@@ -135,6 +138,7 @@ __all__ = [
     "require_bounded",
     "sources_of",
     "to_csv",
+    "to_text",
     "united",
     "user_ids",
     "user_key",

@@ -7,7 +7,9 @@ import io
 import json
 from collections.abc import Callable
 
+import bitmapist
 import pytest
+import redis
 from click.testing import Result
 from flask import Flask
 
@@ -188,6 +190,56 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
     assert unknown.exit_code == 1
     assert unknown.stdout == "no\n"
     assert "No activity recorded for this user." in unknown.stderr
+
+
+HOSTILE = "\x1b]0;X\x07\x1b[2Jmoved\r\nforged  1,000\u2028row\x85"
+OF_HOSTILE = [
+    *(("events",), ("overview",), ("user", "7"), ("doctor",)),
+    *(("trend", f'"{HOSTILE}"'), ("funnel", f'"{HOSTILE}"', f'"{HOSTILE}"')),
+    *(("count", f'"{HOSTILE}"'), ("users", f'"{HOSTILE}"'), ("users", "flag(k\n)")),
+    *(("cohort", f'"{HOSTILE}"'), ("lifecycle", f'"{HOSTILE}"')),
+    *(("stickiness", f'"{HOSTILE}"'), ("has", "7", f'"{HOSTILE}"')),
+    *(("cohort", f'"{HOSTILE}"', "--users", "--period", "2026-03-04", "-g", "day"),),
+    *(("count", f'"{HOSTILE}x"'), ("user", HOSTILE), ("trend", f'"{HOSTILE}')),
+    *(("export", "--since", "2026-03-04"), ("delete", HOSTILE)),
+]
+
+
+@pytest.mark.parametrize("output", ["", "--csv"])
+@pytest.mark.parametrize("asked", OF_HOSTILE, ids=lambda asked: asked[0])
+def test_no_name_that_is_stored_moves_the_cursor_or_forges_a_row(
+    run: Run, redis_client: redis.Redis, asked: tuple[str, ...], output: str
+) -> None:
+    if output and asked[0] in ("doctor", "export", "delete"):
+        return
+    bitmapist.mark_event(HOSTILE, 7, system=redis_client, now=utc("2026-03-04"))
+    bitmapist.mark_unique("k\n", 7, system=redis_client)
+    when = () if asked[0] in ("doctor", "export", "delete") else ON
+    told = run(*asked, *filter(None, [output]), *when)
+
+    text = told.output.replace("\r\n", "\n")
+    assert "Traceback" not in text
+    assert not set(text) & set("\x1b\x07\r\u2028\x85")
+    assert not [line for line in text.splitlines() if line.startswith("forged")]
+
+
+def test_a_user_key_with_a_line_end_is_one_line(make_app: Callable[..., Flask]) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True)
+    with app.app_context():
+        mark_event("a", "ada\nbob", now=utc("2026-03-04"))  # type: ignore[arg-type]
+    told = app.test_cli_runner().invoke(args=["bitmapist", "users", "a", *ON])
+    assert told.stdout == "ada\\nbob\n"
+
+
+def test_an_event_that_cannot_be_marked_any_more_is_imported_as_it_is_shown(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    bitmapist.mark_event("two\nlines", 7, system=redis_client, now=utc("2026-03-04"))
+    run = app.test_cli_runner().invoke
+    told = run(args=["bitmapist", "export", "--since", "2026-03-04"]).stdout
+    assert run(args=["bitmapist", "import", "-"], input=told).exit_code == 0
+    shown = run(args=["bitmapist", "users", "two\\nlines", *ON], input=told)
+    assert shown.stdout == "7\n", shown.output
 
 
 @pytest.mark.parametrize(

@@ -121,12 +121,14 @@ def test_no_damage_of_a_gzipped_file_breaks_an_import(
 CELLS = st.text(st.characters(exclude_characters='"\r\n\x00'), max_size=8)
 GOOD = st.tuples(
     st.integers(0, 2000).map(str),
-    st.sampled_from(["a", "b:c", "größe", " spaced name", "=1+1", "a,b", "new\nline"]),
+    st.sampled_from(["a", "b:c", "größe", " spaced name", "=1+1", "a,b"]),
     st.dates(min_value=date(2020, 1, 1)).map(str),
 )
 BAD = st.one_of(
     st.tuples(st.sampled_from(["-1", "x", "4294967296", "1.5", ""]), CELLS, CELLS),
-    st.tuples(st.just("1"), st.sampled_from(["", "bitop_x", "x_2026-1"]), CELLS),
+    st.tuples(
+        st.just("1"), st.sampled_from(["", "bitop_x", "x_2026-1", "new\nline"]), CELLS
+    ),
     st.tuples(st.just("1"), st.just("a"), st.sampled_from(["", "soon", "2026-13-01"])),
     st.tuples(st.just("1"), st.just("a" * 1025), st.just("2026-01-01")),
     st.tuples(st.just("1"), st.just("a" * 140_000), st.just("2026-01-01")),

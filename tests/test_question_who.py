@@ -560,3 +560,38 @@ def test_old_functions_know_what_is_defined_and_take_names_as_they_are(
             assert list(get_event_data("either", system=elsewhere)) == [1]
         with pytest.raises(QueryError):
             get_event_data("a", "eons")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "bare"),
+    [
+        ("count", {"event": "NAME"}, "event"),
+        ("users", {"event": "NAME"}, "event"),
+        ("has", {"event": "NAME", "user": 1}, "event"),
+        ("cohort", {"primary_event": "NAME"}, "primary"),
+        ("cohort", {"primary_event": "NAME"}, "secondary"),
+        ("lifecycle", {"event": "NAME"}, "event"),
+        ("stickiness", {"event": "NAME"}, "event"),
+        ("funnel", {"steps": ["NAME", "NAME"]}, "steps"),
+        ("trends", {"events": ["NAME"]}, "series"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Order Completed", "big spenders"])
+def test_a_name_with_a_blank_stands_bare_and_can_be_asked_again_beside_it(
+    redis_url: str, path: str, asked: dict[str, Any], bare: str, name: str
+) -> None:
+    app = Flask("blanks")
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    FlaskBitmapist(app).define("big spenders", '"Order Completed"')
+    with app.app_context():
+        mark_event("Order Completed", 1)
+    text = f'"{name}"'
+    body = json.loads(json.dumps(asked).replace("NAME", text.replace('"', '\\"')))
+    url = f"/bitmapist/{path}?format=json"
+    answer = app.test_client().post(url, json=body).get_json()
+    told = answer[bare]
+    for each in told if isinstance(told, list) else [told]:
+        assert (each["name"] if isinstance(each, dict) else each) == name
+    assert text in str(answer["asked"])
+    again = app.test_client().post(url, json=answer["asked"]).get_json()
+    assert again[bare] == told

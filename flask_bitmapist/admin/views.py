@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
@@ -244,12 +245,17 @@ VIEWS: tuple[type[PageView], ...] = (
 )
 
 
+# One Admin may serve all apps of a factory, each of which asks for the tabs.
+_added: WeakKeyDictionary[Admin, set[AnyQuestion]] = WeakKeyDictionary()
+"""The questions whose tabs each Admin has."""
+
+
 def add_views(
     admin: Admin,
     category: str | None = CATEGORY,
     questions: Iterable[AnyQuestion] = QUESTIONS,
 ) -> None:
-    """Add a tab for every page to *admin*.
+    """Add a tab for every page to *admin*, unless that was done before.
 
     Args:
         admin: The Admin.  Another one in the same app gets endpoints of its own.
@@ -258,8 +264,10 @@ def add_views(
     """
     own = {view.question: view for view in VIEWS}
     prefix = "" if admin.endpoint == "admin" else f"{admin.endpoint}_"
+    added = _added.setdefault(admin, set())
     for question in questions:
-        if question.in_menu:
+        if question.in_menu and question not in added:
+            added.add(question)
             view = own.get(question, PageView)
             endpoint = f"{prefix}bitmapist_{question.endpoint}"
             tab = view(question=question, category=category, endpoint=endpoint)

@@ -369,7 +369,7 @@ def chain(
     Args:
         base: The first event.
         additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
-            ``"or"``.  They are only read.
+            ``"or"``, in capitals too.  They are only read.
         read: Gives the expression for a name.
 
     Returns:
@@ -389,9 +389,10 @@ def chain(
                 f"additional event {number} needs a name", field="additional_events"
             )
         operator, term = entry.get("op"), read(entry["name"])
-        if operator == "and":
+        word = operator.lower() if isinstance(operator, str) else operator
+        if word == "and":
             groups.append([term])
-        elif operator == "or":
+        elif word == "or":
             groups[-1].append(term)
         else:
             raise QueryError(
@@ -400,6 +401,16 @@ def chain(
                 field="additional_events",
             )
     return reduce(and_, (reduce(or_, group) for group in groups))
+
+
+def shown_name(expression: Expression) -> str:
+    """Return an expression as text; one that has a name by just that.
+
+    Example:
+        >>> print(shown_name(Event("Order Completed")), Event("Order Completed"))
+        Order Completed "Order Completed"
+    """
+    return expression.name if isinstance(expression, Event | Named) else str(expression)
 
 
 _PLAIN_NAME = re.compile(r"[^\s()\"\\]+")

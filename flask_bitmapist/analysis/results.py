@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+from .errors import printable
 
 Cell = Any
 """A cell of a table: text, a whole number, a share as a float, or None for blank."""
@@ -42,7 +45,7 @@ class Result:
         """Return the table as CSV, with a header and CRLF line ends (RFC 4180).
 
         A text that a spreadsheet would take for a formula gets an apostrophe in
-        front.
+        front, whichever separator it is set to.
         """
         columns, rows = self.table()
         return to_csv([columns, *rows])
@@ -72,12 +75,14 @@ class Result:
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-_FORMULA = frozenset("=+-@＝＋－＠")
+# Where a cell begins: at its own beginning, and at what separates cells where a comma
+# stands in numbers.  Quotation marks and white space in front do not change it.
+_FORMULA = re.compile(r'(^|[;|])(?=[\s"]*[=+\-@＝＋－＠])')
 
 
 def to_text(table: Table) -> str:
     """Return *table* as lines of text, its columns one below the other."""
-    lines = [list(table.columns), *(list(map(_shown, row)) for row in table.rows)]
+    lines = [list(map(_shown, row)) for row in (table.columns, *table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(_line(line, widths) for line in lines)
 
@@ -92,9 +97,7 @@ def to_csv(rows: Iterable[Sequence[Cell]]) -> str:
 def _harmless(cell: Cell) -> Cell:
     if not isinstance(cell, str):
         return cell
-    # Spreadsheets pass over white space in front, and some take it for a start too.
-    dangerous = cell.startswith(("\t", "\r", "\n")) or cell.lstrip()[:1] in _FORMULA
-    return f"'{cell}" if dangerous else cell
+    return _FORMULA.sub(r"\1'", printable(cell))
 
 
 def _shown(cell: Cell) -> str:
@@ -104,7 +107,7 @@ def _shown(cell: Cell) -> str:
         return f"{cell:.1%}"
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}"
-    return str(cell)
+    return printable(str(cell))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from time import time
 from typing import NamedTuple
 
 from ..analysis.bitmaps import Source
-from ..analysis.errors import BadMarkError
+from ..analysis.errors import BadMarkError, is_printable, printable
 from ..analysis.periods import Period, TimeGroup, to_utc
 from ..store.keys import redis_key
 
@@ -121,6 +121,11 @@ def _checked(name: str) -> str:
         raise _bad_name(
             f"an event's name has at most {MAX_BYTES} bytes; "
             f"{name[:40]!r}… has {length}"
+        )
+    if not is_printable(name):
+        raise _bad_name(
+            f"the event name '{printable(name)}' has a control character, which would "
+            "break the lines and tables that it is printed in"
         )
     if name.startswith("bitop_"):
         raise _bad_name(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..analysis.errors import printable
 from ..analysis.expressions import Event
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.users import expression_users
@@ -34,7 +35,8 @@ def export_command(
     """Export who did EVENTS on which day, as CSV that the import command reads.
 
     All events by default.  Bitmaps record the day (or the hour, with --hourly) and
-    nothing finer, so each timestamp is the start of it.
+    nothing finer, so each timestamp is the start of it.  Control characters in a name
+    are written as escapes, as in all tables.
     """
     group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
     period = Period.containing(group, since)
@@ -53,4 +55,4 @@ def _rows(
     at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
     for event in names:
         for user in state.query.select(expression_users(Event(event), period)):
-            yield [user, event, at]
+            yield [user, printable(event), at]

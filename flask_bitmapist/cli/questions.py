@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..analysis.errors import printable
 from ..analysis.results import to_csv
 from ..query import QUESTIONS as DECLARED
 from ..questions.cohort import CohortAnswer
@@ -116,7 +117,10 @@ def _list_users(users: UserSet, output: str | None) -> None:
     if output == "csv":
         click.echo(to_csv([["user_id"]]), nl=False)
     for user in users:
-        click.echo(to_csv([[user]]) if output == "csv" else user, nl=output != "csv")
+        if output == "csv":
+            click.echo(to_csv([[user]]), nl=False)
+        else:
+            click.echo(printable(str(user)))
 
 
 QUESTIONS = (

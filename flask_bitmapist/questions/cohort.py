@@ -18,6 +18,7 @@ from ..analysis.expressions import (
     Expression,
     Named,
     evaluate_each,
+    shown_name,
     sources_over,
 )
 from ..analysis.history import History
@@ -97,6 +98,10 @@ class CohortAnswer(Answer):
     row has no users, or its hour was not kept.
     """
 
+    primary: str
+    """The start event's name, or the expression."""
+    secondary: str
+    """The return event's name, or the expression."""
     periods: tuple[Period, ...] = field(repr=False)
     """The rows' periods, oldest first."""
     row_complete: tuple[bool, ...]
@@ -201,8 +206,8 @@ class CohortAnswer(Answer):
         question = self.question
         return {
             **self.head(),
-            "primary": question.primary_event,
-            "secondary": question.returning,
+            "primary": self.primary,
+            "secondary": self.secondary,
             "within": question.within,
             "returned": question.returned,
             "first_time": question.first_time,
@@ -382,6 +387,8 @@ class _Grid:
         sizes, *columns = counts.tolist()
         return CohortAnswer(
             ask=self._ask,
+            primary=shown_name(self._primary),
+            secondary=shown_name(self._secondary),
             periods=self.periods,
             row_complete=self._ask.complete(self.periods),
             sizes=tuple(

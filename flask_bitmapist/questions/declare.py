@@ -785,6 +785,8 @@ def _number(value: Any) -> int | None:
         return int(text) if is_number else None
     if isinstance(value, bool):
         return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JSON has one kind of number, and so has its schema
     try:
         return operator.index(value)
     except TypeError:

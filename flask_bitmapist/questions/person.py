@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import NamedTuple, TypedDict
 
 from ..analysis.bitmaps import Source
-from ..analysis.errors import Text
+from ..analysis.errors import Text, printable
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table, to_text
 from ..analysis.users import User
@@ -181,7 +181,8 @@ class PersonAnswer(Answer):
         active = ["yes" if self.is_active(group) else "no" for group in self.periods]
         lines = [f"{name:{width}}  {each}" for name, each in zip(names, active)]
         if self.flags:
-            lines.append(f"{'flags':{width}}  {', '.join(self.flags)}")
+            flags = ", ".join(map(printable, self.flags))
+            lines.append(f"{'flags':{width}}  {flags}")
         if self.active_days:
             lines += ["", to_text(self.table())]
         return "\n".join(lines)

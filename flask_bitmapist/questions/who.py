@@ -8,8 +8,8 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Expression
+from ..analysis.errors import QueryError, Text, printable
+from ..analysis.expressions import Expression, shown_name
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import (
@@ -89,6 +89,8 @@ class UsersDict(AnswerDict):
 class PeriodsAnswer(Answer):
     """One value for each of the periods that contain the day asked about."""
 
+    event: str
+    """The event's name, or the expression."""
     periods: tuple[Period, ...]
     """The one asked for; without a time group, from the shortest to the longest."""
     complete: tuple[bool, ...]
@@ -107,7 +109,7 @@ class PeriodsAnswer(Answer):
         """Return what the dict begins with."""
         return {
             **self.head(),
-            "event": self.question.event,
+            "event": self.event,
             "periods": self.by_group([each.label for each in self.periods]),
             "complete": self.by_group(self.complete),
         }
@@ -186,6 +188,8 @@ class HasAnswer(PeriodsAnswer):
 class UsersAnswer(Answer):
     """The users for whom something holds in one period."""
 
+    event: str
+    """The event's name, or the expression."""
     period: Period
     complete: bool
     """Whether the period has ended."""
@@ -230,7 +234,7 @@ class UsersAnswer(Answer):
     def to_dict(self) -> UsersDict:
         return {
             **self.head(),
-            "event": self.question.event,
+            "event": self.event,
             "time_group": self.question.time_group,
             "period": self.period.label,
             "complete": self.complete,
@@ -242,7 +246,7 @@ class UsersAnswer(Answer):
         return Table(["user_id"], [[str(each)] for each in users])
 
     def __str__(self) -> str:
-        return "\n".join(user for (user,) in self.table().rows)
+        return "\n".join(printable(user) for (user,) in self.table().rows)
 
 
 class Counted(Cell):
@@ -285,6 +289,7 @@ class Count(Question[CountAnswer]):
         selections = [expression_users(expression, period) for period in periods]
         return CountAnswer(
             ask=ask,
+            event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
             counts=tuple(count_users(selections, ask.bitmaps)),
@@ -338,6 +343,7 @@ class Has(Question[HasAnswer]):
             held = has_user(selections, ask.bitmaps, bit)
         return HasAnswer(
             ask=ask,
+            event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
             user=ask.known_as(self.user, bit),
@@ -381,7 +387,13 @@ class Users(Question[UsersAnswer]):
         (period,) = _current(ask, expression, self.time_group)
         (complete,) = ask.complete([period])
         found = ask.select(expression_users(expression, period))
-        return UsersAnswer(ask=ask, period=period, complete=complete, found=found)
+        return UsersAnswer(
+            ask=ask,
+            event=shown_name(expression),
+            period=period,
+            complete=complete,
+            found=found,
+        )
 
 
 def period_words(ask: Ask, period: Period) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import QueryError
@@ -27,6 +28,9 @@ class UserSet(Set[User]):
     without holding all of them at once: they are the ids that were marked, or with
     ``BITMAPIST_ID_MAP`` the app's own keys.  The operators of a set (``&``, ``|``,
     ``-``, ``<=``, ``==``) work with any other set and give plain Python sets.
+
+    What bitmapist's event classes have for reading is here by the same names; the
+    rest is told what to use instead.
 
     Args:
         bitmaps: Where the bitmaps come from.
@@ -53,8 +57,20 @@ class UserSet(Set[User]):
             AttributeError: Several bitmaps make up this set, so it has no key.
         """
         if self.selection.bitmap is None:
-            raise AttributeError("a set made from several bitmaps has no Redis key")
+            raise AttributeError(_told("redis_key"))
         return redis_key(self.selection.bitmap).decode()
+
+    def get_count(self) -> int:
+        """Return how many users there are; ``len`` does as well."""
+        return len(self)
+
+    def has_events_marked(self) -> bool:
+        """Return whether there is anybody; ``bool`` does as well."""
+        return bool(self)
+
+    def get_uuids(self) -> Iterator[User]:
+        """Yield the users; iterating does as well."""
+        return iter(self)
 
     @property
     def bits(self) -> Iterator[int]:
@@ -93,8 +109,46 @@ class UserSet(Set[User]):
             return False
         return bit is not None and has_user([self.selection], self._bitmaps, bit)[0]
 
+    def __hash__(self) -> NoReturn:
+        # bitmapist's operations come here with what has no key, taking it for a name.
+        raise TypeError(f"a set of users cannot be hashed; {_told('redis_key')}")
+
+    def __invert__(self) -> NoReturn:
+        raise TypeError(
+            "everybody else is without end; subtract from a set, as in a - b, or ask "
+            "for an expression such as 'a and not b'"
+        )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _INSTEAD:
+                raise AttributeError(_told(name))
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+
     def __repr__(self) -> str:
         return f"<UserSet {self.selection.text!r}>"
+
+
+_OTHER_PERIOD = "ask for the other period, get_event_data(event, time_group, now=…)"
+_INSTEAD = {
+    "delete": "FlaskBitmapist.deletion(event), which also says what would go",
+    "delta": _OTHER_PERIOD,
+    "event_name": "selection.text, which says who they are",
+    "next": _OTHER_PERIOD,
+    "period_end": "Period.containing(time_group, now).end",
+    "period_start": "Period.containing(time_group, now).start",
+    "prev": _OTHER_PERIOD,
+    "redis_key": "&, | and -, which take any set; several bitmaps have no key",
+    "system": "the argument system of what gave this set",
+}
+"""What bitmapist's event classes have, and what to use for it here."""
+
+
+def _told(name: str) -> str:
+    return f"a set of users has no {name!r}; use {_INSTEAD[name]}"
 
 
 _AT_ONCE = 4096

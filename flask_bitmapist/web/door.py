@@ -232,6 +232,8 @@ def _entry(name: str, number: int, entry: Any) -> Iterator[tuple[str, str]]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "y" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON has one kind of number
     return str(value)
 
 

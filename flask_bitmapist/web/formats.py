@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..analysis.errors import Text
+from ..analysis.errors import Text, printable
 from ..analysis.periods import Period, TimeGroup
 from .texts import gettext, lazy, locale
 
@@ -119,7 +119,7 @@ def _shown(value: object) -> str:
         return number(value)
     if isinstance(value, date):
         return f"{day(value)} {value.year}"
-    return translated(value) if isinstance(value, str) else str(value)
+    return translated(value) if isinstance(value, Text) else printable(str(value))
 
 
 def change(share: float | None) -> str:

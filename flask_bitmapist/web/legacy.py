@@ -88,11 +88,12 @@ class CohortPage(QuestionPage):
         read = door.form_arguments if is_form else door.json_arguments
         given = read(self.accepted())
         of_cell = ("period", "column", "page", "per_page")
-        return {
+        texts = {
             **DEFAULTS,
             **self.asked_in(given),
             **{name: given[name] for name in of_cell if name in given},
         }
+        return _cut(texts)
 
     def asked_in(self, arguments: MultiDict[str, str]) -> Texts:
         texts = super().asked_in(arguments)
@@ -171,12 +172,24 @@ class CohortPage(QuestionPage):
             raise QueryError(error.message, field=field) from None
 
 
+def _cut(texts: Texts) -> Texts:
+    """Return *texts* with no more columns than rows: all others lie in the future."""
+    take = {each.name: each.kind.take for each in params_of(Cohort)}
+    rows, columns = texts["num_rows"], texts["num_cols"]
+    try:
+        is_wider = take["num_cols"](columns) > take["num_rows"](rows)
+    except ValueError:
+        return texts  # what is wrong with them is told when the question is read
+    return {**texts, "num_cols": rows} if is_wider else texts
+
+
 def _conditions(texts: Texts) -> Iterator[Condition]:
     """Yield the conditions in the arguments of a URL, in the order of their numbers."""
     places = {int(m[1]) for name in texts if (m := _CONDITION.fullmatch(name))}
     for place in sorted(places):
         name = texts.get(f"{CONDITIONS}-{place}-name", "")
-        yield Condition(texts.get(f"{CONDITIONS}-{place}-op", "and"), name, place)
+        op = str(texts.get(f"{CONDITIONS}-{place}-op", "and")).lower()
+        yield Condition(op, name, place)
 
 
 class UsersPage(QuestionPage):

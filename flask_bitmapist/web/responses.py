@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from flask import Response, make_response, stream_with_context
+from flask import Response, make_response, request, stream_with_context
 from flask.typing import ResponseReturnValue
 from jinja2 import Environment, Template
 from redis import RedisError, ResponseError
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_ANSWER = 8 * 1024 * 1024
 """Most bytes of an answer that is no CSV."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+"""Tells a spreadsheet that a file is UTF-8; programs take it for part of a name."""
 
 OPENED_BY = (
     "from flask_login import current_user\n"
@@ -118,11 +121,18 @@ def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _file(parts: Iterable[str], name: str) -> Response:
+    if _is_for_people():
+        parts = chain([_BYTE_ORDER_MARK], parts)
     # Only plain characters: a name may hold what a user typed.
     plain = re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "export"
     response = Response(parts, mimetype="text/csv")
     response.headers["Content-Disposition"] = f'attachment; filename="{plain}.csv"'
     return response
+
+
+def _is_for_people() -> bool:
+    """Return whether a browser asks, whose downloads are opened in a spreadsheet."""
+    return any(kind == "text/html" for kind, _ in request.accept_mimetypes)
 
 
 def bounded(pieces: Iterable[str]) -> str:

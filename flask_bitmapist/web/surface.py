@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -93,7 +94,16 @@ class Surface:
         """
         settings = self.state.settings
         name = settings.user_name(user) if settings.user_name is not None else None
-        return str(name) if name else "", _user_url(settings.user_url, user)
+        url = _user_url(settings.user_url, user)
+        if url is not None and not _is_link(url):
+            self.state.recorder.reports.once(
+                "user url",
+                "BITMAPIST_USER_URL gave %r, which is not linked: a URL begins with "
+                "http:, https: or /, or is relative",
+                url,
+            )
+            url = None
+        return str(name) if name else "", url
 
     fill: Callable[..., str] = staticmethod(render_template)
     """Fills in a template, with what the surface's layout needs beside."""
@@ -127,6 +137,16 @@ def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
         return str(url) if url else None
     # A key may hold anything: it stays one part of the URL.
     return setting.format(id=quote(str(user), safe="")) if setting else None
+
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+
+
+def _is_link(url: str) -> bool:
+    """Return whether a click on *url* leads to a page and runs nothing here."""
+    # A browser passes over white space and control characters.
+    scheme = _SCHEME.match(re.sub(r"[\x00-\x20]+", "", url))
+    return scheme is None or scheme[1].lower() in ("http", "https")
 
 
 def nonce(state: BitmapistState) -> str:
