@@ -1,5 +1,7 @@
 """Flask-Bitmapist: a Flask app that knows its users' behaviour."""
 
+from typing import TYPE_CHECKING, Any
+
 from bitmapist import (
     BitOpAnd,
     BitOpNot,
@@ -22,7 +24,9 @@ from .capture.reports import event_deleted, event_dropped, event_marked, events_
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .marking import mark, mark_event, mark_unique, unmark_event, unmark_unique
-from .utils import chain_events, get_cohort, get_event_data
+
+if TYPE_CHECKING:
+    from .utils import chain_events, get_cohort, get_event_data
 
 __all__ = [
     "BitOpAnd",
@@ -58,3 +62,18 @@ __all__ = [
     "unmark_event",
     "unmark_unique",
 ]
+
+_OF_QUESTIONS = frozenset({"chain_events", "get_cohort", "get_event_data"})
+
+
+def __getattr__(name: str) -> Any:
+    """Load what asks questions, and numpy with it, when it is first used."""
+    if name not in _OF_QUESTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import utils
+
+    return getattr(utils, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
