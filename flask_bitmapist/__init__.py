@@ -1,6 +1,6 @@
 """Flask-Bitmapist: a Flask app that knows its users' behaviour."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitmapist import (
     BitOpAnd,
@@ -24,7 +24,9 @@ from .capture.reports import event_deleted, event_dropped, event_marked, events_
 from .config import ConfigError
 from .extension import FlaskBitmapist
 from .marking import mark, mark_event, mark_unique, unmark_event, unmark_unique
-from .utils import chain_events, get_cohort, get_event_data
+
+if TYPE_CHECKING:
+    from .utils import chain_events, get_cohort, get_event_data
 
 __all__ = [
     "BitOpAnd",
@@ -64,11 +66,26 @@ __all__ = [
 __versionfull__ = __version__
 """The same, by a name of version 0.1."""
 
+_OF_QUESTIONS = frozenset({"chain_events", "get_cohort", "get_event_data"})
+_OF_LOGINS = frozenset({"mark_login", "mark_logout"})
+
 
 def __getattr__(name: str) -> Any:
-    # Version 0.1 had these here where Flask-Login was installed; nothing else needs it.
-    if name in ("mark_login", "mark_logout"):
+    """Load what needs more than a mark does when it is first used.
+
+    Questions bring numpy.  Version 0.1 had the marks of logins here where Flask-Login
+    was installed.
+    """
+    if name in _OF_QUESTIONS:
+        from . import utils
+
+        return getattr(utils, name)
+    if name in _OF_LOGINS:
         from .extensions import flask_login
 
         return getattr(flask_login, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

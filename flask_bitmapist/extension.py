@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import bitmapist
+import click
 from flask import Config, Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
-from .capture.deletion import Deletion, plan_deletion
-from .query import QUESTIONS, Query
-from .questions.declare import AnyQuestion, Question
-from .questions.schema import answer_type
 from .state import EXTENSION_NAME, BitmapistState, create_state, current_state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
 
+    from .capture.deletion import Deletion
+    from .query import Query
+    from .questions.declare import AnyQuestion, Question
+
+# What answers questions, and numpy with it, is loaded with the first question: an app
+# that marks, and a worker that is never asked, do without.
+
 R = TypeVar("R", bound=Rule)
-Q = TypeVar("Q", bound=Question[Any])
+Q = TypeVar("Q", bound="Question[Any]")
 
 
 class FlaskBitmapist:
@@ -140,6 +144,10 @@ class FlaskBitmapist:
 
         A whole one is in :doc:`/howto/own-question`.
         """
+        from .query import QUESTIONS, Query
+        from .questions.declare import Question
+        from .questions.schema import answer_type
+
         if not (isinstance(declared, type) and issubclass(declared, Question)):
             raise TypeError(f"a question derives from Question; {declared!r} does not")
         taken = {each.name for each in QUESTIONS} | set(self._own)
@@ -242,6 +250,8 @@ class FlaskBitmapist:
             >>> plan.carry_out()
             0
         """
+        from .capture.deletion import plan_deletion
+
         state = self._state
         if state is None:
             raise RuntimeError("no app is initialised; call init_app(app) first")
@@ -266,17 +276,38 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _register(state: BitmapistState) -> None:
-    from .cli import bitmapist_cli
-    from .web.blueprint import create_blueprint
-
     app, settings = state.app, state.settings
-    app.cli.add_command(bitmapist_cli)
+    app.cli.add_command(_Commands("bitmapist"))
     if settings.login_events and find_spec("flask_login"):
         from .extensions.flask_login import connect
 
         connect(app)
     if not settings.disable_blueprint:
+        from .web.blueprint import create_blueprint
+
         app.register_blueprint(create_blueprint(state))
+
+
+class _Commands(click.Group):
+    """The group of :mod:`flask_bitmapist.cli`, loaded when anything is asked of it."""
+
+    @property
+    def _group(self) -> click.Group:
+        from .cli import bitmapist_cli
+
+        return bitmapist_cli
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._group.get_command(ctx, cmd_name)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return self._group.get_short_help_str(limit)
+
+    def format_help_text(self, *arguments: Any) -> None:
+        self._group.format_help_text(*arguments)
 
 
 def _add_question(state: BitmapistState, question: AnyQuestion) -> None:

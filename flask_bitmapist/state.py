@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import bitmapist
@@ -25,13 +25,8 @@ from werkzeug.local import LocalProxy
 
 from .capture.recorder import DEFAULT_SYSTEM, Recorder
 from .config import Settings
-from .query import Query
-from .questions.asking import Names
-from .questions.declare import AnyQuestion
 from .store.catalogue import Catalogue
 from .store.connect import open_client
-from .store.idmap import People
-from .store.reader import BitmapReader
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -39,6 +34,9 @@ if TYPE_CHECKING:
 
     from .access import Access
     from .analysis.expressions import Expression
+    from .query import Query
+    from .questions.declare import AnyQuestion
+    from .store.idmap import People
 
 EXTENSION_NAME = "bitmapist"
 
@@ -102,7 +100,20 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
-    query: Query
+    _named: Mapping[str, Expression]
+    _own: Mapping[str, AnyQuestion]
+
+    @cached_property
+    def query(self) -> Query:
+        """Where questions are asked; made, and numpy loaded, with the first of them."""
+        from .query import Query
+        from .questions.asking import Names
+        from .store.idmap import People
+        from .store.reader import BitmapReader
+
+        names = Names(self.catalogue, self._named)
+        people = People(self.read_client if self.recorder.settings.id_map else None)
+        return Query(BitmapReader(self.read_client), names, people, self._own)
 
 
 @dataclass(eq=False)
@@ -149,10 +160,12 @@ class BitmapistState:
             mark_client=client,
             catalogue=catalogue,
         )
-        return _store(client, client, recorder, catalogue, self.named, self.own)
+        return Store(client, client, recorder, catalogue, self.named, self.own)
 
     def people_of(self, client: Redis) -> People:
         """Return what tells which bit is whose at a store."""
+        from .store.idmap import People
+
         return People(client if self.settings.id_map else None)
 
     @property
@@ -230,7 +243,7 @@ def create_state(
     recorder = Recorder(
         settings, client, app, process, request_environ, catalogue=catalogue
     )
-    at_home = _store(client, reads, recorder, catalogue, named, own)
+    at_home = Store(client, reads, recorder, catalogue, named, own)
     state = BitmapistState(app, settings, process, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)
@@ -241,20 +254,6 @@ def _open(url: str, settings: Settings) -> Redis:
     return open_client(
         url, connect_timeout=settings.connect_timeout, timeout=settings.read_timeout
     )
-
-
-def _store(
-    client: Redis,
-    reads: Redis,
-    recorder: Recorder,
-    catalogue: Catalogue,
-    named: Mapping[str, Expression],
-    own: Mapping[str, AnyQuestion],
-) -> Store:
-    names = Names(catalogue, named)
-    people = People(reads if recorder.settings.id_map else None)
-    query = Query(BitmapReader(reads), names, people, own)
-    return Store(client, reads, recorder, catalogue, query)
 
 
 def _install(state: BitmapistState, names: Mapping[str, Redis]) -> None:

@@ -6,7 +6,7 @@ As its rooms move, only this module follows.
 from __future__ import annotations
 
 from flask_bitmapist.analysis import counting, united
-from flask_bitmapist.analysis.bitmaps import Source, Stripe, sources_of, user_ids
+from flask_bitmapist.analysis.bitmaps import Stripe, user_ids
 from flask_bitmapist.analysis.counting import (
     Counting,
     NumKongCounting,
@@ -14,7 +14,14 @@ from flask_bitmapist.analysis.counting import (
     fastest,
 )
 from flask_bitmapist.analysis.errors import Text
-from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
+from flask_bitmapist.analysis.expressions import (
+    Named,
+    Not,
+    Source,
+    chain,
+    require_bounded,
+    sources_of,
+)
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text

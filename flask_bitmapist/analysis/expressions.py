@@ -12,12 +12,37 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from .bitmaps import Source, Stripe, Words, sources_of
 from .errors import QueryError, Text
-from .periods import Period, shorten
+from .keeping import kept_while_few
+from .periods import Period, TimeGroup, shorten
+
+if TYPE_CHECKING:
+    from .bitmaps import Stripe, Words
+
+
+class Source(NamedTuple):
+    """One bitmap: the users of an event in a period, or a flag without a date."""
+
+    event: str
+    period: Period | None
+    """None for a unique event (a flag), which has no date."""
+
+    def parts(self) -> tuple[Source, ...]:
+        """Return the stored bitmaps of which this one is the union."""
+        period = self.period
+        if period is None or (
+            period.group is not TimeGroup.YEARS and period.last_day is None
+        ):
+            return (self,)
+        return tuple(Source(self.event, part) for part in period.parts())
+
+
+@kept_while_few(lambda event, periods: len(periods))
+def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
+    """Return the bitmaps of an event in each of *periods*."""
+    return tuple([Source(event, period) for period in periods])
 
 
 class Expression:
@@ -180,9 +205,7 @@ class And(_Operation):
         )
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        return reduce(
-            np.bitwise_and, (each.evaluate(stripe, period) for each in self.operands)
-        )
+        return reduce(and_, (each.evaluate(stripe, period) for each in self.operands))
 
 
 @dataclass(frozen=True)
@@ -200,9 +223,7 @@ class Or(_Operation):
         return all(operand.spreads for operand in self.operands)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        return reduce(
-            np.bitwise_or, (each.evaluate(stripe, period) for each in self.operands)
-        )
+        return reduce(or_, (each.evaluate(stripe, period) for each in self.operands))
 
 
 @dataclass(frozen=True)
@@ -237,10 +258,10 @@ class Not(Expression):
             yield from self.within.sources(period)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        others = np.bitwise_not(self.operand.evaluate(stripe, period))
+        others = ~self.operand.evaluate(stripe, period)
         if self.within is None:
             return others
-        return np.bitwise_and(others, self.within.evaluate(stripe, period))
+        return others & self.within.evaluate(stripe, period)
 
     def events(self) -> Iterator[str]:
         yield from self.operand.events()
@@ -336,7 +357,7 @@ def evaluate_each(
     if isinstance(expression, Event):
         # The common case: rows that lie side by side are taken without a copy.
         return stripe.stack(sources_of(expression.name, tuple(periods)))
-    return np.stack([expression.evaluate(stripe, period) for period in periods])
+    return stripe.pile([expression.evaluate(stripe, period) for period in periods])
 
 
 def require_bounded(expression: Expression, field: str) -> None:

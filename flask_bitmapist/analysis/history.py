@@ -8,9 +8,9 @@ from functools import reduce
 
 import numpy as np
 
-from .bitmaps import Bitmaps, Source, Stripe, Words
+from .bitmaps import Bitmaps, Stripe, Words
 from .errors import QueryError, Text
-from .expressions import Event, Expression, sources_over
+from .expressions import Event, Expression, Source, sources_over
 from .periods import Period, TimeGroup, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

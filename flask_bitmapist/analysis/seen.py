@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
-from .bitmaps import Bitmaps, Source
+from .bitmaps import Bitmaps
+from .expressions import Source
 from .periods import AsOf, Period, TimeGroup
 
 Days = tuple[Period | None, Period | None]

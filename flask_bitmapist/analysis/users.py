@@ -11,10 +11,10 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Rows, Source, Stripe, Words, user_ids
+from .bitmaps import Bitmaps, Rows, Stripe, Words, user_ids
 from .counting import count_bits
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Flag, require_bounded
+from .expressions import Event, Expression, Flag, Source, require_bounded
 from .periods import Period, shorten
 from .results import Result, Table
 

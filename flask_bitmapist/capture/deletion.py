@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import redis
 
-from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.bitmaps import Bitmaps
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
+from ..analysis.expressions import Source
 from ..analysis.periods import shorten, to_utc
 from ..store.catalogue import Known, decoded
 from ..store.keys import EventKey, names_in

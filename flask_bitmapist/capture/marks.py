@@ -8,8 +8,8 @@ from functools import lru_cache
 from time import time
 from typing import NamedTuple
 
-from ..analysis.bitmaps import Source
 from ..analysis.errors import BadMarkError, is_printable, printable
+from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup, to_utc
 from ..store.keys import redis_key
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.bitmaps import Bitmaps, Source, Stripe
+from ..analysis.bitmaps import Bitmaps, Stripe
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import (
     Event,
     Expression,
     Flag,
     Named,
+    Source,
     is_plain_name,
     require_bounded,
 )

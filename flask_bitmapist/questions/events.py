@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import Text
-from ..analysis.expressions import Flag
+from ..analysis.expressions import Flag, Source
 from ..analysis.periods import AsOf, Period, TimeGroup
 from ..analysis.results import Table, to_text
 from ..analysis.seen import Days, first_and_last_days

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
-from ..analysis.bitmaps import Source
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Event, Expression, Named, Or
+from ..analysis.expressions import Event, Expression, Named, Or, Source
 from ..analysis.periods import Period
 from ..analysis.results import Table, to_text
 from ..analysis.united import United

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple, TypedDict
 
-from ..analysis.bitmaps import Source
 from ..analysis.errors import Text, printable
+from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table, to_text
 from ..analysis.users import User

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
-from ..analysis.bitmaps import Source
+from ..analysis.expressions import Source
 from ..analysis.periods import Period
 from .connect import redact
 from .keys import redis_key

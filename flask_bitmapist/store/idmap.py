@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..analysis.errors import QueryError, Text
 from ..analysis.periods import shorten
-from ..analysis.users import User, plain_user
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from ..analysis.users import User
 
 IDS_KEY = "flask-bitmapist:ids"
 """Hash from an app's key of a user to the id."""
@@ -44,6 +45,8 @@ class People:
             QueryError: Nobody can be called so.
         """
         try:
+            from ..analysis.users import plain_user
+
             known = plain_user(user)
         except ValueError as error:
             raise QueryError(error.args[0], field="user") from None

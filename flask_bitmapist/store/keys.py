@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
-from ..analysis.bitmaps import Source
+from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
 
 _EVENT_CLASSES: dict[TimeGroup, Any] = {

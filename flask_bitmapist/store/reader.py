@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from redis.exceptions import NoPermissionError, ResponseError
 
-from ..analysis.bitmaps import Rows, Source, Stripe
+from ..analysis.bitmaps import Rows, Stripe
 from ..analysis.counting import count_bits
+from ..analysis.expressions import Source
 from ..analysis.history import EPOCH
 from ..analysis.keeping import kept_while_few
 from .budget import Budget

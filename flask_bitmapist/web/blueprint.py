@@ -1,4 +1,4 @@
-"""The standalone pages."""
+"""The standalone pages: their routes, which load the pages with the first request."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
 
 from . import door
-from .deletion import serve_deletion
-from .legacy import serve
-from .openapi import document
-from .page import path_of
-from .responses import json_response, leave, turn_away
-from .surface import Surface, nonce
 
 if TYPE_CHECKING:
     from ..questions.declare import AnyQuestion
     from ..state import BitmapistState
+    from .surface import Surface
 
 HOST = "bitmapist_host"
+
+ENDPOINTS = (
+    *("index", "cohort", "trends", "lifecycle", "funnel", "stickiness", "people"),
+    *("events", "count", "has", "users"),
+)
+"""The pages of this package's questions.  They are declared with the questions, but all
+routes have to be there before the first request, and the questions need not."""
 
 
 class _AnyHostState(BlueprintSetupState):
@@ -57,9 +59,6 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         template_folder="templates",
         static_folder="static",
     )
-    surface = Surface(state)
-    questions = state.query.questions()
-    for_people = {each.endpoint for each in questions if each.in_menu} | {"delete"}
 
     # What extensions know views by is their module and their name.
     def guard() -> ResponseReturnValue | None:
@@ -73,16 +72,25 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
             return verdict
         if verdict:
             return None
-        return turn_away(surface, is_program=endpoint not in for_people)
+        from .responses import turn_away
+
+        menu = {each.endpoint for each in state.query.questions() if each.in_menu}
+        is_program = endpoint not in menu | {"delete"}
+        return turn_away(_surface(state), is_program=is_program)
 
     def openapi() -> ResponseReturnValue:
         """Answer with the OpenAPI document of the questions."""
+        from .openapi import document
+        from .responses import json_response, leave
+
         told = document(state.query.questions(), state.settings.url_prefix)
-        return leave(json_response(told), surface)
+        return leave(json_response(told), _surface(state))
 
     def delete() -> ResponseReturnValue:
         """Answer a request to delete an event."""
-        return serve_deletion(surface)
+        from .deletion import serve_deletion
+
+        return serve_deletion(_surface(state))
 
     def with_host(endpoint: str, values: dict[str, Any]) -> None:
         """Keep links on the host that was asked."""
@@ -92,16 +100,16 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
     def secured(response: Response) -> Response:
         """Keep a page to its own origin, unless the app says otherwise."""
         if _is_ours(state.settings.url_prefix):
+            from .surface import nonce
+
             _secure(response, nonce(state))
         return response
 
-    for question in questions:
-        view = _page_view(question, surface)
-        path, name = path_of(question), question.endpoint
-        blueprint.add_url_rule(path, name, view, methods=["GET", "POST"])
+    for name in (*ENDPOINTS, *(each.endpoint for each in state.own.values())):
+        view, methods = _page_view(state, name), ["GET", "POST"]
+        blueprint.add_url_rule(door.path_of(name), name, view, methods=methods)
     blueprint.add_url_rule("/openapi.json", "openapi", openapi)
-    methods = ["GET", "POST"]
-    blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
+    blueprint.add_url_rule("/events/delete", "delete", delete, methods=["GET", "POST"])
     blueprint.url_value_preprocessor(door.enter)
     blueprint.before_request(guard)
     blueprint.url_value_preprocessor(_without_host)
@@ -123,19 +131,29 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
     if app.url_map.host_matching:
         options["host"] = f"<{HOST}>"
     app.add_url_rule(
-        f"{state.settings.url_prefix}{path_of(question)}",
+        f"{state.settings.url_prefix}{door.path_of(question.endpoint)}",
         f"bitmapist.{question.endpoint}",
-        _page_view(question, Surface(state)),
+        _page_view(state, question.endpoint),
         methods=["GET", "POST"],
         **options,
     )
 
 
-def _page_view(question: AnyQuestion, surface: Surface) -> Callable[..., Any]:
+def _page_view(state: BitmapistState, endpoint: str) -> Callable[..., Any]:
     def view() -> Response:
-        return serve(question, surface)
+        from .legacy import serve
 
-    return door.named(view, __name__, question.endpoint, str(question.title))
+        questions = state.query.questions()
+        question = next(each for each in questions if each.endpoint == endpoint)
+        return serve(question, _surface(state))
+
+    return door.named(view, __name__, endpoint, f"The page {endpoint!r}.")
+
+
+def _surface(state: BitmapistState) -> Surface:
+    from .surface import Surface
+
+    return Surface(state)
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -20,7 +20,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wsgi import LimitedStream
 
 from ..analysis.errors import QueryError, Text
-from ..questions.declare import ParameterError
 
 MOST_BODY = 64 * 1024
 """Most bytes of a body."""
@@ -29,6 +28,11 @@ MOST_ARGUMENTS = 8 * 1024
 
 
 # -- what is handed to Flask
+
+
+def path_of(endpoint: str) -> str:
+    """Return where the page of a question is, below the prefix of the pages."""
+    return "/" if endpoint == "index" else f"/{endpoint}"
 
 
 def named(
@@ -162,6 +166,8 @@ def json_arguments(accepted: Accepted) -> MultiDict[str, str]:
         except TypeError as error:
             wrong[name] = error.args[0]
     if wrong:
+        from ..questions.declare import ParameterError
+
         raise ParameterError(wrong)
     return accepted.of(arguments)
 

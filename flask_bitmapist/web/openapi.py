@@ -15,7 +15,8 @@ from ..questions.schema import (
     parameters_schema,
     schema_of,
 )
-from .page import ListPage, path_of
+from .door import path_of
+from .page import ListPage
 from .responses import ErrorsDict
 
 
@@ -38,7 +39,7 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             ),
         },
         "servers": [{"url": prefix}],
-        "paths": {path_of(each): _operations(each) for each in asked},
+        "paths": {path_of(each.endpoint): _operations(each) for each in asked},
         "components": {
             "schemas": {
                 **{each.__name__: answer_schema(each) for each in asked},

@@ -67,11 +67,6 @@ _OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
 """What every page takes beside the question's parameters."""
 
 
-def path_of(question: AnyQuestion) -> str:
-    """Return where the page of a question is, below the prefix of the pages."""
-    return "/" if question.endpoint == "index" else f"/{question.endpoint}"
-
-
 class Links:
     """URLs that ask a page's question again, a little changed.
 
