@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .keeping import kept_while_few
-from .periods import Period, TimeGroup
+from .periods import Period, TimeGroup, kept_while_few
 
 Words = NDArray[np.uint64]
 """Bits of consecutive users, 64 to a word, in the byte order of Redis."""

@@ -14,7 +14,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import is_cluster, send_to_nodes
+from ..store.connect import is_cluster, send_to_nodes
 from .bits import Mark
 
 if TYPE_CHECKING:
