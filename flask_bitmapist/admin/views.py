@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
@@ -26,7 +27,7 @@ from ..state import current_state, demanded_state
 from ..web import door
 from ..web.deletion import serve_deletion
 from ..web.formats import translated
-from ..web.legacy import serve
+from ..web.legacy import serve, to_people
 from ..web.responses import turn_away
 from .surface import AdminSurface
 
@@ -177,7 +178,7 @@ def _overridden(view: BaseView) -> Callable[[], Any] | None:
 
 def _has_explicit_rule() -> bool:
     state = current_state()
-    return state is not None and state.access.is_explicit
+    return state is not None and state.access.rule is not None
 
 
 class OverviewView(PageView):
@@ -217,9 +218,35 @@ class StickinessView(PageView):
 
 
 class UsersView(PageView):
-    """People as a tab."""
+    """People as a tab.
+
+    Where the tab of users was in version 0.1 leads here.
+    """
 
     question = Person
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        """Return the view's blueprint, to which the old URL of the tab leads."""
+        blueprint = super().create_blueprint(admin)
+
+        def moved() -> ResponseReturnValue:
+            """Lead from the tab of users to that of people."""
+            surface = AdminSurface(self, demanded_state())
+            return self._handle_view("index") or to_people(surface)
+
+        view = door.named(
+            moved, type(self).__module__, f"{self.endpoint}_moved", moved.__doc__ or ""
+        )
+        stem, _, name = self.url.rpartition("/")
+        if name == self.question.endpoint:
+
+            def add(setup: BlueprintSetupState) -> None:
+                # Not below the URL of the view, so the blueprint cannot add it.
+                place, endpoint = f"{stem}/users/", f"{self.endpoint}.moved"
+                setup.app.add_url_rule(place, endpoint, view, subdomain=setup.subdomain)
+
+            blueprint.record(add)
+        return blueprint
 
 
 class EventsView(PageView):

@@ -128,6 +128,12 @@ class UserSet(Set[User]):
                 f"{type(self).__name__!r} object has no attribute {name!r}"
             )
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a UserSet reads its store when it is looked at and cannot be pickled; "
+            "pickle set(users), or one page of them"
+        )
+
     def __repr__(self) -> str:
         return f"<UserSet {self.selection.text!r}>"
 
