@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, ClassVar
 
 import bitmapist
@@ -391,6 +392,28 @@ class TestSets:
 
     def test_a_name_that_bitmapist_has_neither_is_as_for_any_object(self) -> None:
         assert not hasattr(get_event_data("i"), "anything")
+
+
+@pytest.mark.parametrize("name", ["index", "cohort", "_heatmap", "base", "layout"])
+def test_templates_that_an_app_made_for_version_0_1_are_not_met(
+    name: str, redis_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "templates" / "bitmapist"
+    folder.mkdir(parents=True)
+    (folder / f"{name}.html").write_text("old {{ dates[0] }}", encoding="utf-8")
+    app = Flask("tracked", root_path=str(tmp_path))
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    FlaskBitmapist(app)
+    with app.app_context():
+        mark_event("i", 1)
+    client = app.test_client()
+    pages = [
+        client.get("/bitmapist/"),
+        client.get("/bitmapist/cohort?primary_event=i"),
+        client.post("/bitmapist/cohort", json={"primary_event": "i"}),
+    ]
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert not [page for page in pages if page.text.startswith("old")]
 
 
 class TestPost:

@@ -20,7 +20,7 @@ from .shell import Place, answered, context_of, errors_response, refuse
 from .surface import Surface, wants_json
 from .texts import gettext
 
-TEMPLATE = "bitmapist/delete.html"
+TEMPLATE = "flask_bitmapist/delete.html"
 
 PAGE = Place("events", Text("Delete an event"))
 """In no menu: it belongs to the Events page."""

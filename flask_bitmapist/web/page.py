@@ -321,7 +321,7 @@ class _Request:
             if name not in ("page", "per_page", "format")
         }
         return surface.render(
-            "bitmapist/userlist.html",
+            "flask_bitmapist/userlist.html",
             **self._context(),
             users=shown,
             shown=rows,

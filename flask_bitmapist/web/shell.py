@@ -114,7 +114,7 @@ def refuse(
         return door.leave(errors_response({"form": [message]}, 403), surface)
     context = {**context_of(FORBIDDEN, surface), "pages": []}
     page = surface.render(
-        "bitmapist/forbidden.html", message=message, code=code, **context
+        "flask_bitmapist/forbidden.html", message=message, code=code, **context
     )
     return door.leave((page, 403), surface)
 
@@ -141,4 +141,6 @@ def _unavailable(
     if is_program or wants_json():
         return errors_response({"form": [message]}, 503)
     context = context_of(page, surface)
-    return surface.render("bitmapist/unavailable.html", message=message, **context), 503
+    return surface.render(
+        "flask_bitmapist/unavailable.html", message=message, **context
+    ), 503

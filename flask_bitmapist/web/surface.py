@@ -27,7 +27,7 @@ class Surface:
         pages: Gives all pages that there may be, in the order of the menu.
     """
 
-    layout = "bitmapist/layout.html"
+    layout = "flask_bitmapist/layout.html"
     """The template that page templates extend."""
 
     scheme = "auto"
