@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, ClassVar
 
 import bitmapist
@@ -35,6 +36,7 @@ from flask_bitmapist import (
 )
 
 from .marks import keys, today, users
+from .servers import RedisProcess
 
 NAMES = {
     "flask_bitmapist": [
@@ -392,6 +394,28 @@ class TestSets:
         assert not hasattr(get_event_data("i"), "anything")
 
 
+@pytest.mark.parametrize("name", ["index", "cohort", "_heatmap", "base", "layout"])
+def test_templates_that_an_app_made_for_version_0_1_are_not_met(
+    name: str, redis_url: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "templates" / "bitmapist"
+    folder.mkdir(parents=True)
+    (folder / f"{name}.html").write_text("old {{ dates[0] }}", encoding="utf-8")
+    app = Flask("tracked", root_path=str(tmp_path))
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    FlaskBitmapist(app)
+    with app.app_context():
+        mark_event("i", 1)
+    client = app.test_client()
+    pages = [
+        client.get("/bitmapist/"),
+        client.get("/bitmapist/cohort?primary_event=i"),
+        client.post("/bitmapist/cohort", json={"primary_event": "i"}),
+    ]
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert not [page for page in pages if page.text.startswith("old")]
+
+
 class TestPost:
     """A POST to the page of the cohort."""
 
@@ -448,6 +472,32 @@ def test_a_local_time_is_marked_under_its_day_in_utc(
         mark_event("a", 1, now=night)
         bitmapist.mark_event("b", 1, now=night)
     assert {"a_2025-12-31", "b_2026-1-1"} <= keys(redis_client)
+
+
+def test_history_that_lies_in_another_database_can_be_moved(
+    make_app: Callable[..., Flask], redis_url: str, redis_client: redis.Redis
+) -> None:
+    bitmapist.mark_event("a", 5, system=redis_client)  # without its database
+    app = make_app(BITMAPIST_REDIS_URL=f"{redis_url}/7")
+    with app.app_context():
+        assert set(get_event_data("a")) == set()
+        for key in redis_client.scan_iter("trackist_*"):
+            redis_client.move(key, 7)
+        assert set(get_event_data("a")) == {5}
+
+
+def test_history_of_another_server_is_taken_along_by_export_and_import(
+    make_app: Callable[..., Flask], redis_process: RedisProcess
+) -> None:
+    now = datetime.now(tz=timezone.utc)
+    bitmapist.mark_event("a", 5, system=redis_process.client(), now=now)
+    old, new = make_app(BITMAPIST_REDIS_URL=redis_process.url), make_app()
+    arguments = ["bitmapist", "export", "--since", str(now.date())]
+    told = old.test_cli_runner().invoke(args=arguments).stdout
+    arguments = ["bitmapist", "import", "-"]
+    assert new.test_cli_runner().invoke(args=arguments, input=told).exit_code == 0
+    with new.app_context():
+        assert set(get_event_data("a", now=now)) == {5}
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
     "name",
     [
         "py.typed",
-        "templates/bitmapist/cohort.html",
-        "templates/bitmapist/admin/layout.html",
+        "templates/flask_bitmapist/cohort.html",
+        "templates/flask_bitmapist/admin/layout.html",
         "static/bitmapist.css",
         "static/bitmapist.js",
         "translations/de/LC_MESSAGES/bitmapist.mo",

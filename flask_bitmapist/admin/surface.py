@@ -35,7 +35,7 @@ class AdminSurface(Surface):
             serve several.
     """
 
-    layout = "bitmapist/admin/layout.html"
+    layout = "flask_bitmapist/admin/layout.html"
 
     def __init__(self, view: PageView, state: BitmapistState) -> None:
         super().__init__(state)

@@ -253,7 +253,7 @@ class Cohort(Question[CohortAnswer]):
 
     title = Text("Retention")
     icon = "fa-th"
-    template = "bitmapist/cohort.html"
+    template = "flask_bitmapist/cohort.html"
     spans = ("num_rows", "num_cols")
     cell = CohortCell
 

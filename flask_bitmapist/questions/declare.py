@@ -385,7 +385,7 @@ class Question(Declared, Generic[A_co]):
     """The page's endpoint and the end of its URL; :attr:`name` by default."""
     icon: ClassVar[str] = "fa-bar-chart"
     """Its icon in Flask-Admin's menu, a class of Font Awesome 4."""
-    template: ClassVar[str] = "bitmapist/answer.html"
+    template: ClassVar[str] = "flask_bitmapist/answer.html"
     """The page; a generic one shows the table and a chart."""
     in_menu: ClassVar[bool] = True
     """Whether there is a page for it, or JSON and CSV alone."""

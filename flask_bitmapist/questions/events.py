@@ -377,7 +377,7 @@ class Events(ListQuestion[EventsAnswer]):
 
     title = Text("Events")
     icon = "fa-list"
-    template = "bitmapist/events.html"
+    template = "flask_bitmapist/events.html"
     cell = InPeriod
 
     refresh: bool = param(

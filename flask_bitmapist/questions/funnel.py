@@ -239,7 +239,7 @@ class Funnel(Question[FunnelAnswer]):
 
     title = Text("Funnel")
     icon = "fa-filter"
-    template = "bitmapist/funnel.html"
+    template = "flask_bitmapist/funnel.html"
     spans = ("num_periods",)
     cell = StepUsers
 

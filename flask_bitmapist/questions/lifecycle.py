@@ -154,7 +154,7 @@ class Lifecycle(Question[LifecycleAnswer]):
     """Who is new, who returns, who stays away?"""
 
     icon = "fa-refresh"
-    template = "bitmapist/lifecycle.html"
+    template = "flask_bitmapist/lifecycle.html"
     spans = ("num_periods",)
     cell = Stage
 

@@ -299,7 +299,7 @@ class Overview(ListQuestion[OverviewAnswer]):
     title = Text("Overview")
     endpoint = "index"
     icon = "fa-dashboard"
-    template = "bitmapist/index.html"
+    template = "flask_bitmapist/index.html"
     cell = ActiveIn
 
     def sentence(self) -> Text:

@@ -194,7 +194,7 @@ class Person(Question[PersonAnswer]):
     title = Text("People")
     endpoint = "people"
     icon = "fa-user"
-    template = "bitmapist/people.html"
+    template = "flask_bitmapist/people.html"
     is_private = True
 
     user: User = param(

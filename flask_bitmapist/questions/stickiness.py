@@ -183,7 +183,7 @@ class Stickiness(Question[StickinessAnswer]):
     """How often do users come?"""
 
     icon = "fa-magnet"
-    template = "bitmapist/stickiness.html"
+    template = "flask_bitmapist/stickiness.html"
     cell = DaysActive
 
     event: Who = param(

@@ -169,7 +169,7 @@ class Trend(Question[TrendAnswer]):
     title = Text("Trends")
     endpoint = "trends"
     icon = "fa-line-chart"
-    template = "bitmapist/trends.html"
+    template = "flask_bitmapist/trends.html"
     spans = ("num_periods",)
     cell = Point
 

@@ -26,7 +26,7 @@ from .responses import (
 from .surface import Surface
 from .texts import gettext
 
-TEMPLATE = "bitmapist/delete.html"
+TEMPLATE = "flask_bitmapist/delete.html"
 
 PAGE = Place("events", Text("Delete an event"))
 """In no menu: it belongs to the Events page."""

@@ -65,7 +65,7 @@ class Condition(NamedTuple):
 class CohortPage(QuestionPage):
     """The page of the cohort, which knows what version 0.1.2 was asked by."""
 
-    fragment = "bitmapist/_heatmap.html"
+    fragment = "flask_bitmapist/_heatmap.html"
 
     def accepted(self) -> door.Accepted:
         today = super().accepted()

@@ -285,7 +285,7 @@ class QuestionPage:
             if name not in (*_OF_A_LIST, "format")
         }
         return surface.render(
-            "bitmapist/userlist.html",
+            "flask_bitmapist/userlist.html",
             self.place,
             users=shown,
             shown=rows,

@@ -217,7 +217,7 @@ def answered(
         if is_program:
             response = errors_response({"form": [message]}, 503)
         else:
-            template = "bitmapist/unavailable.html"
+            template = "flask_bitmapist/unavailable.html"
             response = surface.render(template, page, message=message), 503
     return leave(response, surface)
 
@@ -260,6 +260,6 @@ def refuse(
     """
     if is_program or wants_json():
         return leave(errors_response({"form": [message]}, 403), surface)
-    template = "bitmapist/forbidden.html"
+    template = "flask_bitmapist/forbidden.html"
     text = surface.render(template, FORBIDDEN, message=message, code=code)
     return leave((text, 403), surface)

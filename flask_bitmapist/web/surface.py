@@ -27,7 +27,7 @@ class Surface:
         state: What the extension keeps for the app.
     """
 
-    layout = "bitmapist/layout.html"
+    layout = "flask_bitmapist/layout.html"
     """The template that page templates extend."""
 
     scheme = "auto"
