@@ -86,7 +86,7 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
 
     def with_host(endpoint: str, values: dict[str, Any]) -> None:
         """Keep links on the host that was asked."""
-        if has_request_context() and state.app.url_map.host_matching:
+        if has_request_context():
             values.setdefault(HOST, request.host)
 
     def secured(response: Response) -> Response:
@@ -104,8 +104,9 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
     blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
     blueprint.url_value_preprocessor(door.enter)
     blueprint.before_request(guard)
-    blueprint.url_value_preprocessor(_without_host)
-    blueprint.url_defaults(with_host)
+    if state.app.url_map.host_matching:
+        blueprint.url_value_preprocessor(_without_host)
+        blueprint.url_defaults(with_host)
     # Not of the blueprint alone: a page that is not found belongs to none.
     blueprint.after_app_request(secured)
     return blueprint
@@ -133,9 +134,12 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
 
 def _page_view(question: AnyQuestion, surface: Surface) -> Callable[..., Any]:
     def view() -> Response:
+        """Answer a request for the page of a question."""
         return serve(question, surface)
 
-    return door.named(view, __name__, question.endpoint, str(question.title))
+    # Extensions tell views apart by their names.
+    view.__name__ = view.__qualname__ = question.endpoint
+    return view
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

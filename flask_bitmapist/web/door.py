@@ -38,36 +38,6 @@ LOOK_EVERY = 60
 """Seconds."""
 
 
-# -- what is handed to Flask
-
-
-def named(
-    function: Callable[..., Any], module: str, name: str, about: str
-) -> Callable[..., Any]:
-    """Return *function* as one to hand to Flask, with a name that no other has.
-
-    Extensions tell views apart by their modules and names: to exempt one from CSRF
-    protection, or to count its requests.
-
-    Args:
-        function: What is called.
-        module: The module that it is said to be of.
-        name: Its name, of which there is one in the module.
-        about: Its docstring.
-    """
-
-    def view(*arguments: Any, **options: Any) -> Any:
-        return function(*arguments, **options)
-
-    view.__module__ = module
-    view.__name__ = view.__qualname__ = name
-    view.__doc__ = about
-    return view
-
-
-# -- what comes in
-
-
 def enter(endpoint: str | None, values: dict[str, Any] | None) -> None:
     """See to it that of the current request's body no more is read than is allowed.
 
