@@ -58,22 +58,14 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         static_folder="static",
     )
     surface = Surface(state)
-    questions = state.query.questions()
-    for_people = {each.endpoint for each in questions if each.in_menu} | {"delete"}
+    _add_pages(blueprint, surface)
+    _add_hooks(blueprint, surface)
+    return blueprint
 
+
+def _add_pages(blueprint: Blueprint, surface: Surface) -> None:
     # What extensions know views by is their module and their name.
-    def guard() -> ResponseReturnValue | None:
-        """Answer the current request for whoever may not see the pages."""
-        endpoint = (request.endpoint or "").rpartition(".")[2]
-        if endpoint == "static":
-            # The stylesheets of the refusal; whoever installs the package has them.
-            return None
-        verdict = state.access.decide()
-        if isinstance(verdict, AnyResponse):
-            return verdict
-        if verdict:
-            return None
-        return turn_away(surface, is_program=endpoint not in for_people)
+    state = surface.state
 
     def openapi() -> ResponseReturnValue:
         """Answer with the OpenAPI document of the questions."""
@@ -83,6 +75,29 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
     def delete() -> ResponseReturnValue:
         """Answer a request to delete an event."""
         return serve_deletion(surface)
+
+    for question in state.query.questions():
+        view = _page_view(question, surface)
+        path, name = path_of(question), question.endpoint
+        blueprint.add_url_rule(path, name, view, methods=["GET", "POST"])
+    blueprint.add_url_rule("/openapi.json", "openapi", openapi)
+    methods = ["GET", "POST"]
+    blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
+
+
+def _add_hooks(blueprint: Blueprint, surface: Surface) -> None:
+    state = surface.state
+
+    def guard() -> ResponseReturnValue | None:
+        """Answer the current request for whoever may not see the pages."""
+        endpoint = (request.endpoint or "").rpartition(".")[2]
+        if endpoint == "static":
+            # The stylesheets of the refusal; whoever installs the package has them.
+            return None
+        verdict = state.access.decide()
+        if isinstance(verdict, AnyResponse):
+            return verdict
+        return None if verdict else turn_away(surface, not _has_html(state, endpoint))
 
     def with_host(endpoint: str, values: dict[str, Any]) -> None:
         """Keep links on the host that was asked."""
@@ -95,13 +110,6 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
             _secure(response, nonce(state))
         return response
 
-    for question in questions:
-        view = _page_view(question, surface)
-        path, name = path_of(question), question.endpoint
-        blueprint.add_url_rule(path, name, view, methods=["GET", "POST"])
-    blueprint.add_url_rule("/openapi.json", "openapi", openapi)
-    methods = ["GET", "POST"]
-    blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
     blueprint.url_value_preprocessor(door.enter)
     blueprint.before_request(guard)
     if state.app.url_map.host_matching:
@@ -109,7 +117,6 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         blueprint.url_defaults(with_host)
     # Not of the blueprint alone: a page that is not found belongs to none.
     blueprint.after_app_request(secured)
-    return blueprint
 
 
 def add_question(state: BitmapistState, question: AnyQuestion) -> None:
@@ -140,6 +147,12 @@ def _page_view(question: AnyQuestion, surface: Surface) -> Callable[..., Any]:
     # Extensions tell views apart by their names.
     view.__name__ = view.__qualname__ = question.endpoint
     return view
+
+
+def _has_html(state: BitmapistState, endpoint: str) -> bool:
+    """Return whether people look at what an endpoint answers, not programs alone."""
+    pages = {each.endpoint for each in state.query.questions() if each.in_menu}
+    return endpoint in pages | {"delete"}
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
