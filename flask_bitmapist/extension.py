@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,6 +63,7 @@ class FlaskBitmapist:
         self._named: dict[str, Expression] = {}
         self._own: dict[str, AnyQuestion] = {}
         self._registered = Registered()
+        self._is_second = False
         if app is not None:
             self.init_app(app, admin=admin)
 
@@ -82,7 +84,9 @@ class FlaskBitmapist:
 
         Raises:
             ValueError: *config* is neither a dict nor None, or a setting is wrong.
-            RuntimeError: The app was initialised before with other settings.
+            RuntimeError: The app was initialised before with other settings, or by
+                another object while this one has names, questions or a rule of its
+                own, which the app would not see.
         """
         overrides = {**(self.config or {}), **(_checked_config(config) or {})}
         settings = configuration.load(app.config, overrides)
@@ -93,6 +97,10 @@ class FlaskBitmapist:
             _register(state)
         elif state.settings != settings:
             raise RuntimeError(_initialised_twice(state.settings, settings))
+        if state.named is not self._named:
+            if self._named or self._own or self._registered.rule is not None:
+                raise RuntimeError(_OF_ANOTHER % "what this object has been given")
+            self._is_second = True
         self._last = state
         self._states.add(state)
         if admin is not None:
@@ -110,10 +118,12 @@ class FlaskBitmapist:
 
         Raises:
             QueryError: The text cannot be read.
+            RuntimeError: An app of this object was initialised by another one.
 
         Example:
             >>> bitmapist.define("engaged", "song:played and not flag(staff)")
         """
+        self._check_is_first("define")
         if isinstance(expression, str):
             expression = parse(expression, self._named)
         self._named[name] = expression
@@ -134,7 +144,9 @@ class FlaskBitmapist:
 
         Raises:
             TypeError: *declared* is no question.
-            ValueError: There is another question of that name.
+            ValueError: There is another question of that name, or a command or a
+                page.
+            RuntimeError: An app of this object was initialised by another one.
 
         A whole one is in :doc:`/howto/own-question`.
         """
@@ -144,9 +156,17 @@ class FlaskBitmapist:
 
         if not (isinstance(declared, type) and issubclass(declared, Question)):
             raise TypeError(f"a question derives from Question; {declared!r} does not")
-        taken = {each.name for each in QUESTIONS} | set(self._own)
-        if declared.name in taken or hasattr(Query, declared.name):
+        self._check_is_first("question")
+        if declared.name in self._own or hasattr(Query, declared.name):
             raise ValueError(f"there is already a question {declared.name!r}")
+        if declared.name in _commands():
+            raise ValueError(f"there is already a command {declared.name!r}")
+        pages = {each.endpoint for each in (*QUESTIONS, *self._own.values())}
+        if declared.endpoint in pages | OTHER_PAGES:
+            raise ValueError(
+                f"there is already a page {declared.endpoint!r}; give "
+                f"{declared.__name__} another name or endpoint"
+            )
         answer_type(declared)  # says what is missing while the class is looked at
         self._own[declared.name] = declared
         for state in list(self._states):
@@ -169,6 +189,7 @@ class FlaskBitmapist:
 
         Raises:
             TypeError: *rule* cannot be called.
+            RuntimeError: An app of this object was initialised by another one.
 
         Example:
             >>> @bitmapist.access
@@ -177,8 +198,14 @@ class FlaskBitmapist:
         """
         if not callable(rule):
             raise TypeError(f"access() takes a callable, not {rule!r}")
+        self._check_is_first("access")
         self._registered.rule = rule
         return rule
+
+    def _check_is_first(self, method: str) -> None:
+        """Refuse what the app of another object would not see."""
+        if self._is_second:
+            raise RuntimeError(_OF_ANOTHER % f"{method}()")
 
     @property
     def _state(self) -> BitmapistState | None:
@@ -259,6 +286,21 @@ class FlaskBitmapist:
         """
         state = self._state
         return state.recorder.flush() if state is not None else True
+
+
+_OF_ANOTHER = (
+    "%s would not reach an app that was initialised by another FlaskBitmapist object; "
+    "use that object for names, questions and access"
+)
+
+OTHER_PAGES = frozenset({"static", "openapi", "delete"})
+"""Endpoints of the pages that are of no question."""
+
+
+def _commands() -> Collection[str]:
+    from .cli import bitmapist_cli
+
+    return bitmapist_cli.commands
 
 
 def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -168,31 +168,23 @@ def utc_now() -> datetime:
 
 
 def as_of(given: Any) -> AsOf:
-    """Return as of when a question is answered, by the clock."""
-    now = utc_now()
-    return AsOf(now, moment(given))
-
-
-def moment(as_of: When) -> datetime:
-    """Return the moment as of which a question is asked, in UTC.
+    """Return as of when a question is answered, by the clock.
 
     Args:
-        as_of: A moment; a day, which means its end or now, whichever is earlier;
-            or None for now.
+        given: A moment; a day, which means its end or now, whichever is earlier; or
+            None for now.
 
     Raises:
-        QueryError: *as_of* is none of these.
+        QueryError: *given* is none of these.
     """
     now = utc_now()
-    if as_of is None:
-        return now
-    if isinstance(as_of, datetime):
-        return to_utc(as_of)
-    if isinstance(as_of, date):
-        if as_of == now.date():
-            return now
-        return datetime.combine(as_of, time.max, tzinfo=timezone.utc)
+    if isinstance(given, datetime):
+        return AsOf(now, to_utc(given))
+    if given is None or given == now.date():
+        return AsOf(now, now)
+    if isinstance(given, date):
+        return AsOf(now, datetime.combine(given, time.max, tzinfo=timezone.utc))
     raise QueryError(
-        f"as_of must be a date, a datetime or None, not {type(as_of).__name__}",
+        f"as_of must be a date, a datetime or None, not {type(given).__name__}",
         field="as_of",
     )

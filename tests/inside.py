@@ -46,7 +46,6 @@ from flask_bitmapist.questions.stickiness import Stickiness
 from flask_bitmapist.questions.trend import Trend, TrendAnswer
 from flask_bitmapist.questions.who import Count, Has, Users
 from flask_bitmapist.store import diagnosis
-from flask_bitmapist.store.budget import LEAST_BYTES, Budget
 from flask_bitmapist.store.catalogue import (
     EVENTS_KEY,
     FLAGS_KEY,
@@ -58,7 +57,7 @@ from flask_bitmapist.store.connect import check_url, open_client, redact
 from flask_bitmapist.store.errors import NotABitmapError
 from flask_bitmapist.store.idmap import People
 from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist.store.reader import LEAST_BYTES, BitmapReader, Budget
 from flask_bitmapist.store.userset import UserSet
 from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY

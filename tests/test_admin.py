@@ -95,6 +95,34 @@ def test_the_tab_shows_what_the_standalone_page_shows(
     ).get_json() | {"as_of": json["as_of"]}
 
 
+def test_where_the_tab_of_users_was_leads_to_that_of_people(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    client = app.test_client()
+    moved = client.get("/admin/bitmapist/users/?user_id=1&as_of=2026-03-04")
+    assert moved.status_code == 301
+    assert moved.headers["Location"] == (
+        "/admin/bitmapist/people/?user=1&as_of=2026-03-04"
+    )
+    assert "Activity of user 1" in client.get(moved.headers["Location"]).text
+    bare = client.get("/admin/bitmapist/users/").headers["Location"]
+    assert bare == "/admin/bitmapist/people/"
+
+
+def test_whoever_may_not_see_the_tab_is_not_led_to_it(
+    host: Callable[..., Flask],
+) -> None:
+    class Closed(UsersView):
+        def is_accessible(self) -> bool:
+            return False
+
+    app = host()
+    Admin(app).add_view(Closed())
+    assert app.test_client().get("/admin/bitmapist/users/").status_code == 403
+
+
 def test_tabs_link_to_each_other_and_not_to_the_standalone_pages(
     host: Callable[..., Flask],
 ) -> None:

@@ -295,6 +295,20 @@ def test_a_phone_scrolls_tables_and_not_the_page(
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
 
 
+def test_on_a_phone_periods_and_their_users_stay_beside_the_heatmap(
+    watch: Callable[..., Watched],
+) -> None:
+    page = watch(viewport={"width": 390, "height": 800}).open("standalone", "cohort")
+    page.locator(".bm-scroll").first.evaluate("e => { e.scrollLeft = 300; }")
+    for row in page.locator("table.bm-heat tr").all():
+        place = row.locator("> :first-child").bounding_box()
+        users = row.locator("> .bm-size").bounding_box()
+        assert place["x"] >= 0
+        assert users["x"] == pytest.approx(place["x"] + place["width"], abs=1)
+    shown = page.locator("table.bm-heat tbody .bm-size").last.bounding_box()
+    assert shown["x"] + shown["width"] < 390 / 2
+
+
 def test_a_hundred_columns_scroll_inside_their_box(
     watch: Callable[..., Watched],
 ) -> None:

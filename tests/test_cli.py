@@ -143,6 +143,26 @@ def test_ids_come_in_pages(run: Run) -> None:
     assert "Page 2 of 2; 2 users." in told.stderr
 
 
+@pytest.mark.parametrize("given", ["20260304", "2026-W10", "soon"])
+@pytest.mark.parametrize(
+    "asked",
+    [("export", "--since"), ("delete", "a", "--before"), ("count", "a", "--as-of")],
+    ids=lambda asked: asked[0],
+)
+def test_every_command_reads_a_date_alike(
+    run: Run, asked: tuple[str, ...], given: str
+) -> None:
+    refused = run(*asked, given)
+    assert refused.exit_code == 2
+    assert "This is not a date; write it as YYYY-MM-DD." in refused.stderr
+
+
+def test_an_export_can_begin_and_end_with_an_hour(run: Run) -> None:
+    hours = ("--since", "2026-03-03T00:00Z", "--until", "2026-03-03T05:00")
+    told = run("export", "a", "--hourly", *hours)
+    assert told.exit_code == 0, told.output
+
+
 def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
     told = run("export", "--since", "2026-03-01", "--until", "2026-03-31").stdout
     assert told.splitlines() == [

@@ -137,7 +137,7 @@ def test_the_openapi_document_describes_it(app: Flask) -> None:
 def test_a_tool_for_language_models_asks_it(app: Flask) -> None:
     import anyio
 
-    from flask_bitmapist.cli.mcp import server_of
+    from flask_bitmapist.cli.programs import server_of
 
     server = server_of(app.extensions["bitmapist"], people=False)
 
@@ -172,6 +172,15 @@ def test_what_is_no_question_or_has_no_name_of_its_own_is_refused(
     extension.question(weekdays)
     with pytest.raises(ValueError, match="already a question 'weekdays'"):
         extension.question(weekdays)
+    for endpoint in ("trends", "index", "delete", "openapi", "static", "weekdays"):
+        given = {"name": "again", "endpoint": endpoint, "__annotations__": {}}
+        again = type("Again", (weekdays,), given)
+        with pytest.raises(ValueError, match=f"already a page '{endpoint}'"):
+            extension.question(again)
+    for command in ("export", "doctor", "user"):
+        again = type("Again", (weekdays,), {"name": command, "__annotations__": {}})
+        with pytest.raises(ValueError, match=f"already a command '{command}'"):
+            extension.question(again)
     for taken in ("cohort", "expression"):
         again = type("Again", (weekdays,), {"name": taken, "__annotations__": {}})
         with pytest.raises(ValueError, match=f"already a question '{taken}'"):

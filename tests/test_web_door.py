@@ -583,7 +583,7 @@ def test_caches_know_that_the_answer_depends_on_who_and_how_is_asked(
     closed = make_both(BITMAPIST_ACCESS="local").test_client()
     for page in PAGES:
         url, asked = url_of(page.name, surface), ASKED.get(page.name, {})
-        own = "private, no-store" if page.is_private else None
+        own = "private, no-store" if page.question.is_private else None
         for client, expected in ((private, own or "private"), (public, own)):
             for question in (asked, {"as_of": "x"}):
                 query = {**question, "format": form}

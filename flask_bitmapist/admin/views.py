@@ -8,6 +8,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
@@ -25,7 +26,7 @@ from ..state import current_state, demanded_state
 from ..web import door
 from ..web.deletion import serve_deletion
 from ..web.formats import translated
-from ..web.legacy import serve
+from ..web.legacy import serve, to_people
 from ..web.responses import turn_away
 from .surface import AdminSurface
 
@@ -151,7 +152,7 @@ class PageView(BaseView):  # type: ignore[misc]
             method = MethodType(getattr(type(self), name), self)
             own_name = f"{self.endpoint}_{name}"
             about = method.__doc__ or ""
-            view = door.named(method, type(self).__module__, own_name, about)
+            view = _named(method, type(self).__module__, own_name, about)
             setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
         # BaseView looks for templates in flask_admin itself.
@@ -166,6 +167,30 @@ class PageView(BaseView):  # type: ignore[misc]
         return fn(self, *args, **kwargs)
 
 
+def _named(
+    function: Callable[..., Any], module: str, name: str, about: str
+) -> Callable[..., Any]:
+    """Return a method as a function to hand to Flask, with a name that no other has.
+
+    Extensions tell views apart by their modules and names: to exempt one from CSRF
+    protection, or to count its requests.
+
+    Args:
+        function: What is called; a bound method has the name of its class's.
+        module: The module that it is said to be of.
+        name: Its name, of which there is one in the module.
+        about: Its docstring.
+    """
+
+    def view(*arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options)
+
+    view.__module__ = module
+    view.__name__ = view.__qualname__ = name
+    view.__doc__ = about
+    return view
+
+
 def _overridden(view: BaseView) -> Callable[[], Any] | None:
     """Return a view's ``is_accessible`` if it is neither Flask-Admin's nor ours."""
     rule: Callable[[], Any] = view.is_accessible
@@ -176,7 +201,7 @@ def _overridden(view: BaseView) -> Callable[[], Any] | None:
 
 def _has_explicit_rule() -> bool:
     state = current_state()
-    return state is not None and state.access.is_explicit
+    return state is not None and state.access.rule is not None
 
 
 class OverviewView(PageView):
@@ -216,9 +241,35 @@ class StickinessView(PageView):
 
 
 class UsersView(PageView):
-    """People as a tab."""
+    """People as a tab.
+
+    Where the tab of users was in version 0.1 leads here.
+    """
 
     question = Person
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        """Return the view's blueprint, to which the old URL of the tab leads."""
+        blueprint = super().create_blueprint(admin)
+
+        def moved() -> ResponseReturnValue:
+            """Lead from the tab of users to that of people."""
+            surface = AdminSurface(self, demanded_state())
+            return self._handle_view("index") or to_people(surface)
+
+        moved.__name__ = moved.__qualname__ = f"{self.endpoint}_moved"
+        stem, _, name = self.url.rpartition("/")
+        if name == self.question.endpoint:
+
+            def add(setup: BlueprintSetupState) -> None:
+                # Not below the URL of the view, so the blueprint cannot add it.
+                place, endpoint = f"{stem}/users/", f"{self.endpoint}.moved"
+                setup.app.add_url_rule(
+                    place, endpoint, moved, subdomain=setup.subdomain
+                )
+
+            blueprint.record(add)
+        return blueprint
 
 
 class EventsView(PageView):

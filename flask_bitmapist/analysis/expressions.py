@@ -15,8 +15,7 @@ from operator import and_, or_
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import QueryError, Text
-from .keeping import kept_while_few
-from .periods import Period, TimeGroup, shorten
+from .periods import Period, TimeGroup, kept_while_few, shorten
 
 if TYPE_CHECKING:
     from .bitmaps import Stripe, Words

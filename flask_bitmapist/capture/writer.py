@@ -14,7 +14,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import Command, is_cluster, send_to_nodes
+from ..store.connect import Command, is_cluster, send_to_nodes
 from .marks import Mark
 
 if TYPE_CHECKING:

@@ -6,12 +6,10 @@ import click
 from flask.cli import AppGroup, ScriptInfo
 
 from ..questions.declare import AnyQuestion
-from .deleting import delete_command
 from .doctor import doctor_command
-from .exporting import export_command
+from .events import delete_command, export_command
 from .importing import import_command
-from .mcp import mcp_command
-from .openapi import openapi_command
+from .programs import mcp_command, openapi_command
 from .questions import QUESTIONS, command_of
 
 

@@ -202,6 +202,20 @@ class Ask:
         self.people = people
         self.warnings: list[Text] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        # An answer may be kept elsewhere, or sent: its numbers go with it, the app's
+        # connections stay.
+        return {
+            "question": self.question,
+            "as_of": self.as_of,
+            "warnings": self.warnings,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        lost: Any = _Lost()
+        self.bitmaps = self.names = self.select = self.people = lost
+        self.__dict__.update(kept)
+
     def another(
         self,
         question: Question[A],
@@ -354,6 +368,16 @@ class Ask:
             raise QueryError(problem, field=field)
         if not self.warnings:
             self.warnings.append(Text("No events have been tracked yet."))
+
+
+class _Lost:
+    """Stands in an answer that was pickled for all that it could look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            "this answer was pickled and has no connection to a store any more; ask "
+            "the question again, query(answer.question), to see who is behind a number"
+        )
 
 
 def _names(expression: Expression) -> Iterable[tuple[str, bool]]:

@@ -156,16 +156,16 @@ class CohortAnswer(Answer):
         The users of its complete cells, divided by those of their rows; None where no
         cell is complete.
         """
-        return tuple(map(self._average, range(self.question.num_cols)))
-
-    def _average(self, column: int) -> float | None:
-        matched = users = 0
+        matched = [0] * self.question.num_cols
+        users = list(matched)
         for size, counts, complete in zip(self.sizes, self.counts, self.complete):
-            count = counts[column]
-            if complete[column] and count is not None:
-                matched += count
-                users += size or 0
-        return matched / users if users else None
+            for column, count in enumerate(counts):
+                if complete[column] and count is not None:
+                    matched[column] += count
+                    users[column] += size or 0
+        return tuple(
+            count / total if total else None for count, total in zip(matched, users)
+        )
 
     def notes(self) -> tuple[Text, ...]:
         said = (self._average_note(), running_note(self.ask, self.periods[-1]))
@@ -385,13 +385,9 @@ class _Grid:
             periods=self.periods,
             row_complete=self._ask.complete(self.periods),
             sizes=tuple(
-                [
-                    None if self._unkept.row(row) else size
-                    for row, size in enumerate(sizes)
-                ]
-            )
-            if self._unkept
-            else tuple(sizes),
+                None if self._unkept and self._unkept.row(row) else size
+                for row, size in enumerate(sizes)
+            ),
             counts=self._visible(sizes, columns),
             is_same=self._is_same,
         )
@@ -486,14 +482,6 @@ class _Grid:
                 for row, numbers in enumerate(cells)
             )
         return cells
-
-    def _known(self, sizes: Sequence[int]) -> Numbers:
-        unkept = self._unkept
-        if unkept is None:
-            return tuple(sizes)
-        return tuple(
-            None if unkept.row(row) else size for row, size in enumerate(sizes)
-        )
 
     def _find_unkept(self) -> _Unkept | None:
         if self._question.time_group != "hours":

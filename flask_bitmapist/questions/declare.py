@@ -205,6 +205,9 @@ class Declared:
             given = getattr(self, each.name)
             if given is None and each.default is None:
                 continue
+            if given is MISSING:
+                wrong[each.name] = Text("This field is required.")
+                continue
             try:
                 object.__setattr__(self, each.name, each.kind.take(given))
             except ValueError as error:
@@ -230,21 +233,15 @@ class Declared:
             ParameterError: A value cannot be used, or one is missing.
         """
         values: dict[str, Any] = {}
-        wrong: dict[str, Text] = {}
         for each in params_of(cls):
             value = given.get(each.name)
             if each.kind.many and isinstance(value, (list, tuple)):
                 value = [entry for entry in value if not _is_blank(entry)]
-            if _is_blank(value):
-                if each.required:
-                    wrong[each.name] = Text("This field is required.")
-                continue
-            try:
-                values[each.name] = each.kind.take(value)
-            except ValueError as error:
-                wrong[each.name] = error.args[0]
-        if wrong:
-            raise ParameterError(wrong)
+            if not _is_blank(value):
+                values[each.name] = value
+            elif each.required:
+                # It is told together with all else that is wrong.
+                values[each.name] = MISSING
         return cls(**values)
 
     @classmethod
@@ -467,7 +464,11 @@ class AnswerDict(TypedDict):
 
 @dataclass(frozen=True)
 class Answer(Result):
-    """The answer to a question, which it keeps."""
+    """The answer to a question, which it keeps.
+
+    It can be pickled, to be cached or sent: its numbers go with it, and who is behind
+    them can only be asked where it was made.
+    """
 
     ask: Ask = dataclasses.field(repr=False, compare=False)
 
@@ -627,7 +628,7 @@ def period_of(periods: Sequence[Period], label: str) -> Period:
 
 def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
     if hint == When:
-        return Kind("day", _day, {"type": "string", "format": "date"})
+        return Kind("day", read_day, {"type": "string", "format": "date"})
     if hint == Who or hint == Who | None:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
     if hint == User or hint == User | None:
@@ -791,7 +792,16 @@ def _number(value: Any) -> int | None:
         return None
 
 
-def _day(value: Any) -> date | datetime:
+def read_day(value: Any) -> date | datetime:
+    """Return the day or the moment, in UTC, that a surface was given.
+
+    Args:
+        value: A date, a datetime (without a time zone it is taken to be UTC), or
+            either as ISO text: ``2026-11-23``, ``2026-11-23T14:00``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
     if isinstance(value, datetime):
         return to_utc(value)
     if isinstance(value, date):
@@ -803,7 +813,7 @@ def _day(value: Any) -> date | datetime:
         # Weeks and days without dashes are for machines.
         if len(text) >= 10 and text[4] == text[7] == "-":
             try:
-                return _day(read(text))
+                return read_day(read(text))
             except (ValueError, OverflowError):
                 continue
     raise ValueError(Text("This is not a date; write it as YYYY-MM-DD."))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import Text
 from ..analysis.expressions import Flag, Source
+from ..analysis.history import Days, first_and_last_days
 from ..analysis.periods import AsOf, Period, TimeGroup
 from ..analysis.results import Table, to_text
-from ..analysis.seen import Days, first_and_last_days
 from ..analysis.users import Selection, expression_users
 from .asking import Ask
 from .declare import (

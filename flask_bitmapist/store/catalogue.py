@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from .cluster import Command
+from .connect import Command
 from .keys import EventKey, names_in, parse_key
 
 if TYPE_CHECKING:

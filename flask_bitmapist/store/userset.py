@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
+from typing import Any
 
 from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import QueryError
@@ -92,6 +93,12 @@ class UserSet(Set[User]):
         except QueryError:
             return False
         return bit is not None and has_user([self.selection], self._bitmaps, bit)[0]
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a UserSet reads its store when it is looked at and cannot be pickled; "
+            "pickle set(users), or one page of them"
+        )
 
     def __repr__(self) -> str:
         return f"<UserSet {self.selection.text!r}>"

@@ -59,7 +59,7 @@ class Surface:
     @property
     def is_restricted(self) -> bool:
         """Whether code of the app decides who sees it, not a word of a setting."""
-        return self.state.access.is_explicit
+        return self.state.access.rule is not None
 
     @property
     def is_public(self) -> bool:

@@ -1,4 +1,4 @@
-"""``flask bitmapist mcp``: the questions as tools for a language model."""
+"""What programs are told: the OpenAPI document, and tools for a language model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .._version import __version__
 from ..analysis.errors import QueryError
 from ..questions.declare import Question
 from ..questions.schema import parameters_schema
-from .common import asks
+from ..web.openapi import document
+from .common import asks, show_json
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -24,6 +25,13 @@ INSTRUCTIONS = (
     "are calendar periods in UTC; a period that is not complete is still in "
     "progress."
 )
+
+
+@click.command("openapi")
+@asks
+def openapi_command(state: BitmapistState) -> None:
+    """Print the OpenAPI 3.1 document of the JSON endpoints."""
+    show_json(document(state.query.questions(), state.settings.url_prefix))
 
 
 @click.command("mcp")

@@ -1,17 +1,63 @@
-"""``flask bitmapist delete``."""
+"""The commands for all that is stored of events: export and delete."""
 
 from __future__ import annotations
 
+import csv
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any
 
 import click
 
+from ..analysis.expressions import Event
+from ..analysis.periods import Period, TimeGroup
+from ..analysis.users import expression_users
 from ..capture.deletion import Deletion, plan_deletion
+from ..query import as_of
 from ..state import BitmapistState
-from .common import asks, show_json
+from .common import DAY, asks, show_json
 
 EVERYTHING = "everything"
 """What is typed to delete all events."""
+
+
+@click.command("export")
+@click.argument("events", nargs=-1)
+@click.option("--since", type=DAY, required=True, help="First day, YYYY-MM-DD.")
+@click.option("--until", type=DAY, help="Last day; today by default.")
+@click.option("--hourly", is_flag=True, help="Export hours, where they were recorded.")
+@asks
+def export_command(
+    state: BitmapistState,
+    events: tuple[str, ...],
+    since: date,
+    until: date | None,
+    hourly: bool,
+) -> None:
+    """Export who did EVENTS on which day, as CSV that the import command reads.
+
+    All events by default.  Bitmaps record the day (or the hour, with --hourly) and
+    nothing finer, so each timestamp is the start of it.
+    """
+    group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
+    period = Period.containing(group, since)
+    last = as_of(until).period(group)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["user_id", "event", "timestamp"])
+    names = events or tuple(state.catalogue.names())
+    while period <= last:
+        writer.writerows(_rows(state, names, period))
+        period = period.shift(1)
+
+
+def _rows(
+    state: BitmapistState, names: tuple[str, ...], period: Period
+) -> Iterator[list[Any]]:
+    at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
+    for event in names:
+        for user in state.query.select(expression_users(Event(event), period)):
+            yield [user, event, at]
 
 
 @click.command("delete")
@@ -20,7 +66,7 @@ EVERYTHING = "everything"
 @click.option("--flag", is_flag=True, help="Delete the flag of that name.")
 @click.option(
     "--before",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     help="Only delete periods that ended before this day (UTC).",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -31,7 +77,7 @@ def delete_command(
     event: str | None,
     everything: bool,
     flag: bool,
-    before: Any,
+    before: date | None,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -43,7 +89,8 @@ def delete_command(
         raise click.UsageError("name an event, or use --all")
     if as_json and not yes:
         raise click.UsageError("--json requires --yes")
-    plan = plan_deletion(state, event, flag, None if before is None else before.date())
+    day = before.date() if isinstance(before, datetime) else before
+    plan = plan_deletion(state, event, flag, day)
     told = plan.to_dict()
     if not as_json:
         _show(plan, told)
