@@ -157,8 +157,8 @@ class Settings:
     )
     mark_mode: str = setting(
         "sync",
-        "'sync' writes each event before the view runs, 'background' writes batches "
-        "from a thread.",
+        "'sync' writes each event before the view runs, 'background' writes those of "
+        "requests in batches from a thread.",
         _one_of("sync", "background"),
     )
     mark_timeout: float = setting(

@@ -60,6 +60,9 @@ is_ending = False
 is_prepared = False
 """Whether this process can end while something waits, see :func:`prepare`."""
 
+_fatal: int | None = None
+"""The signal that ends this process once what waits is written."""
+
 _before: dict[int, Any] = {}
 """What the signals did before they were chained, by their numbers."""
 
@@ -104,15 +107,14 @@ def ends_unseen(environ: Mapping[str, Any]) -> bool:
     """Return whether the server ends this process without a word to Python.
 
     Werkzeug's forking server gives each request a process and ends it with os._exit().
-    uWSGI is as short unless a master looks after its processes.
+    uWSGI calls atexit only if no request is under way, and without a master never.
 
     Args:
         environ: The WSGI environ of a request.
     """
-    if environ.get("wsgi.multiprocess") and "werkzeug.socket" in environ:
-        return True
-    uwsgi: Any = sys.modules.get("uwsgi")
-    return uwsgi is not None and not uwsgi.masterpid()
+    if "werkzeug.socket" in environ:
+        return bool(environ.get("wsgi.multiprocess"))
+    return "uwsgi.version" in environ
 
 
 def _chain_signals() -> None:
@@ -129,19 +131,25 @@ def _chain_signals() -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     """Note that the process shall end.  It may have interrupted anything: no locks."""
-    global is_ending
-    again, is_ending = is_ending, True
+    global is_ending, _fatal
+    is_ending = True
     before = _before[number]
     if callable(before):
         if is_prepared:
             _asked.put(number)
         before(number, frame)
-    elif is_prepared and not again:
+    elif is_prepared and _fatal is None:
+        _fatal = number
         _asked.put(number)
     else:
         # Nothing waits, or no more, or somebody is in a hurry.
-        signal.signal(number, before)
-        os.kill(os.getpid(), number)
+        _die(number)
+
+
+def _die(number: int) -> None:
+    """End by a signal, as would have been without us; in the main thread."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _drain_when_asked(asked: queue.SimpleQueue[int]) -> None:
@@ -168,11 +176,14 @@ def _at_exit() -> None:
     global is_ending
     is_ending = True
     _each("finish")
+    if _fatal is not None:
+        _die(_fatal)  # the main thread came to its end before what waits was written
 
 
 def _after_fork() -> None:
-    global is_ending, is_prepared
+    global is_ending, is_prepared, _fatal
     is_ending = is_prepared = False
+    _fatal = None
     for resident in list(_residents):
         resident.after_fork()
 
