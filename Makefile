@@ -57,6 +57,8 @@ bench: redis-server
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.mark
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.catalogue
+	$(BIN)/python -m benchmarks.weight
 
 bench-faults: redis-server
 	$(BIN)/python -m benchmarks.faults

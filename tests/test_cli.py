@@ -310,6 +310,7 @@ class TestDoctor:
         assert "marked" in told["counters"]
 
     def test_it_leaves_nothing_behind(self, run: Run, redis_client: object) -> None:
+        run("events")  # looks for names, and leaves behind when that was
         before = set(redis_client.scan_iter())  # type: ignore[attr-defined]
         assert "marking: events can be written" in run("doctor").stdout
         assert set(redis_client.scan_iter()) == before  # type: ignore[attr-defined]

@@ -153,7 +153,7 @@ class PageView(BaseView):  # type: ignore[misc]
             method = MethodType(getattr(type(self), name), self)
             own_name = f"{self.endpoint}_{name}"
             about = method.__doc__ or ""
-            view = door.named(method, type(self).__module__, own_name, about)
+            view = _named(method, type(self).__module__, own_name, about)
             setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
         # BaseView looks for templates in flask_admin itself.
@@ -166,6 +166,30 @@ class PageView(BaseView):  # type: ignore[misc]
     def _run_view(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         # BaseView calls the view a second time after any TypeError, which hides it.
         return fn(self, *args, **kwargs)
+
+
+def _named(
+    function: Callable[..., Any], module: str, name: str, about: str
+) -> Callable[..., Any]:
+    """Return a method as a function to hand to Flask, with a name that no other has.
+
+    Extensions tell views apart by their modules and names: to exempt one from CSRF
+    protection, or to count its requests.
+
+    Args:
+        function: What is called; a bound method has the name of its class's.
+        module: The module that it is said to be of.
+        name: Its name, of which there is one in the module.
+        about: Its docstring.
+    """
+
+    def view(*arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options)
+
+    view.__module__ = module
+    view.__name__ = view.__qualname__ = name
+    view.__doc__ = about
+    return view
 
 
 def _overridden(view: BaseView) -> Callable[[], Any] | None:
@@ -234,16 +258,16 @@ class UsersView(PageView):
             surface = AdminSurface(self, demanded_state())
             return self._handle_view("index") or to_people(surface)
 
-        view = door.named(
-            moved, type(self).__module__, f"{self.endpoint}_moved", moved.__doc__ or ""
-        )
+        moved.__name__ = moved.__qualname__ = f"{self.endpoint}_moved"
         stem, _, name = self.url.rpartition("/")
         if name == self.question.endpoint:
 
             def add(setup: BlueprintSetupState) -> None:
                 # Not below the URL of the view, so the blueprint cannot add it.
                 place, endpoint = f"{stem}/users/", f"{self.endpoint}.moved"
-                setup.app.add_url_rule(place, endpoint, view, subdomain=setup.subdomain)
+                setup.app.add_url_rule(
+                    place, endpoint, moved, subdomain=setup.subdomain
+                )
 
             blueprint.record(add)
         return blueprint

@@ -16,6 +16,7 @@ from ..analysis.users import (
     Selection,
     User,
     UsersPage,
+    UsersPageDict,
     count_users,
     expression_users,
     has_user,
@@ -70,19 +71,13 @@ class HasDict(PeriodsDict):
     did: dict[str, bool]
 
 
-class UsersDict(AnswerDict):
+class UsersDict(AnswerDict, UsersPageDict):
     """The JSON of a list of users."""
 
     event: str
     time_group: str
     period: str
     complete: bool
-    users: str
-    ids: list[User]
-    total: int
-    page: int
-    pages: int
-    per_page: int
 
 
 @dataclass(frozen=True)

@@ -59,25 +59,13 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         template_folder="templates",
         static_folder="static",
     )
+    _add_pages(blueprint, state)
+    _add_hooks(blueprint, state)
+    return blueprint
 
+
+def _add_pages(blueprint: Blueprint, state: BitmapistState) -> None:
     # What extensions know views by is their module and their name.
-    def guard() -> ResponseReturnValue | None:
-        """Answer the current request for whoever may not see the pages."""
-        endpoint = (request.endpoint or "").rpartition(".")[2]
-        if endpoint == "static":
-            # The stylesheets of the refusal; whoever installs the package has them.
-            return None
-        verdict = state.access.decide()
-        if isinstance(verdict, AnyResponse):
-            return verdict
-        if verdict:
-            return None
-        from .responses import turn_away
-
-        menu = {each.endpoint for each in state.query.questions() if each.in_menu}
-        is_program = endpoint not in menu | {"delete"}
-        return turn_away(_surface(state), is_program=is_program)
-
     def openapi() -> ResponseReturnValue:
         """Answer with the OpenAPI document of the questions."""
         from .openapi import document
@@ -92,9 +80,33 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
 
         return serve_deletion(_surface(state))
 
+    methods = ["GET", "POST"]
+    for name in (*ENDPOINTS, *(each.endpoint for each in state.own.values())):
+        view = _page_view(state, name)
+        blueprint.add_url_rule(door.path_of(name), name, view, methods=methods)
+    blueprint.add_url_rule("/openapi.json", "openapi", openapi)
+    blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
+
+
+def _add_hooks(blueprint: Blueprint, state: BitmapistState) -> None:
+    def guard() -> ResponseReturnValue | None:
+        """Answer the current request for whoever may not see the pages."""
+        endpoint = (request.endpoint or "").rpartition(".")[2]
+        if endpoint == "static":
+            # The stylesheets of the refusal; whoever installs the package has them.
+            return None
+        verdict = state.access.decide()
+        if isinstance(verdict, AnyResponse):
+            return verdict
+        if verdict:
+            return None
+        from .responses import turn_away
+
+        return turn_away(_surface(state), not _has_html(state, endpoint))
+
     def with_host(endpoint: str, values: dict[str, Any]) -> None:
         """Keep links on the host that was asked."""
-        if has_request_context() and state.app.url_map.host_matching:
+        if has_request_context():
             values.setdefault(HOST, request.host)
 
     def secured(response: Response) -> Response:
@@ -105,18 +117,13 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
             _secure(response, nonce(state))
         return response
 
-    for name in (*ENDPOINTS, *(each.endpoint for each in state.own.values())):
-        view, methods = _page_view(state, name), ["GET", "POST"]
-        blueprint.add_url_rule(door.path_of(name), name, view, methods=methods)
-    blueprint.add_url_rule("/openapi.json", "openapi", openapi)
-    blueprint.add_url_rule("/events/delete", "delete", delete, methods=["GET", "POST"])
     blueprint.url_value_preprocessor(door.enter)
     blueprint.before_request(guard)
-    blueprint.url_value_preprocessor(_without_host)
-    blueprint.url_defaults(with_host)
+    if state.app.url_map.host_matching:
+        blueprint.url_value_preprocessor(_without_host)
+        blueprint.url_defaults(with_host)
     # Not of the blueprint alone: a page that is not found belongs to none.
     blueprint.after_app_request(secured)
-    return blueprint
 
 
 def add_question(state: BitmapistState, question: AnyQuestion) -> None:
@@ -141,19 +148,28 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
 
 def _page_view(state: BitmapistState, endpoint: str) -> Callable[..., Any]:
     def view() -> Response:
+        """Answer a request for the page of a question."""
         from .legacy import serve
 
         questions = state.query.questions()
         question = next(each for each in questions if each.endpoint == endpoint)
         return serve(question, _surface(state))
 
-    return door.named(view, __name__, endpoint, f"The page {endpoint!r}.")
+    # Extensions tell views apart by their names.
+    view.__name__ = view.__qualname__ = endpoint
+    return view
 
 
 def _surface(state: BitmapistState) -> Surface:
     from .surface import Surface
 
     return Surface(state)
+
+
+def _has_html(state: BitmapistState, endpoint: str) -> bool:
+    """Return whether people look at what an endpoint answers, not programs alone."""
+    pages = {each.endpoint for each in state.query.questions() if each.in_menu}
+    return endpoint in pages | {"delete"}
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -27,39 +27,9 @@ MOST_ARGUMENTS = 8 * 1024
 """Most bytes of all arguments together, names and values."""
 
 
-# -- what is handed to Flask
-
-
 def path_of(endpoint: str) -> str:
     """Return where the page of a question is, below the prefix of the pages."""
     return "/" if endpoint == "index" else f"/{endpoint}"
-
-
-def named(
-    function: Callable[..., Any], module: str, name: str, about: str
-) -> Callable[..., Any]:
-    """Return *function* as one to hand to Flask, with a name that no other has.
-
-    Extensions tell views apart by their modules and names: to exempt one from CSRF
-    protection, or to count its requests.
-
-    Args:
-        function: What is called.
-        module: The module that it is said to be of.
-        name: Its name, of which there is one in the module.
-        about: Its docstring.
-    """
-
-    def view(*arguments: Any, **options: Any) -> Any:
-        return function(*arguments, **options)
-
-    view.__module__ = module
-    view.__name__ = view.__qualname__ = name
-    view.__doc__ = about
-    return view
-
-
-# -- what comes in
 
 
 def enter(endpoint: str | None, values: dict[str, Any] | None) -> None:
