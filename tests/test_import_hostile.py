@@ -208,7 +208,8 @@ def test_a_file_of_rejects_holds_no_formulas(run: Any) -> None:
 
 
 BOMB = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from flask import Flask
 from flask_bitmapist import FlaskBitmapist
 
@@ -216,15 +217,21 @@ app = Flask("bomb")
 app.config["BITMAPIST_REDIS_URL"] = sys.argv[1]
 FlaskBitmapist(app)
 run = app.test_cli_runner()
+
+def peak():
+    # Not ru_maxrss: that begins with the peak of the process that started this one,
+    # which hides all that stays below it.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
+
 run.invoke(args=["bitmapist", "import", sys.argv[2]])  # so that all is imported
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 result = run.invoke(args=["bitmapist", "import", sys.argv[3]])
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(after - before, result.exit_code, result.output)
+print(peak() - before, result.exit_code, result.output)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 @pytest.mark.parametrize(
     ("first", "repeated", "told"),
     [
@@ -236,7 +243,7 @@ print(after - before, result.exit_code, result.output)
 def test_a_small_file_that_unpacks_to_a_huge_one_takes_little_memory(
     redis_url: str, tmp_path: Path, first: bytes, repeated: bytes, told: str
 ) -> None:
-    size = 400_000_000 if b"\n" not in repeated else 100_000_000
+    size = 40_000_000
     bomb, small = tmp_path / "bomb.gz", tmp_path / "small.csv"
     small.write_bytes(HEADER + b"1,a,2026-01-01\n")
     piece = repeated * (2**20 // len(repeated))
@@ -254,7 +261,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_takes_little_memory(
     )
     kilobytes, _, output = done.stdout.split(" ", 2)
     assert told in output
-    assert int(kilobytes) < 100_000
+    assert int(kilobytes) < 20_000
 
 
 def test_rows_in_any_order_end_as_the_same(run: Any, redis_client: Any) -> None:

@@ -114,18 +114,17 @@ def ports() -> Iterator[dict[str, int]]:
         }
 
 
-@pytest.fixture(autouse=True)
-def nothing_left(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Let go of the sockets that errors in the log hold before other tests begin."""
+@pytest.fixture(scope="module", autouse=True)
+def _no_sockets_left() -> Iterator[None]:
+    """Let go of the sockets that errors hold before the tests of others begin."""
     yield
-    caplog.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Callable[..., str]:
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., str]]:
     """Return everything that an app lets anybody see, while its Redis is out."""
     caplog.set_level(logging.DEBUG)
 
@@ -137,7 +136,8 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[..., str]:
         seen += map(formatter.format, caplog.records)
         return "\n".join(seen)
 
-    return told
+    yield told
+    caplog.clear()  # errors hold sockets
 
 
 def add_tabs(app: Flask) -> None:

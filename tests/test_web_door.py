@@ -494,7 +494,7 @@ def test_files_of_users_take_bounded_memory_however_many_they_are(
     client: FlaskClient, redis_client: redis.Redis, surface: str
 ) -> None:
     today = Period.containing(TimeGroup.DAYS, utc_now())
-    redis_client.set(redis_key(Source("came", today)), b"\xff" * 60_000)
+    redis_client.set(redis_key(Source("came", today)), b"\xff" * 15_000)
     asked = {"events-0": "came", "period": today.label, "format": "csv"}
     tracemalloc.start()
     try:
@@ -507,9 +507,9 @@ def test_files_of_users_take_bounded_memory_however_many_they_are(
     finally:
         tracemalloc.stop()
         answer.close()
-    assert lines == 1 + 8 * 60_000
+    assert lines == 1 + 8 * 15_000
     assert largest < 100_000
-    assert peak < 16 * MEGABYTE
+    assert peak < 4.5 * MEGABYTE
 
 
 # -- looking through all keys

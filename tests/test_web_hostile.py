@@ -120,6 +120,16 @@ def test_these_tests_ask_every_route(client: FlaskClient) -> None:
     assert ours == {*urls(), *DELETIONS, "/bitmapist/openapi.json"}
 
 
+@pytest.fixture
+def deletable(make_app: Callable[..., Flask]) -> Flask:
+    """An app of which an event might be deleted."""
+    app = make_app(BITMAPIST_ALLOW_DELETE=True, BITMAPIST_ACCESS=lambda: True)
+    add_tabs(app)
+    with app.app_context():
+        mark_event("purchase", 1)
+    return app
+
+
 @pytest.mark.parametrize("url", DELETIONS)
 @BOUNDED
 @example(asked={"event": "purchase", "confirm": "purchase"})
@@ -132,13 +142,9 @@ def test_these_tests_ask_every_route(client: FlaskClient) -> None:
     )
 )
 def test_no_forged_or_broken_request_deletes_anything(
-    make_app: Callable[..., Flask], url: str, asked: dict[str, str]
+    deletable: Flask, url: str, asked: dict[str, str]
 ) -> None:
-    app = make_app(BITMAPIST_ALLOW_DELETE=True, BITMAPIST_ACCESS=lambda: True)
-    add_tabs(app)
-    with app.app_context():
-        mark_event("purchase", 1)
-    client = app.test_client()
+    client = deletable.test_client()
     for valid in ({}, {"event": "purchase"}):
         fields = {**valid, **asked}
         for answer in (
@@ -146,7 +152,7 @@ def test_no_forged_or_broken_request_deletes_anything(
             client.post(url, data=fields),
         ):
             check_response(answer, {200, 400}, has_session=True)
-    assert app.extensions["bitmapist"].query.count("purchase") == 1
+    assert deletable.extensions["bitmapist"].query.count("purchase") == 1
 
 
 JSON = st.recursive(
