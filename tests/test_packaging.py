@@ -202,7 +202,7 @@ def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
 
 
 # What developers use is not pinned, and the demo may want newer ones than the package.
-FOR_DEVELOPERS = {"demo", "test", "docs", "lint", "dist", "tox"}
+FOR_DEVELOPERS = {"demo", "test", "hosts", "docs", "lint", "dist", "tox"}
 
 
 def test_the_oldest_versions_that_are_tested_are_those_that_are_promised(
