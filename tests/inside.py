@@ -17,8 +17,9 @@ from flask_bitmapist.analysis.expressions import Named, Not, chain, require_boun
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.analysis.results import Result, to_csv
-from flask_bitmapist.capture import bits, bulk, csvfile, reports, signals, writer
+from flask_bitmapist.capture import bits, bitwriter, bulk, csvfile, reports, signals
 from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
+from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
 from flask_bitmapist.capture.idmap import IdMap
@@ -68,6 +69,7 @@ __all__ = [
     "PREFIX",
     "AsOf",
     "BadMarkError",
+    "BitWriter",
     "BitmapReader",
     "Budget",
     "Catalogue",
@@ -76,6 +78,7 @@ __all__ = [
     "Count",
     "Counting",
     "Funnel",
+    "Group",
     "Has",
     "IdMap",
     "ImportSummary",
@@ -103,6 +106,7 @@ __all__ = [
     "Users",
     "bits",
     "bits_of",
+    "bitwriter",
     "bulk",
     "chain",
     "check_id",
@@ -129,9 +133,9 @@ __all__ = [
     "require_bounded",
     "signals",
     "sources_of",
+    "temporary_key",
     "to_csv",
     "united",
     "user_ids",
     "user_key",
-    "writer",
 ]

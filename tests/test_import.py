@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event
 
-from .inside import ImportSummary, bulk, hour_in, import_rows, writer
+from .inside import ImportSummary, bitwriter, bulk, hour_in, import_rows
 from .marks import keys, users
 from .servers import RedisProcess
 
@@ -104,8 +104,8 @@ def test_an_import_clears_no_bits(app: Flask, redis_client: redis.Redis) -> None
 def test_rows_in_many_batches_and_packets_are_all_written(
     app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_MOST_IN_COMMAND", 3)
-    monkeypatch.setattr(writer, "_MOST_IN_TRIP", 7)
+    monkeypatch.setattr(bitwriter, "_MOST_IN_COMMAND", 3)
+    monkeypatch.setattr(bitwriter, "_MOST_IN_TRIP", 7)
     expected = set(range(0, 5000, 3))
     import_rows(
         state_of(app), [(user, "x", "2026-01-01") for user in expected], batch_size=1000

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .bits import bits_of
+from .bitwriter import BitWriter, Group, named
 from .errors import BadMarkError
 from .names import check_name
 from .timestamps import hour_in
-from .writer import BitWriter, Group, named
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
