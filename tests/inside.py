@@ -17,16 +17,22 @@ from flask_bitmapist.analysis.expressions import Named, Not, chain, require_boun
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.analysis.results import Result, to_csv
-from flask_bitmapist.capture import bits, bitwriter, bulk, csvfile, reports, signals
+from flask_bitmapist.capture import bits, bitwriter, csvfile, reports, signals
 from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
-from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
+from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
 from flask_bitmapist.capture.idmap import IdMap
 from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
+from flask_bitmapist.capture.importing import (
+    LONGEST_EXAMPLE,
+    MOST_EXAMPLES,
+    ImportSummary,
+    hour_in,
+    import_rows,
+)
 from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.capture.spool import Spool
-from flask_bitmapist.capture.timestamps import hour_in
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
 from flask_bitmapist.questions.asking import Names
@@ -64,6 +70,7 @@ __all__ = [
     "MOST_ANSWER",
     "MOST_ARGUMENTS",
     "MOST_BODY",
+    "MOST_EXAMPLES",
     "OPENED_BY",
     "OUTCOMES",
     "PREFIX",
@@ -77,6 +84,7 @@ __all__ = [
     "CohortAnswer",
     "Count",
     "Counting",
+    "CsvFile",
     "Funnel",
     "Group",
     "Has",
@@ -107,7 +115,6 @@ __all__ = [
     "bits",
     "bits_of",
     "bitwriter",
-    "bulk",
     "chain",
     "check_id",
     "check_url",

@@ -81,7 +81,7 @@ def test_bits_are_those_of_plain_sets_and_new_ones_are_counted(
 @pytest.mark.parametrize(
     ("bits", "command"),
     [
-        ({5}, "setbit"),
+        ({5}, None),
         (FEW, "bitfield"),
         (MANY_FAR_APART, "bitfield"),
         (MANY, "bitop"),
@@ -90,14 +90,13 @@ def test_bits_are_those_of_plain_sets_and_new_ones_are_counted(
 )
 @pytest.mark.parametrize("as_array", [False, True], ids=["set", "array"])
 def test_each_number_of_bits_has_its_command(
-    redis_client: redis.Redis, bits: set[int], command: str, as_array: bool
+    redis_client: redis.Redis, bits: set[int], command: str | None, as_array: bool
 ) -> None:
     redis_client.config_resetstat()
     BitWriter(redis_client).write(groups_of({b"trackist_x": bits}, as_array))
 
     assert users(redis_client, "x") == bits
-    done = commands_of(redis_client, "setbit", "bitfield", "bitop")
-    assert done == {command}
+    assert commands_of(redis_client, "bitfield", "bitop") == {command} - {None}
 
 
 def test_a_long_bitmap_is_not_written_anew_for_few_bits(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event
 
-from .inside import ImportSummary, bitwriter, bulk, hour_in, import_rows
+from .inside import MOST_EXAMPLES, ImportSummary, bitwriter, hour_in, import_rows
 from .marks import keys, users
 from .servers import RedisProcess
 
@@ -152,8 +152,8 @@ def test_rows_that_cannot_be_used_are_left_out_with_their_number(app: Flask) -> 
         "negative id": 1,
         "id not a number": 1,
         "id too large": 1,
-        "bad event name": 2,
-        "bad row": 2,
+        "bad event name": 3,
+        "bad row": 1,
         "bad timestamp": 2,
     }
 
@@ -162,7 +162,7 @@ def test_the_examples_of_rejected_rows_are_bounded(app: Flask) -> None:
     summary = import_rows(state_of(app), [(-1, "x", "2026-01-01")] * 5000)
 
     assert summary.rejected == 5000
-    assert len(summary.examples) == bulk.MOST_EXAMPLES
+    assert len(summary.examples) == MOST_EXAMPLES
 
 
 def test_an_error_of_redis_ends_the_import(
@@ -373,9 +373,18 @@ def test_the_command_writes_hours_on_request(
         ("user_id,timestamp\n1,2026-01-01\n", "lacks event"),
         (b"\x1f\x8b\x00broken", "cannot be read"),
         (b"\x89PNG\x00\x01\xff", "lacks"),
-        ("x" * 200_000, "lacks"),
+        ("x" * 100_000, "lacks"),
+        ("x" * 200_000, "is not a header"),
     ],
-    ids=["empty", "no header", "no event", "broken gzip", "no text", "one word"],
+    ids=[
+        "empty",
+        "no header",
+        "no event",
+        "broken gzip",
+        "no text",
+        "word",
+        "long word",
+    ],
 )
 def test_the_command_fails_on_a_file_that_is_no_list_of_events(
     run: Callable[..., Result], content: str | bytes, told: str

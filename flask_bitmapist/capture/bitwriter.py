@@ -89,8 +89,8 @@ class BitWriter:
         values, groups = self._worth_a_value(groups)
         # A transaction of a cluster has keys of one slot only.
         most = 0 if is_cluster(self._client) else _MOST_BYTES_IN_TRIP
-        for trip in _trips_of_values(values, most):
-            groups += self._send_values(trip, written)
+        for some in _trips_of_values(values, most):
+            groups += self._send_values(some, written)
         for trip in _trips(groups):
             refused = self._send(trip, written)
             if refused:
@@ -100,8 +100,12 @@ class BitWriter:
 
     def _worth_a_value(
         self, groups: Sequence[Group]
-    ) -> tuple[list[Group], list[Group]]:
-        """Tell the groups that are cheaper as whole values from all others."""
+    ) -> tuple[list[tuple[Group, int]], list[Group]]:
+        """Tell the groups that are cheaper as whole values from all others.
+
+        Returns:
+            Those groups, each with the bytes that its key has; and the others.
+        """
         # Where bits are cleared too, the order matters.
         if not self._has_values or not all(group.value for group in groups):
             return [], list(groups)
@@ -115,19 +119,24 @@ class BitWriter:
             self._has_values = False
             return [], list(groups)
         found = iter(lengths)
-        values: list[Group] = []
+        values: list[tuple[Group, int]] = []
         others: list[Group] = []
         for group, is_dense in zip(groups, dense):
             length = next(found) if is_dense else None
-            worth = isinstance(length, int) and _is_dense(group, length)
-            (values if worth else others).append(group)
+            if isinstance(length, int) and _is_dense(group, length):
+                values.append((group, length))
+            else:
+                others.append(group)
         return values, others
 
-    def _send_values(self, groups: Sequence[Group], written: Written) -> list[Group]:
-        """Write *groups* as values and return those that this cannot be done for."""
+    def _send_values(
+        self, values: Sequence[tuple[Group, int]], written: Written
+    ) -> list[Group]:
+        """Write groups as values and return those that this cannot be done for."""
+        groups = [group for group, _ in values]
         if not self._has_values:
-            return list(groups)
-        commands = [_commands_of_value(group) for group in groups]
+            return groups
+        commands = [_commands_of_value(*value) for value in values]
         client = self._client
         failures: tuple[type[Exception], ...] = (ResponseError,)
         if is_cluster(client):
@@ -138,7 +147,7 @@ class BitWriter:
         except failures as error:
             # Each key is told its own error when its bits are written one by one.
             self._has_values = not _is_unknown(error)
-            return list(groups)
+            return groups
         refused = []
         for group, answers in zip(groups, replies):
             if any(isinstance(each, Exception) for each in answers):
@@ -248,16 +257,25 @@ def _value(users: Users) -> bytes:
     return bytes(value)
 
 
-def _commands_of_value(group: Group) -> list[tuple[Any, ...]]:
+def _commands_of_value(group: Group, length: int) -> list[tuple[Any, ...]]:
+    """Return the commands that join bits to a key of *length* bytes.
+
+    BITOP is ten times as fast where both are of one length, so each is first given
+    that of the other.
+    """
     key, users, _ = group
-    beside = temporary_key(key)
-    return [
+    beside, largest = temporary_key(key), _largest(users)
+    commands: list[tuple[Any, ...]] = [
         ("BITCOUNT", key),
+        ("SETBIT", key, largest, 1),
         ("SET", beside, _value(users), "EX", EXPIRES_AFTER),
         ("BITOP", "OR", key, key, beside),
         ("DEL", beside),
         ("BITCOUNT", key),
     ]
+    if length > largest // 8 + 1:
+        commands.insert(3, ("SETBIT", beside, length * 8 - 1, 0))
+    return commands
 
 
 def _transaction(
@@ -292,16 +310,16 @@ def _is_unknown(reply: Any) -> bool:
 
 
 def _trips_of_values(
-    groups: Sequence[Group], most_bytes: int
-) -> Iterator[Sequence[Group]]:
-    trip: list[Group] = []
+    values: Sequence[tuple[Group, int]], most_bytes: int
+) -> Iterator[Sequence[tuple[Group, int]]]:
+    trip: list[tuple[Group, int]] = []
     room = most_bytes
-    for group in groups:
-        size = _largest(group.users) // 8 + 1
+    for group, length in values:
+        size = max(_largest(group.users) // 8 + 1, length)
         if trip and size > room:
             yield trip
             trip, room = [], most_bytes
-        trip.append(group)
+        trip.append((group, length))
         room -= size
     if trip:
         yield trip

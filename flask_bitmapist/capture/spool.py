@@ -13,12 +13,12 @@ import logging
 import os
 import weakref
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from io import BufferedReader, FileIO
 from itertools import islice
 from pathlib import Path
 
-from .bits import Mark, bits_of, moment_of
-from .timestamps import hour_in
+from .bits import Mark, bits_of, hour_of, moment_of
 
 try:
     import fcntl
@@ -210,7 +210,7 @@ def _mark(line: bytes) -> Mark | None:
     """Read a line; None if the process ended in the middle of it."""
     try:
         event, hour, hourly, unique, user, value = json.loads(line)
-        number = None if hour is None else hour_in(hour)
+        number = None if hour is None else hour_of(datetime.fromisoformat(hour))
         return Mark(bits_of(event, number, hourly, unique), user, value, None)
     except (ValueError, TypeError):
         return None

@@ -9,7 +9,7 @@ from ..questions.declare import AnyQuestion
 from .deleting import delete_command
 from .doctor import doctor_command
 from .exporting import export_command
-from .importing import import_command
+from .importing import backfill_command, import_command
 from .mcp import mcp_command
 from .openapi import openapi_command
 from .questions import QUESTIONS, command_of
@@ -38,6 +38,7 @@ bitmapist_cli = _Commands("bitmapist", help="Query and manage analytics.")
 for command in (
     *QUESTIONS,
     import_command,
+    backfill_command,
     export_command,
     delete_command,
     doctor_command,
