@@ -27,6 +27,7 @@ from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
 from flask_bitmapist.capture.importing import (
     LONGEST_EXAMPLE,
     MOST_EXAMPLES,
+    Importer,
     ImportSummary,
     hour_in,
     import_rows,
@@ -90,6 +91,7 @@ __all__ = [
     "Has",
     "IdMap",
     "ImportSummary",
+    "Importer",
     "Lifecycle",
     "Mark",
     "Named",

@@ -200,6 +200,7 @@ def read_by(path: Path, fast: bool) -> Any:
 @example(text='1,a"b,2026-01-01\n2,"b,2026-01-01\n')
 @example(text='1,"a\n",2026-01-01\n\n2,b,2026-01-01,more\n3,c\n')
 @example(text='1, "a",2026-01-01\n')
+@example(text=' "\n"')
 @given(st.lists(PARTS, max_size=30).map("".join))
 def test_pyarrow_and_the_csv_module_read_the_same(tmp_path: Path, text: str) -> None:
     pytest.importorskip("pyarrow")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -75,9 +76,28 @@ class Result:
 _FORMULA = frozenset("=+-@＝＋－＠")
 
 
+# What moves the cursor, ends a line, turns the direction of writing or is no character.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Return *text* so that it does nothing to a terminal, and stays on its line.
+
+    Example:
+        >>> print(printable("two\\nlines"))
+        two\\nlines
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: found[0].encode("unicode_escape").decode(), text
+    )
+
+
 def to_text(table: Table) -> str:
     """Return *table* as lines of text, its columns one below the other."""
-    lines = [list(table.columns), *(list(map(_shown, row)) for row in table.rows)]
+    rows = ([printable(_shown(cell)) for cell in row] for row in table.rows)
+    lines = [list(map(printable, table.columns)), *rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(_line(line, widths) for line in lines)
 

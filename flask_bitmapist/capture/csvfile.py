@@ -13,7 +13,7 @@ import io
 import sys
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ USER, EVENT, TIME = "user_id", "event", "timestamp"
 """The columns, unless others are named."""
 
 LONGEST_LINE = 128 * 1024
-"""Most characters of a line, and of a value for the csv module; a gzipped file may hold
+"""Most characters of a line, and of a value for the csv module: a gzipped file may hold
 a line that no memory can."""
 LONGEST_ROW = 1024 * 1024
 """Most characters of a row, which quotation marks may spread over many lines."""
@@ -175,10 +175,8 @@ class CsvFile:
         if not piece.is_plain(self._header):
             return None
         header = self._header
-        text = io.StringIO(piece.text, newline="")
-        reader = csv.reader(text, delimiter=header.delimiter, skipinitialspace=True)
         try:
-            rows = list(reader)
+            rows = list(header.reader(io.StringIO(piece.text, newline="")))
         except csv.Error:
             return None
         if len(rows) != piece.lines:
@@ -197,9 +195,7 @@ class CsvFile:
         """Read a piece row by row, and of the next ones what its last row has there."""
         last = max(self._header.places)
         lines = _Lines(piece, self._pieces)
-        reader = csv.reader(
-            lines, delimiter=self._header.delimiter, skipinitialspace=True
-        )
+        reader = self._header.reader(lines)
         while lines.left:
             numbers: list[int] = []
             rows: list[list[str]] = []
@@ -260,7 +256,7 @@ class _Piece(NamedTuple):
             return True
         last = data[data.rfind(b"\n", 0, -1) + 1 :].decode("utf-8", "surrogateescape")
         try:
-            next(csv.reader([last], delimiter=header.delimiter, strict=True), None)
+            next(header.reader([last], strict=True), None)
         except csv.Error:
             return False
         return True
@@ -411,6 +407,12 @@ class _Header(NamedTuple):
     """How many columns there are."""
     places: Sequence[int]
     """Where those are that are needed."""
+
+    def reader(self, lines: Iterable[str], strict: bool = False) -> Any:
+        """Return what finds the rows in lines."""
+        return csv.reader(
+            lines, delimiter=self.delimiter, skipinitialspace=True, strict=strict
+        )
 
 
 def _read_header(pieces: _Pieces, needed: Sequence[str]) -> _Header:

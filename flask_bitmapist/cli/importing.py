@@ -21,7 +21,7 @@ from ..capture.importing import (
     RejectedRow,
 )
 from ..state import BitmapistState
-from .common import asks
+from .common import asks, tell
 
 SHOWN = 20
 
@@ -299,7 +299,7 @@ def _report_rejects(summary: ImportSummary, unit: str) -> None:
     told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds)
     click.echo(f"{_count(summary.rejected, 'row')} skipped ({told})", err=True)
     for each in summary.examples[:SHOWN]:
-        click.echo(f"  {unit} {each.line}: {_printable(each.reason)}", err=True)
+        tell(f"  {unit} {each.line}: {each.reason}", err=True)
     more = summary.rejected - SHOWN
     if more > 0:
         click.echo(
@@ -309,7 +309,3 @@ def _report_rejects(summary: ImportSummary, unit: str) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
