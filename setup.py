@@ -25,6 +25,7 @@ ASYNC = ["Flask[async]"]
 # Older ones change how the whole process computes with floating-point numbers.
 FAST = ["numkong>=7.3"]
 MCP = ["mcp>=2.0"]
+IMPORT = ["pyarrow>=17.0"]
 # Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
 # What apps run under and beside; the tests of them skip where one is missing.
@@ -106,6 +107,7 @@ setup(
         "async": ASYNC,
         "fast": FAST,
         "mcp": MCP,
+        "import": IMPORT,
         "demo": DEMO,
         "test": [
             *ADMIN,
@@ -118,8 +120,12 @@ setup(
             *ASYNC,
             *FAST,
             *MCP,
+            *IMPORT,
             # Extensions that look at every view, and at every form that is posted.
             "Flask-WTF>=1.2",
+            # What a backfill reads from.
+            "Flask-SQLAlchemy-Lite>=0.1",
+            "psycopg[binary]>=3.1",
             "Flask-Limiter>=3.5",
             "hypothesis>=6.100",
             "jsonschema>=4.20",

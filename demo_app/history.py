@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask
 
-from flask_bitmapist.capture.bulk import ImportSummary, import_rows
+from flask_bitmapist.capture.importing import ImportSummary, import_rows
 
 FILE = Path(__file__).parent / "data" / "cdnow_sample.csv.gz"
 CUSTOMERS = 2_357

@@ -20,8 +20,10 @@ from .state import EXTENSION_NAME, BitmapistState, create_state, current_state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
+    from sqlalchemy import Engine, Executable
 
     from .capture.deletion import Deletion
+    from .capture.importing import ImportSummary
     from .query import Query
     from .questions.declare import AnyQuestion, Question
 
@@ -249,6 +251,61 @@ class FlaskBitmapist:
         if state is None:
             raise RuntimeError("no app is initialised; call init_app(app) first")
         return state.query
+
+    def backfill(
+        self,
+        event: str,
+        statement: Executable,
+        *,
+        engine: Engine | None = None,
+        track_hourly: bool | None = None,
+        time_format: str = "iso",
+    ) -> ImportSummary:
+        """Mark an event for every row of a query in the database of :attr:`app`.
+
+        So an app has its history on the first day.  Rows are streamed where the
+        database can do that, and those that cannot be used are counted and left out.
+        Doing it again changes nothing.
+
+        Args:
+            event: The event.
+            statement: What gives the users and the times, in this order, such as
+                ``select(Order.customer_id, Order.created_at)``.  Times without an
+                offset are in UTC.
+            engine: The database; that of Flask-SQLAlchemy or Flask-SQLAlchemy-Lite by
+                default.
+            track_hourly: Record hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
+            time_format: How times are kept that are no date or datetime: ``"iso"``,
+                ``"epoch"`` (seconds since 1970), ``"epoch-ms"`` (milliseconds), or a
+                format of :meth:`datetime.datetime.strptime`.
+
+        Returns:
+            How many rows there were, which of them were left out and why, and how many
+            bits are new.
+
+        Raises:
+            ImportError: SQLAlchemy is not installed.
+            RuntimeError: No app has been initialised, or it has no database.
+            ValueError: The event cannot be called so, or the query has not two columns.
+            sqlalchemy.exc.SQLAlchemyError: The database does not answer the query.
+            redis.RedisError: The store does not take the rows; do it again later.
+        """
+        from .capture.backfill import backfill, engine_of
+
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        with state.app.app_context():
+            if engine is None:
+                engine = engine_of(state.app.extensions.get("sqlalchemy"), statement)
+            return backfill(
+                state,
+                event,
+                statement,
+                engine,
+                track_hourly=track_hourly,
+                time_format=time_format,
+            )
 
     def deletion(
         self, event: str | None, *, flag: bool = False, before: date | None = None

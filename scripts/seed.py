@@ -21,7 +21,7 @@ from flask import Flask
 from redis.exceptions import RedisError
 
 from flask_bitmapist import ConfigError, FlaskBitmapist
-from flask_bitmapist.capture.bulk import import_rows
+from flask_bitmapist.capture.importing import import_rows
 from flask_bitmapist.store.connect import redact
 
 Row = tuple[int, str, datetime]

@@ -34,7 +34,8 @@ hypothesis.settings.load_profile("suite")
 # missing is decided here: nowhere, or everywhere (BITMAPIST_TEST_BARE=1).
 OPTIONAL = (
     *("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel"),
-    *("flask_limiter", "flask_login", "flask_sqlalchemy", "flask_wtf"),
+    *("flask_limiter", "flask_login", "flask_sqlalchemy", "flask_sqlalchemy_lite"),
+    *("flask_wtf", "psycopg", "pyarrow"),
     *("jsonschema", "mcp", "mypy", "numkong", "openapi_spec_validator", "pandas"),
     *("playwright", "rich", "sqlalchemy"),
 )

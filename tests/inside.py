@@ -25,16 +25,24 @@ from flask_bitmapist.analysis.expressions import (
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
-from flask_bitmapist.capture import bulk, csvfile, marks, reports, writer
-from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
+from flask_bitmapist.capture import bitwriter, csvfile, marks, reports
+from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
+from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
 from flask_bitmapist.capture.idmap import IdMap
 from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
+from flask_bitmapist.capture.importing import (
+    LONGEST_EXAMPLE,
+    MOST_EXAMPLES,
+    Importer,
+    ImportSummary,
+    hour_in,
+    import_rows,
+)
 from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
 from flask_bitmapist.capture.queue import Backoff
 from flask_bitmapist.capture.reports import Reports
 from flask_bitmapist.capture.spool import Spool
-from flask_bitmapist.capture.timestamps import hour_in
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
 from flask_bitmapist.questions.asking import Names
@@ -74,6 +82,7 @@ __all__ = [
     "MOST_ANSWER",
     "MOST_ARGUMENTS",
     "MOST_BODY",
+    "MOST_EXAMPLES",
     "OPENED_BY",
     "OUTCOMES",
     "PREFIX",
@@ -82,6 +91,7 @@ __all__ = [
     "AsOf",
     "Backoff",
     "BadMarkError",
+    "BitWriter",
     "BitmapReader",
     "Budget",
     "Catalogue",
@@ -89,10 +99,13 @@ __all__ = [
     "CohortAnswer",
     "Count",
     "Counting",
+    "CsvFile",
     "Funnel",
+    "Group",
     "Has",
     "IdMap",
     "ImportSummary",
+    "Importer",
     "Lifecycle",
     "Mark",
     "Named",
@@ -118,7 +131,7 @@ __all__ = [
     "UserSet",
     "Users",
     "bits_of",
-    "bulk",
+    "bitwriter",
     "chain",
     "check_id",
     "check_url",
@@ -143,10 +156,10 @@ __all__ = [
     "reports",
     "require_bounded",
     "sources_of",
+    "temporary_key",
     "to_csv",
     "to_text",
     "united",
     "user_ids",
     "user_key",
-    "writer",
 ]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -272,3 +273,43 @@ def test_server() -> Iterator[str]:
 
 
 test_server.__test__ = False  # type: ignore[attr-defined]
+
+
+def find_postgres() -> Path | None:
+    """Return the folder of PostgreSQL's programs, if there are any."""
+    on_path = shutil.which("postgres")
+    folders = [Path(on_path).resolve().parent] if on_path else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((each for each in folders if (each / "initdb").exists()), None)
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Serve an empty PostgreSQL on a port of loopback, and give its URL.
+
+    Its programs refuse to run as root, so there they run as its own user.
+    """
+    programs = find_postgres()
+    assert programs is not None
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bitmapist-postgres-") as folder:
+        who: dict[str, Any] = {}
+        if os.getuid() == 0:
+            who = {"user": "postgres", "group": "postgres", "extra_groups": []}
+            shutil.chown(folder, "postgres", "postgres")
+        data = Path(folder) / "data"
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "test", "-A", "trust", "-N"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            **who,
+        )
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        control = [programs / "pg_ctl", "-D", data, "-w", "-l", Path(folder) / "log"]
+        quiet = {"stdout": subprocess.DEVNULL, "cwd": folder, **who}
+        subprocess.run([*control, "-o", options, "start"], check=True, **quiet)
+        try:
+            yield f"postgresql+psycopg://test@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)

@@ -165,6 +165,24 @@ def test_an_export_can_begin_and_end_with_an_hour(run: Run) -> None:
     assert told.exit_code == 0, told.output
 
 
+@pytest.mark.parametrize(
+    "asked", [("events",), ("user", "7"), ("trend", "a"), ("overview",)]
+)
+def test_names_of_events_do_nothing_to_a_terminal(
+    run: Run, app: Flask, asked: tuple[str, ...]
+) -> None:
+    with app.app_context():
+        mark_event("\x1b]0;X\x07\x1b[2Jrisen", 7, now=utc("2026-03-04"))
+        mark_event("two\nlines \u202eturned", 7, now=utc("2026-03-04"))
+    told = run(*asked, *ON)
+
+    assert told.exit_code == 0, told.output
+    assert not set("\x1b\x07\u202e") & set(told.output)
+    if "risen" in told.output:
+        assert r"\x1b[2Jrisen" in told.output
+        assert r"two\nlines" in told.output
+
+
 def test_what_is_exported_can_be_imported(run: Run, app: Flask) -> None:
     told = run("export", "--since", "2026-03-01", "--until", "2026-03-31").stdout
     assert told.splitlines() == [

@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event
 
-from .inside import ImportSummary, bulk, hour_in, import_rows, writer
+from .inside import (
+    MOST_EXAMPLES,
+    CsvFile,
+    Importer,
+    ImportSummary,
+    bitwriter,
+    csvfile,
+    hour_in,
+    import_rows,
+)
 from .marks import keys, users
 from .servers import RedisProcess
 
@@ -81,6 +90,64 @@ def test_an_import_writes_what_marking_one_by_one_does(
     assert summary.users == len({user for user, _, _ in rows})
 
 
+DENSE = st.lists(
+    st.tuples(st.integers(0, 900), st.sampled_from("ab"), st.integers(0, 40)),
+    min_size=200,
+    max_size=400,
+)
+SPARSE = st.lists(
+    st.tuples(st.integers(0, 3_000_000), st.sampled_from("abcde"), st.integers(0, 400)),
+    max_size=60,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(DENSE | SPARSE, st.booleans(), st.booleans())
+def test_a_file_ends_as_what_plain_sets_hold(
+    app: Flask,
+    redis_client: redis.Redis,
+    tmp_path: Path,
+    rows: list[tuple[int, str, int]],
+    fast: bool,
+    hourly: bool,
+) -> None:
+    redis_client.flushall()
+    moments = [datetime(2025, 12, 1) + timedelta(hours=7 * hours) for *_, hours in rows]
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        HEADER
+        + "".join(
+            f"{user},{event},{moment.isoformat()}Z\n"
+            for (user, event, _), moment in zip(rows, moments)
+        )
+    )
+    expected: dict[str, set[int]] = {}
+    for (user, event, _), moment in zip(rows, moments):
+        year, week, _ = moment.isocalendar()
+        ends = [
+            f"{moment.year}-{moment.month}",
+            f"W{year}-{week}",
+            f"{moment.year}-{moment.month}-{moment.day}",
+        ]
+        if hourly:
+            ends.append(f"{ends[-1]}-{moment.hour}")
+        for end in ends:
+            expected.setdefault(f"{event}_{end}", set()).add(user)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csvfile, "_PIECE", 2000)
+        patch.setattr(csvfile, "_SMALL_PIECE", 2000)
+        importer = Importer(state_of(app), track_hourly=hourly, batch_size=150)
+        with CsvFile(str(path), fast=fast) as source:
+            for block in source.blocks():
+                importer.add(block)
+        importer.finish()
+
+    assert {key: users(redis_client, key) for key in keys(redis_client)} == expected
+    assert importer.summary.written == len(rows)
+    assert importer.summary.users == len({user for user, *_ in rows})
+    assert importer.summary.bits == sum(map(len, expected.values()))
+
+
 def test_importing_again_changes_nothing(app: Flask, redis_client: redis.Redis) -> None:
     rows = [(user, "x", datetime(2026, 1, 1 + user % 28)) for user in range(500)]
     first = import_rows(state_of(app), rows)
@@ -104,8 +171,8 @@ def test_an_import_clears_no_bits(app: Flask, redis_client: redis.Redis) -> None
 def test_rows_in_many_batches_and_packets_are_all_written(
     app: Flask, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "_MOST_IN_COMMAND", 3)
-    monkeypatch.setattr(writer, "_MOST_IN_TRIP", 7)
+    monkeypatch.setattr(bitwriter, "_MOST_IN_COMMAND", 3)
+    monkeypatch.setattr(bitwriter, "_MOST_IN_TRIP", 7)
     expected = set(range(0, 5000, 3))
     import_rows(
         state_of(app), [(user, "x", "2026-01-01") for user in expected], batch_size=1000
@@ -152,8 +219,8 @@ def test_rows_that_cannot_be_used_are_left_out_with_their_number(app: Flask) -> 
         "negative id": 1,
         "id not a number": 1,
         "id too large": 1,
-        "bad event name": 2,
-        "bad row": 2,
+        "bad event name": 3,
+        "bad row": 1,
         "bad timestamp": 2,
     }
 
@@ -162,7 +229,7 @@ def test_the_examples_of_rejected_rows_are_bounded(app: Flask) -> None:
     summary = import_rows(state_of(app), [(-1, "x", "2026-01-01")] * 5000)
 
     assert summary.rejected == 5000
-    assert len(summary.examples) == bulk.MOST_EXAMPLES
+    assert len(summary.examples) == MOST_EXAMPLES
 
 
 def test_an_error_of_redis_ends_the_import(
@@ -214,6 +281,8 @@ def test_a_store_without_bitfield_gets_single_bits(
         ("2026-01-01T00:30:00+01", datetime(2025, 12, 31, 23)),
         ("2025-12-31T23:30:00-05:30", datetime(2026, 1, 1, 5)),
         (" 2026-01-01T05:00 ", datetime(2026, 1, 1, 5)),
+        ("2026-01-01 05:00:00 UTC", datetime(2026, 1, 1, 5)),
+        ("2026-01-01 05:00:00+00", datetime(2026, 1, 1, 5)),
     ],
 )
 def test_timestamps_of_iso_8601_are_read(text: str, moment: datetime) -> None:
@@ -230,6 +299,8 @@ def test_timestamps_of_iso_8601_are_read(text: str, moment: datetime) -> None:
         "2026-01-01T25:00",
         "01/02/2026",
         "1767225600",
+        "1710110812345",
+        "2026-W01-1",
         "2026-01-01T05:00 CET",
         "0001-01-01T00:00:00+05:00",
         "9999-12-31T23:00:00-05:00",
@@ -276,6 +347,152 @@ def test_the_command_reads_other_delimiters(
 
     assert result.exit_code == 0, result.output
     assert users(redis_client, "x_2026-1-1") == {5}
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_column_may_have_a_comma_in_its_name(
+    run: Callable[..., Result], redis_client: redis.Redis, delimiter: str
+) -> None:
+    header = ["user_id", "price, net", "event", "timestamp"]
+    rows = [header, ["5", "1,50", "x", "2026-01-01"]]
+    result = run("".join(delimiter.join(row) + "\n" for row in rows))
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+def test_columns_may_have_other_names(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    content = "Customer;was;Größe\n5;x;2026-01-01\n"
+    columns = ("--user", "customer", "--event", "was", "--time", "GRÖSSE")
+    result = run(content, *columns)
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1") == {5}
+
+
+def test_all_rows_may_be_one_event(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    content = "id,at,event\n5,2026-01-01,y\n"
+    options = ("--user", "id", "--time", "at", "--always", "x")
+    result = run(content, *options)
+
+    assert result.exit_code == 0, result.output
+    assert keys(redis_client) == {"x_2026-1", "x_W2026-1", "x_2026-1-1"}
+
+
+@pytest.mark.parametrize(
+    ("time_format", "text"),
+    [
+        ("iso", "2026-01-01 05:30:00 UTC"),
+        ("epoch", "1767245400"),
+        ("epoch", "1767245400.25"),
+        ("epoch-ms", "1767245400123"),
+        ("%d.%m.%Y %H:%M", "01.01.2026 05:30"),
+        ("%d/%b/%Y:%H:%M:%S %z", "01/Jan/2026:06:30:00 +0100"),
+    ],
+)
+@pytest.mark.parametrize("others", [(), ("when",)], ids=["alone", "beside a wrong one"])
+def test_times_are_read_as_they_are_written(
+    run: Callable[..., Result],
+    redis_client: redis.Redis,
+    time_format: str,
+    text: str,
+    others: tuple[str, ...],
+) -> None:
+    rows = "".join(f"5,x,{when}\n" for when in (text, *others))
+    result = run(HEADER + rows, "--time-format", time_format, "--hourly")
+
+    assert result.exit_code == 0, result.output
+    assert users(redis_client, "x_2026-1-1-5") == {5}
+    assert len(keys(redis_client)) == 4
+
+
+@pytest.mark.parametrize(
+    ("time_format", "text", "told"),
+    [
+        ("iso", "1710110812345", "--time-format epoch"),
+        ("iso", "1710110812", "milliseconds epoch-ms"),
+        ("iso", "1710-11-08", "is not in the years 1971 to 2099"),
+        ("iso", "20240-01-01", "is not an ISO 8601 timestamp"),
+        ("iso", "1970-01-01", "is not in the years 1971 to 2099"),
+        ("epoch", "1710110812345", "when it is read as epoch; see --time-format"),
+        ("epoch-ms", "1710110812", "when it is read as epoch-ms; see --time-format"),
+        ("epoch", "soon", "is not a number of seconds or milliseconds"),
+        ("%Y", "soon", "is not a timestamp written as '%Y'"),
+        ("epoch", "9" * 400, "is not a number of seconds or milliseconds"),
+    ],
+)
+def test_a_time_that_no_question_would_see_is_rejected(
+    run: Callable[..., Result],
+    redis_client: redis.Redis,
+    time_format: str,
+    text: str,
+    told: str,
+) -> None:
+    result = run(f"{HEADER}5,x,{text}\n", "--time-format", time_format)
+
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert "no row could be used" in result.stderr
+    assert not keys(redis_client)
+
+
+def test_names_of_events_have_one_form(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    names = ["view", "view   ", "  view", "caf\u00e9", "cafe\u0301"]
+    rows = "".join(f"{user},{name},2026-01-01\n" for user, name in enumerate(names))
+    result = run(HEADER + rows)
+
+    assert "5 imported: 2 events of 5 users" in result.stdout
+    assert users(redis_client, "view_2026-1-1") == {0, 1, 2}
+    assert users(redis_client, "caf\u00e9_2026-1-1") == {3, 4}
+
+
+def test_more_events_than_meant_are_rejected(
+    run: Callable[..., Result], redis_client: redis.Redis
+) -> None:
+    rows = "".join(f"{user},event {user},2026-01-01\n" for user in range(2000))
+    result = run(HEADER + rows + "7,event 3,2026-01-01\n")
+    raised = run(HEADER + rows, "--max-events", "2000")
+
+    assert "2,001 rows read, 1,001 imported: 1,000 events" in result.stdout
+    assert "too many events: 1,000" in result.stderr
+    assert "--max-events" in result.stderr
+    assert "2,000 imported: 2,000 events" in raised.stdout
+
+
+def test_a_large_id_is_warned_of_as_a_mark_is(
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(BITMAPIST_WARN_BYTES=1000)
+    import_rows(state_of(app), [(7999, "x", "2026-01-01")])
+    assert not caplog.records
+    import_rows(state_of(app), [(user, "x", "2026-01-01") for user in (8000, 9000)])
+
+    assert len(caplog.records) == 1
+    assert "BITMAPIST_WARN_BYTES" in caplog.text
+
+
+def test_an_app_s_own_keys_get_numbers_only_where_the_row_is_used(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True)
+    rows = [
+        (" ana@example.org", "x", "2026-01-01"),
+        ("bob@example.org", "x", "never"),
+        ("ana@example.org", "x", "2026-01-02"),
+        ("", "x", "2026-01-02"),
+        (7, "x", "2026-01-02"),
+    ]
+    summary = import_rows(state_of(app), rows)
+
+    assert (summary.written, summary.users) == (3, 2)
+    assert summary.to_dict()["reasons"] == {"bad timestamp": 1, "no user": 1}
+    assert users(redis_client, "x_2026-1") == {0, 1}
 
 
 def test_the_command_reads_gzipped_files_whatever_their_name(
@@ -371,11 +588,17 @@ def test_the_command_writes_hours_on_request(
         ("", "lacks user_id, event, timestamp"),
         ("5,x,2026-01-01\n", "lacks"),
         ("user_id,timestamp\n1,2026-01-01\n", "lacks event"),
+        ("user_id,event,timestamp, timestamp \n", "more than one column timestamp"),
+        ((HEADER + "5,x,2026-01-01\n").encode("utf-16"), "it is UTF-16"),
         (b"\x1f\x8b\x00broken", "cannot be read"),
         (b"\x89PNG\x00\x01\xff", "lacks"),
-        ("x" * 200_000, "lacks"),
+        ("x" * 100_000, "lacks"),
+        ("x" * 200_000, "is not a header"),
     ],
-    ids=["empty", "no header", "no event", "broken gzip", "no text", "one word"],
+    ids=[
+        *("empty", "no header", "no event", "two times", "UTF-16", "broken gzip"),
+        *("no text", "word", "long word"),
+    ],
 )
 def test_the_command_fails_on_a_file_that_is_no_list_of_events(
     run: Callable[..., Result], content: str | bytes, told: str

@@ -286,14 +286,8 @@ class Recorder:
         if self._catalogue is not None:
             self._catalogue.register(events)
 
-    def _number_of(self, user: Any) -> int | str | None:
-        key = user_key(user)
-        if key is None:
-            self.counters.add(anonymous=1)
-            return None
-        if self.id_map is not None:
-            return _text(key)
-        number = check_id(key, self.settings.max_id)
+    def warn_of_large(self, number: int) -> None:
+        """Log once that an id makes bitmaps longer than ``BITMAPIST_WARN_BYTES``."""
         if number > self._warn_above:
             self.reports.once(
                 "large id",
@@ -302,6 +296,16 @@ class Recorder:
                 number,
                 number // 8 + 1,
             )
+
+    def _number_of(self, user: Any) -> int | str | None:
+        key = user_key(user)
+        if key is None:
+            self.counters.add(anonymous=1)
+            return None
+        if self.id_map is not None:
+            return _text(key)
+        number = check_id(key, self.settings.max_id)
+        self.warn_of_large(number)
         return number
 
 

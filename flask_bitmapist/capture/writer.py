@@ -1,20 +1,14 @@
-"""Bringing bits to Redis, many in one round trip, and reading what it says."""
+"""Bringing marks to Redis, and telling those that it will never take."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redis.exceptions import (
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from ..store.connect import Command, is_cluster, send_to_nodes
+from .bitwriter import BitWriter, Group, Written, named
 from .marks import Mark
 
 if TYPE_CHECKING:
@@ -25,111 +19,8 @@ if TYPE_CHECKING:
 FAILURES = (RedisError, RedisClusterException, OSError)
 """What may be raised where Redis does not take marks."""
 
-# Bits in one command and in one round trip: Redis serves nobody else meanwhile.
-_MOST_IN_COMMAND = 2000
-_MOST_IN_TRIP = 10_000
-
-_NO_BITFIELD = re.compile(r"unknown command|bitfield", re.IGNORECASE)
-
 # Errors of single keys; the same command would meet them again for ever.
 _FINAL = re.compile(r"WRONGTYPE|bit offset|maximum allowed size", re.IGNORECASE)
-
-
-class Group(NamedTuple):
-    """Bits of one key."""
-
-    key: bytes
-    users: Collection[int]
-    value: int
-
-
-@dataclass
-class Written:
-    """What Redis said."""
-
-    taken: int = 0
-    """Bits that are in Redis now."""
-    new: int = 0
-    """Those of them that were 0 before."""
-    errors: dict[bytes, ResponseError] = field(default_factory=dict)
-    """Why it did not take the bits of a key."""
-    beside: list[Any] = field(default_factory=list)
-    """What it said to the commands that went beside the bits."""
-
-
-class BitWriter:
-    """Writes many bits of many keys through one client.
-
-    One BITFIELD sets many bits of a key.  A store that does not know it, or an account
-    that may not use it, gets a SETBIT for each, as a single bit does.
-
-    Args:
-        client: A redis-py client, also of a cluster.
-    """
-
-    def __init__(self, client: Redis) -> None:
-        self._client = client
-        self._has_bitfield = True
-
-    def write(self, groups: Sequence[Group], beside: Sequence[Command] = ()) -> Written:
-        """Write *groups* in their order, in as few round trips as are short.
-
-        Args:
-            groups: What to write.
-            beside: Commands that go with the last round trip, after its bits.
-
-        Raises:
-            redis.exceptions.RedisError: The connection failed; none, some or all bits
-                may have been written.
-        """
-        written = Written()
-        trips = list(_trips(groups))
-        for number, trip in enumerate(trips, start=1):
-            last = number == len(trips)
-            refused = self._send(trip, written, beside if last else ())
-            if refused:
-                self._has_bitfield = False
-                self._send(refused, written)
-        return written
-
-    def _send(
-        self,
-        groups: Sequence[Group],
-        written: Written,
-        beside: Sequence[Command] = (),
-    ) -> list[Group]:
-        """Write *groups* and return those that need another command than BITFIELD."""
-        has_bitfield = self._has_bitfield
-        commands: list[tuple[Any, ...]] = []
-        sent = []
-        for group in groups:
-            key, users, value = group
-            if has_bitfield and len(users) > 1:
-                words = [word for user in users for word in ("SET", "u1", user, value)]
-                commands.append(("BITFIELD", key, *words))
-                sent.append(group)
-            else:
-                commands += [("SETBIT", key, user, value) for user in users]
-                sent += [group] * len(users)
-        refused = []
-        replies = _replies(self._client, [*commands, *beside])
-        written.beside += replies[len(commands) :]
-        for group, reply in zip(sent, replies):
-            if isinstance(reply, int):
-                written.taken += 1
-                written.new += not reply
-            elif isinstance(reply, list):
-                written.taken += len(reply)
-                written.new += reply.count(0)
-            elif (
-                has_bitfield
-                and len(group.users) > 1
-                and _NO_BITFIELD.search(str(reply))
-            ):
-                refused.append(group)
-            else:
-                written.errors[group.key] = reply
-        return refused
 
 
 class Refused(NamedTuple):
@@ -196,49 +87,6 @@ class Writer:
             redis.exceptions.RedisError: It does not.
         """
         self._client.ping()
-
-
-def named(key: bytes, error: ResponseError) -> ResponseError:
-    """Put the name of the key that it is about before an error's text."""
-    error.args = (f"{key.decode('utf-8', 'backslashreplace')}: {error}",)
-    return error
-
-
-def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if is_cluster(client):
-        return send_to_nodes(client, commands, writes=True)
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
-
-
-def _trips(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
-    """Yield what goes to Redis in one round trip each."""
-    if sum([len(users) for _, users, _ in groups]) <= _MOST_IN_COMMAND:
-        yield groups
-        return
-    trip: list[Group] = []
-    room = _MOST_IN_TRIP
-    for group in chain.from_iterable(map(_parts, groups)):
-        if len(group.users) > room:
-            yield trip
-            trip, room = [], _MOST_IN_TRIP
-        trip.append(group)
-        room -= len(group.users)
-    if trip:
-        yield trip
-
-
-def _parts(group: Group) -> Sequence[Group]:
-    if len(group.users) <= _MOST_IN_COMMAND:
-        return (group,)
-    users = list(group.users)
-    return [
-        group._replace(users=users[at : at + _MOST_IN_COMMAND])
-        for at in range(0, len(users), _MOST_IN_COMMAND)
-    ]
 
 
 def _groups(marks: Sequence[Mark], ids: dict[Any, int]) -> list[Group]:

@@ -8,7 +8,7 @@ from flask.cli import AppGroup, ScriptInfo
 from ..questions.declare import AnyQuestion
 from .doctor import doctor_command
 from .events import delete_command, export_command
-from .importing import import_command
+from .importing import backfill_command, import_command
 from .programs import mcp_command, openapi_command
 from .questions import QUESTIONS, command_of
 
@@ -36,6 +36,7 @@ bitmapist_cli = _Commands("bitmapist", help="Query and manage analytics.")
 for command in (
     *QUESTIONS,
     import_command,
+    backfill_command,
     export_command,
     delete_command,
     doctor_command,

@@ -12,7 +12,7 @@ import click
 from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
-from ..analysis.errors import QueryError
+from ..analysis.errors import QueryError, printable
 from ..analysis.results import Result
 from ..questions.declare import read_day
 from ..state import BitmapistState, current_state
@@ -75,7 +75,13 @@ def show(result: Result, output: str | None) -> None:
     elif output == "csv":
         click.echo(result.to_csv(), nl=False)
     else:
-        click.echo(str(result))
+        for line in str(result).split("\n"):
+            tell(line)
+
+
+def tell(line: object, err: bool = False) -> None:
+    """Print one line, which may hold what anybody has named an event or a user."""
+    click.echo(printable(str(line)), err=err)
 
 
 def show_json(value: Any) -> None:

@@ -1,92 +1,281 @@
-"""``flask bitmapist import``: events from CSV files."""
+"""``flask bitmapist import`` and ``backfill``: events from files and databases."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from typing import IO, Any
 
 import click
-from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
 from ..analysis.results import to_csv
-from ..capture.bulk import BATCH_SIZE, Importer, ImportSummary, RejectedRow
-from ..capture.csvfile import COLUMNS, CsvFile, UnreadableFileError
-from ..state import current_state
+from ..capture.csvfile import EVENT, TIME, USER, CsvFile, UnreadableFileError
+from ..capture.importing import (
+    ISO,
+    MOST_EVENTS,
+    Block,
+    Importer,
+    ImportSummary,
+    RejectedRow,
+)
+from ..state import BitmapistState
+from .common import asks, tell
 
 SHOWN = 20
+
+TIME_FORMATS = (
+    "iso, epoch (seconds since 1970), epoch-ms (milliseconds), or a format of "
+    "strptime such as '%d.%m.%Y %H:%M'.  In UTC unless there is an offset."
+)
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that both commands have."""
+    for option in (
+        click.option(
+            "--rejects",
+            type=click.File(
+                "w", encoding="utf-8", errors="backslashreplace", lazy=True
+            ),
+            help="Write skipped rows to this CSV file, with line number and reason.",
+        ),
+        click.option(
+            "--hourly/--no-hourly",
+            default=None,
+            help="Record hours as well; BITMAPIST_TRACK_HOURLY by default.",
+        ),
+        click.option(
+            "--time-format",
+            default=ISO,
+            show_default=True,
+            metavar="FORMAT",
+            help=f"How times are written: {TIME_FORMATS}",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False))
 @click.option(
-    "--hourly/--no-hourly",
-    default=None,
-    help="Record hours as well; BITMAPIST_TRACK_HOURLY by default.",
+    "--user", default=USER, show_default=True, metavar="COLUMN", help="Who did it."
 )
 @click.option(
-    "--rejects",
-    type=click.File("w", encoding="utf-8", errors="backslashreplace", lazy=True),
-    help="Write skipped rows to this CSV file, with line number and reason.",
+    "--event", default=EVENT, show_default=True, metavar="COLUMN", help="What was done."
 )
-@with_appcontext
-def import_command(file: str, hourly: bool | None, rejects: IO[str] | None) -> None:
+@click.option("--time", default=TIME, show_default=True, metavar="COLUMN", help="When.")
+@click.option(
+    "--always",
+    metavar="EVENT",
+    help="The event of all rows, in place of a column.",
+)
+@click.option(
+    "--max-events",
+    type=click.IntRange(1),
+    default=MOST_EVENTS,
+    show_default=True,
+    help="Skip rows of further different events, as from a wrong column.",
+)
+@_shared
+@asks
+def import_command(
+    state: BitmapistState,
+    file: str,
+    user: str,
+    event: str,
+    time: str,
+    always: str | None,
+    **options: Any,
+) -> None:
     """Import events from FILE, a CSV file, optionally gzipped; - is standard input.
 
-    It needs a header with the columns user_id, event and timestamp, in any order.
-    Timestamps are ISO 8601, in UTC unless they have an offset.  Invalid rows are
-    skipped and reported.  Importing a file again changes nothing.
+    It needs a header; columns may stand in any order, between commas, semicolons, tabs
+    or bars.  White space around names of events is dropped.  Rows that cannot be used
+    are skipped and reported; the exit status is 1 if no row could be used.  Importing
+    a file again changes nothing.
     """
-    state = current_state()
-    if state is None:
-        raise click.ClickException("Flask-Bitmapist is not initialised for this app")
     with ExitStack() as stack:
         try:
-            source = stack.enter_context(CsvFile(file))
+            source = stack.enter_context(
+                CsvFile(file, user=user, event=event, time=time, always=always)
+            )
         except (OSError, UnreadableFileError) as error:
             raise click.ClickException(f"{file} cannot be read: {error}") from None
-        importer = Importer(
-            state, track_hourly=hourly, on_reject=_reject_writer(rejects)
+        summary = bring_in(
+            state,
+            source.blocks(),
+            source.size,
+            lambda: source.position,
+            (user, event, time),
+            unit="line",
+            event=always,
+            **options,
         )
-        try:
-            _import(source, importer)
-        except RedisError as error:
-            _report(importer.summary)
-            raise click.ClickException(
-                f"Redis stopped accepting events: {error}\n"
-                "Import the file again once Redis is back; no event is counted twice."
-            ) from None
-        _report(importer.summary)
         if source.damage:
             raise click.ClickException(f"{file} cannot be read {source.damage}")
+        require_rows(summary)
 
 
-def _import(source: CsvFile, importer: Importer) -> None:
-    rows = source.rows()
-    with _progress(source) as advance:
-        while importer.add(islice(rows, BATCH_SIZE)):
-            advance()
+@click.command("backfill")
+@click.argument("event")
+@click.argument("table")
+@click.option("--user", required=True, metavar="COLUMN", help="Who did it.")
+@click.option("--time", required=True, metavar="COLUMN", help="When.")
+@click.option(
+    "--where", metavar="SQL", help='Only rows for which this is so: "paid = true".'
+)
+@click.option(
+    "--database",
+    metavar="URL",
+    help="SQLAlchemy's URL of the database; by default the one that the app has in "
+    "Flask-SQLAlchemy or Flask-SQLAlchemy-Lite.",
+)
+@_shared
+@asks
+def backfill_command(
+    state: BitmapistState,
+    event: str,
+    table: str,
+    user: str,
+    time: str,
+    where: str | None,
+    database: str | None,
+    **options: Any,
+) -> None:
+    """Mark EVENT for every row of TABLE in the app's own database.
+
+    Rows are read as the database finds them, and never changed.  Those that cannot be
+    used are skipped and reported; the exit status is 1 if no row could be used.  Doing
+    it again changes nothing.
+    """
+    try:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from ..capture.backfill import blocks_of, count_rows, engine_of, statement_of
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
+    statement = statement_of(table, user, time, where)
+    done = 0
+
+    def blocks() -> Iterator[Block]:
+        nonlocal done
+        for block in blocks_of(engine, statement, event):
+            done += len(block.lines)
+            yield block
+
+    try:
+        if database:
+            engine = create_engine(database)
+        else:
+            engine = engine_of(state.app.extensions.get("sqlalchemy"), statement)
+        try:
+            size = count_rows(engine, statement)
+            columns = (user, "event", time)
+            summary = bring_in(
+                state,
+                blocks(),
+                size,
+                lambda: done,
+                columns,
+                unit="row",
+                event=event,
+                **options,
+            )
+        finally:
+            if database:
+                engine.dispose()
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
+    except (SQLAlchemyError, ImportError) as error:
+        said = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise click.ClickException(f"the database says: {said[0]}") from None
+    require_rows(summary)
+
+
+def bring_in(
+    state: BitmapistState,
+    blocks: Iterable[Block],
+    size: int | None,
+    position: Callable[[], int],
+    columns: tuple[str, str, str],
+    *,
+    event: str | None,
+    unit: str,
+    hourly: bool | None,
+    time_format: str,
+    rejects: IO[str] | None,
+    max_events: int = MOST_EVENTS,
+) -> ImportSummary:
+    """Write blocks of rows, show how far that is, and tell what became of them.
+
+    Args:
+        state: The app's.
+        blocks: The rows.
+        size: How much there is; None where that is not known.
+        position: Says how much of it has been read.
+        columns: What the columns of users, events and times are called.
+        event: The event of all rows, if they have the same.
+        unit: What the rows' numbers are of: lines or rows.
+        hourly: Write hours as well.
+        time_format: How times are written.
+        rejects: Where rejected rows are written.
+        max_events: Different events that are taken.
+
+    Raises:
+        click.ClickException: Redis takes no more.
+    """
+    try:
+        importer = Importer(
+            state,
+            track_hourly=hourly,
+            time_format=time_format,
+            max_events=max_events,
+            on_reject=_reject_writer(rejects, [unit, "reason", *columns]),
+        )
+        if event is not None:
+            importer.check_event(event)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        with _progress(size, position) as advance:
+            for block in blocks:
+                importer.add(block)
+                advance()
+            importer.finish()
+    except RedisError as error:
+        _report(importer.summary, unit)
+        raise click.ClickException(
+            f"Redis stopped accepting events: {error}\n"
+            "Do it again once Redis is back; no event is counted twice."
+        ) from None
+    _report(importer.summary, unit)
+    return importer.summary
+
+
+def require_rows(summary: ImportSummary) -> None:
+    """End with status 1 unless rows were used: nothing has come of the command."""
+    if not summary.written:
+        raise click.ClickException("no row could be used")
 
 
 @contextmanager
-def _progress(source: CsvFile) -> Iterator[Any]:
-    """Show how much of the file has been read; its end is not known beforehand else."""
-    if source.size is None:
+def _progress(size: int | None, position: Callable[[], int]) -> Iterator[Any]:
+    """Show how much has been read; its end is not known beforehand else."""
+    if size is None:
         yield lambda: None
         return
-    with click.progressbar(
-        length=source.size, label="Importing", file=sys.stderr
-    ) as bar:
-        yield lambda: bar.update(source.position - bar.pos)
+    with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+        yield lambda: bar.update(position() - bar.pos)
 
 
-def _reject_writer(rejects: IO[str] | None) -> Any:
+def _reject_writer(rejects: IO[str] | None, header: list[str]) -> Any:
     if rejects is None:
         return None
-    rejects.write(to_csv([["line", "reason", *COLUMNS]]))
+    rejects.write(to_csv([header]))
 
     def write(rejected: RejectedRow) -> None:
         # Whoever opens this in a spreadsheet wants to see why, not run what is in it.
@@ -95,22 +284,22 @@ def _reject_writer(rejects: IO[str] | None) -> Any:
     return write
 
 
-def _report(summary: ImportSummary) -> None:
+def _report(summary: ImportSummary, unit: str) -> None:
     click.echo(
         f"{summary.rows:,} rows read, {summary.written:,} imported: "
         f"{_count(summary.events, 'event')} of {_count(summary.users, 'user')}, "
         f"{_count(summary.bits, 'bit')} newly set"
     )
     if summary.rejected:
-        _report_rejects(summary)
+        _report_rejects(summary, unit)
 
 
-def _report_rejects(summary: ImportSummary) -> None:
+def _report_rejects(summary: ImportSummary, unit: str) -> None:
     kinds: Iterable[tuple[str, int]] = summary.reasons.most_common()
     told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds)
     click.echo(f"{_count(summary.rejected, 'row')} skipped ({told})", err=True)
     for each in summary.examples[:SHOWN]:
-        click.echo(f"  line {each.line}: {_printable(each.reason)}", err=True)
+        tell(f"  {unit} {each.line}: {each.reason}", err=True)
     more = summary.rejected - SHOWN
     if more > 0:
         click.echo(
@@ -120,7 +309,3 @@ def _report_rejects(summary: ImportSummary) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from ..analysis.errors import printable
 from ..analysis.results import to_csv
 from ..query import QUESTIONS as DECLARED
 from ..questions.cohort import CohortAnswer
@@ -15,7 +14,7 @@ from ..questions.declare import Answer, AnyQuestion, Kind, Param, params_of
 from ..questions.person import Person
 from ..state import BitmapistState
 from ..store.userset import UserSet
-from .common import asks, show, show_json
+from .common import asks, show, show_json, tell
 from .heatmap import show_heatmap
 
 ON_TERMINAL: dict[type[Answer], Callable[[Any], None]] = {CohortAnswer: show_heatmap}
@@ -52,7 +51,7 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
         wants_users = given.pop("users", False)
         answer = state.query(question.read(given))
         for warning in answer.warnings:
-            click.echo(warning, err=True)
+            tell(warning, err=True)
         if wants_users and question.cell is not None:
             _show_users(answer.behind(question.cell.read(given)), output)
             return
@@ -64,7 +63,7 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
             show(answer, output)
         if output is None:
             for note in (*answer.notes(), answer.question.sentence()):
-                click.echo(note, err=True)
+                tell(note, err=True)
         if answer.exit_status:
             click.get_current_context().exit(answer.exit_status)
 
@@ -110,7 +109,7 @@ def _show_users(users: UserSet, output: str | None) -> None:
         return
     _list_users(users, output)
     if output is None:
-        click.echo(users.selection.text, err=True)
+        tell(users.selection.text, err=True)
 
 
 def _list_users(users: UserSet, output: str | None) -> None:
@@ -120,7 +119,7 @@ def _list_users(users: UserSet, output: str | None) -> None:
         if output == "csv":
             click.echo(to_csv([[user]]), nl=False)
         else:
-            click.echo(printable(str(user)))
+            tell(user)
 
 
 QUESTIONS = (

@@ -249,6 +249,23 @@ def send_to_nodes(
     return replies
 
 
+def connection_to(client: Any, key: bytes) -> Any:
+    """Return a client of the node that holds *key*.
+
+    Args:
+        client: A client of a cluster.
+        key: The key.
+
+    Raises:
+        redis.RedisError: No node answers.
+    """
+    try:
+        cluster = client.cluster if isinstance(client, ClusterClient) else client
+        return cluster.get_redis_connection(cluster.get_node_from_key(key))
+    except RedisClusterException as error:
+        raise _plain_error(error) from error
+
+
 def _followed(cluster: Any, command: Command) -> Any:
     try:
         return cluster.execute_command(*command)
