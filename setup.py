@@ -36,11 +36,11 @@ HOSTS = [
     *("celery", "rq"),
     # Extensions
     *("APIFlask", "Bootstrap-Flask", "Flask-Assets", "Flask-CORS", "Flask-Caching"),
-    *("Flask-Compress", "Flask-DebugToolbar", "Flask-HTTPAuth", "Flask-JWT-Extended"),
+    *("Flask-Compress", "Flask-DebugToolbar", "Flask-JWT-Extended"),
     *("Flask-Minify", "Flask-Moment", "Flask-Paranoid", "Flask-Principal"),
     *("Flask-RESTful", "Flask-SSLify", "Flask-SeaSurf", "Flask-Security-Too"),
     *("Flask-Session", "Flask-SocketIO", "flask-htmx", "flask-openapi3"),
-    *("flask-profiler", "flask-restx", "flask-smorest", "flask-talisman"),
+    *("flask-restx", "flask-smorest", "flask-talisman"),
     # What watches an app
     *("ddtrace", "elastic-apm", "newrelic", "opentelemetry-instrumentation-flask"),
     *("prometheus-flask-exporter", "scout-apm", "sentry-sdk"),

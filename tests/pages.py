@@ -31,6 +31,24 @@ PAGES = tuple(page for page in ALL if page.question.in_menu)
 ANSWERS = tuple(page for page in ALL if not page.question.in_menu)
 """Those that answer in JSON and CSV alone."""
 
+COHORT = {"primary_event": "came", "secondary_event": "came"}
+ASKED = {
+    "cohort": COHORT,
+    "trends": {"events-0": "came"},
+    "lifecycle": {"event": "came"},
+    "funnel": {"steps-0": "came", "steps-1": "came"},
+    "stickiness": {"event": "came"},
+    "people": {"user": "1"},
+}
+"""What each page is asked that has to be asked something."""
+
+
+def url_of(page: str, surface: str) -> str:
+    """Return where a page is, on the ``standalone`` surface or on ``admin``'s."""
+    if surface == "admin":
+        return f"/admin/bitmapist/{page}/"
+    return "/bitmapist/" + page.replace("index", "")
+
 
 def check_wrong(
     app: Flask,

@@ -104,7 +104,7 @@ def test_that_getrange_is_unknown_is_found_out_once(
 def test_a_store_that_looks_for_one_key_at_a_time_is_asked_for_one_at_a_time(
     limited_store: LimitedStore,
 ) -> None:
-    with redis.Redis.from_url(limited_store.url) as client:
+    with redis.Redis.from_url(limited_store.url, protocol=2) as client:
         client.setbit("trackist_a_1999-12", 5, 1)
         client.setbit("trackist_a_2026-1", 5, 1)
         reader = BitmapReader(client)

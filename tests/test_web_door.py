@@ -28,31 +28,15 @@ from .inside import (
     Source,
     redis_key,
 )
-from .pages import PAGES
-from .test_deletion import token_of
+from .pages import ASKED, COHORT, PAGES, url_of
 from .test_web_hostile import Endless
 
 MakeApp = Callable[..., Flask]
 MEGABYTE = 1024 * 1024
-COHORT = {"primary_event": "came", "secondary_event": "came"}
-ASKED = {
-    "cohort": COHORT,
-    "trends": {"events-0": "came"},
-    "lifecycle": {"event": "came"},
-    "funnel": {"steps-0": "came", "steps-1": "came"},
-    "stickiness": {"event": "came"},
-    "people": {"user": "1"},
-}
 SURFACES = ["standalone"]
 if find_spec("flask_admin"):
     SURFACES.append("admin")
 each_surface = pytest.mark.parametrize("surface", SURFACES)
-
-
-def url_of(page: str, surface: str) -> str:
-    if surface == "admin":
-        return f"/admin/bitmapist/{page}/"
-    return "/bitmapist/" + page.replace("index", "")
 
 
 def deletion_url(surface: str) -> str:
@@ -108,79 +92,6 @@ def limit(app: Flask, most: str = "1000/hour") -> Any:
         default_limits=[most],
         storage_uri="memory://",
     )
-
-
-EXTENSIONS = {
-    "CSRFProtect": [protect],
-    "Limiter": [limit],
-    "both": [protect, limit],
-}
-
-
-@pytest.fixture(params=["before", "after"])
-def make_extended(request: pytest.FixtureRequest, redis_url: str) -> MakeApp:
-    """Make an app with both surfaces and other extensions, before ours or after."""
-
-    def make(extensions: str) -> Flask:
-        app = Flask("extended")
-        app.config.update(
-            TESTING=True,
-            SECRET_KEY="for the tests",
-            BITMAPIST_REDIS_URL=redis_url,
-            BITMAPIST_ACCESS=lambda: True,
-            BITMAPIST_ALLOW_DELETE=True,
-        )
-        if request.param == "before":
-            for add in EXTENSIONS[extensions]:
-                add(app)
-        FlaskBitmapist(app)
-        add_tabs(app)
-        if request.param == "after":
-            for add in EXTENSIONS[extensions]:
-                add(app)
-        with app.app_context():
-            mark_event("came", 1)
-        return app
-
-    return make
-
-
-@each_surface
-@pytest.mark.parametrize("extensions", EXTENSIONS)
-def test_every_page_in_every_format_goes_through_other_extensions(
-    make_extended: MakeApp, extensions: str, surface: str
-) -> None:
-    client = make_extended(extensions).test_client()
-    for page in PAGES:
-        url = url_of(page.name, surface)
-        assert client.get(url).status_code == 200, url
-        for form in ("html", "json", "csv"):
-            asked = {**ASKED.get(page.name, {}), "format": form}
-            with client.get(url, query_string=asked) as answer:
-                assert answer.status_code == 200, (url, form)
-
-
-@each_surface
-@pytest.mark.parametrize("extensions", EXTENSIONS)
-def test_posts_go_through_other_extensions(
-    make_extended: MakeApp, extensions: str, surface: str
-) -> None:
-    app = make_extended(extensions)
-    client = app.test_client()
-    token = client.get("/token").text if extensions != "Limiter" else ""
-    url = url_of("cohort", surface)
-    answer = client.post(f"{url}?json=y", json=COHORT, headers={"X-CSRFToken": token})
-    assert answer.status_code == 200
-    assert answer.json["cohort"][-1][0] == 1
-
-    url = deletion_url(surface)
-    page = client.get(url, query_string={"event": "came"}).text
-    fields = {"event": "came", "confirm": "came", "bitmapist_csrf": token_of(page)}
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page)
-    assert bool(found) == (extensions != "Limiter")
-    fields |= {"csrf_token": found[1]} if found else {}
-    assert client.post(url, data=fields).status_code == 200
-    assert app.extensions["bitmapist"].catalogue.names() == []
 
 
 def test_one_page_can_be_exempted_and_no_other_is(make_both: MakeApp) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import click
 
@@ -67,6 +68,15 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "BITMAPIST_REDIS_URL to a Redis server.",
         )
     yield _counting()
+    extensions = state.app.extensions
+    if "admin" in extensions and "babel" not in extensions and find_spec("flask_babel"):
+        yield Finding(
+            "problem",
+            "languages",
+            "Flask-Admin's pages, the tabs among them, fail: Flask-Babel is installed "
+            "and not initialised",
+            "Call Babel(app) of flask_babel, or uninstall Flask-Babel.",
+        )
 
 
 def _counting() -> Finding:

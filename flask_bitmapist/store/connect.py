@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from redis import RedisError
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from redis import Redis
 
 __all__ = ["check_url", "open_client", "redact"]
+
+# redis-py has made one option of two, and warns where it is given those.
+_NAMELESS: dict[str, None] = (
+    {"driver_info": None}
+    if find_spec("redis.driver_info")
+    else {"lib_name": None, "lib_version": None}
+)
 
 
 def open_client(
@@ -56,12 +64,15 @@ def open_client(
     """
     address = parse_url(url)
     options = {
+        # The first choice of newer versions of redis-py is not understood everywhere:
+        # bitmapist-server speaks no other.
+        "protocol": 2,
         "socket_connect_timeout": connect_timeout,
         "socket_timeout": timeout,
         **address.options,
     }
     if not introduce:
-        options.update(lib_name=None, lib_version=None)
+        options.update(_NAMELESS)
     if address.kind != "cluster":  # which follows nodes that are gone by itself
         # A connection that was closed meanwhile is opened again.  A server that is too
         # slow is not asked again: whoever waits for it has waited long enough.
