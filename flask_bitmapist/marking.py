@@ -9,22 +9,23 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 
 from flask import has_request_context
 from werkzeug.local import LocalProxy
 
-from .capture.arguments import is_late, signature_of, view_arguments
+from .analysis.errors import BadMarkError
+from .capture.arguments import signature_of, view_arguments
 from .capture.bits import Mark
-from .capture.errors import BadMarkError
-from .capture.ids import check_id, user_key
 from .capture.names import check_name
 from .capture.outcome import is_success
 from .capture.planned import PlannedMark, resolved
 from .capture.recorder import Recorder
 from .capture.writer import FAILURES
 from .config import Settings
+from .identity import Identity, is_value
 from .state import WITHOUT_APP, current_state
 
 P = ParamSpec("P")
@@ -209,6 +210,10 @@ def record(
     """Write *marks*, see :meth:`Recorder.record`; in a request an error is logged."""
     try:
         recorder.record(marks, system, use_pipeline)
+    except BadMarkError:
+        # It is reported already.
+        if not has_request_context():
+            raise
     except FAILURES as error:
         if recorder.settings.on_error == "raise" or not has_request_context():
             raise
@@ -298,23 +303,18 @@ class _Marking:
         recorder = recorder_for(*[each.system for each in planned])
         arguments = view_arguments(self.signature, args, kwargs)
         for first, marks in resolved(recorder, planned, arguments):
-            record(recorder, marks, first.system, first.use_pipeline)
+            with suppress(BadMarkError):
+                record(recorder, marks, first.system, first.use_pipeline)
 
 
 def _check_constants(event_name: Any, uuid: Any) -> None:
     if not callable(event_name):
         check_name(event_name)
-    if is_late(uuid) or isinstance(uuid, LocalProxy):
-        return
-    key = user_key(uuid)
-    if key is None or key is not uuid:
-        return
-    # While an app is made, the one that it takes the place of is often still there.
-    state = current_state(sweep=False)
-    if state is None:
-        check_id(key)
-    elif not state.settings.id_map:
-        check_id(key, state.settings.max_id)
+    if is_value(uuid) and not isinstance(uuid, LocalProxy):
+        # While an app is made, the one that it takes the place of is often still there.
+        state = current_state(sweep=False)
+        identity = Identity() if state is None else state.recorder.identity
+        identity.key(uuid)
 
 
 def _mark(
@@ -331,6 +331,7 @@ def _mark(
     recorder = recorder_for(system)
     mark = _made(
         recorder,
+        event_name,
         lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
     )
     if mark is not None:
@@ -339,18 +340,20 @@ def _mark(
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     recorder = recorder_for(system)
-    mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
+    mark = _made(recorder, event_name, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
         record(recorder, [mark], system, use_pipeline=False)
 
 
-def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:
+def _made(
+    recorder: Recorder, event_name: Any, make: Callable[[], Mark | None]
+) -> Mark | None:
     try:
         return make()
     except BadMarkError as error:
         if not has_request_context():
             raise
         # A bad id must not take a request down; it is logged and counted.
-        recorder.reports.rejected(error)
+        recorder.reports.rejected(error, event_name)
         return None

@@ -13,6 +13,7 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
+from flask_bitmapist.analysis.errors import BadMarkError
 from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
@@ -21,13 +22,12 @@ from flask_bitmapist.capture import bits, bulk, csvfile, reports, signals, write
 from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
 from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.capture.timestamps import hour_in
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
+from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
 from flask_bitmapist.questions.declare import Param
@@ -43,7 +43,7 @@ from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
 from flask_bitmapist.store.connect import check_url, open_client, redact
 from flask_bitmapist.store.errors import NotABitmapError
 from flask_bitmapist.store.eventkeys import parse_key
-from flask_bitmapist.store.idmap import People
+from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from flask_bitmapist.store.userset import UserSet
@@ -78,6 +78,7 @@ __all__ = [
     "Funnel",
     "Has",
     "IdMap",
+    "Identity",
     "ImportSummary",
     "Lifecycle",
     "Mark",
@@ -88,7 +89,6 @@ __all__ = [
     "NumKongCounting",
     "NumpyCounting",
     "Param",
-    "People",
     "Person",
     "QuestionPage",
     "Result",
@@ -105,7 +105,6 @@ __all__ = [
     "bits_of",
     "bulk",
     "chain",
-    "check_id",
     "check_url",
     "command_of",
     "counting",
@@ -114,14 +113,17 @@ __all__ = [
     "fastest",
     "hour_in",
     "hour_of",
+    "identity_of",
     "import_rows",
     "last_periods",
     "load",
     "month_keys",
+    "object_id",
     "open_client",
     "page_of",
     "parse",
     "parse_key",
+    "plain_id",
     "plan_deletion",
     "redact",
     "redis_key",
@@ -132,6 +134,5 @@ __all__ = [
     "to_csv",
     "united",
     "user_ids",
-    "user_key",
     "writer",
 ]

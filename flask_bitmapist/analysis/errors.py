@@ -1,4 +1,4 @@
-"""The one error that a question can raise for what it was asked, and its words."""
+"""What is wrong with a question or with a mark, and the words for it."""
 
 from __future__ import annotations
 
@@ -55,3 +55,16 @@ class QueryError(ValueError):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class BadMarkError(ValueError):
+    """A mark cannot be made of what was given.
+
+    Args:
+        kind: What is wrong, in a few words; the same for all of a kind.
+        message: What is wrong with this one.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from ..analysis.errors import BadMarkError
 from . import processes
 from .breaker import Breaker
 from .buffer import FULL, KEPT, Buffer
@@ -98,6 +99,7 @@ class Outbox:
         """Write *marks*, or keep them until they can be written.
 
         Raises:
+            BadMarkError: A user can have no bit; the others' marks are written.
             redis.exceptions.RedisError: They cannot be written, and
                 ``BITMAPIST_ON_ERROR`` is ``"raise"``.
         """
@@ -137,8 +139,10 @@ class Outbox:
             self._keep_or_give_up(marks, error)
             return
         self._reports.written(marks, refused)
-        if refused and self._settings.on_error == "raise":
-            raise refused[0].error
+        self._reports.share()
+        for _, told in refused:
+            if isinstance(told, BadMarkError) or self._settings.on_error == "raise":
+                raise told
 
     def _keep_or_give_up(self, marks: Sequence[Mark], error: Exception | None) -> None:
         if self._settings.on_error == "buffer":
@@ -296,6 +300,7 @@ class Outbox:
             if not self._buffer and self._spool is not None:
                 self._spool.clear()
         self._reports.flushed(len(batch), refused)
+        self._reports.share()
 
     def _give_up_waiting(self) -> None:
         """Drop what a failing Redis does not take, if it is not to be kept."""
@@ -323,7 +328,7 @@ class Outbox:
     def after_fork(self) -> None:
         """Begin anew in a child process; the parent keeps what waits there."""
         self._begin()
-        self._reports.counters.reset()
+        self._reports.forked()
         if self._spool is not None:
             self._spool.forget()
 

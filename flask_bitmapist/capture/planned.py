@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .arguments import resolver
-from .errors import BadMarkError
-from .ids import user_key
 
 if TYPE_CHECKING:
     from .bits import Mark
@@ -51,18 +49,14 @@ class PlannedMark:
 
     def resolve(self, recorder: Recorder, arguments: Mapping[str, Any]) -> Mark | None:
         """Return the mark for one call of the view, or None if there is none."""
+        event = None
         try:
             event = self._event(arguments)
-            # A proxy is looked through here as well: what stands behind it may fail.
-            user = user_key(self._user(arguments))
+            user = self._user(arguments)
             now = self._now(arguments)
-        except Exception as error:
-            recorder.reports.rejected(error)
-            return None
-        try:
             return recorder.mark(event, user, now, self.track_hourly, self.track_unique)
-        except BadMarkError as error:
-            recorder.reports.rejected(error)
+        except Exception as error:
+            recorder.reports.rejected(error, event)
             return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,14 @@ import bitmapist
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
+from ..identity import Identity
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
+from ..store.idmap import identity_of
 from .bits import Mark, bits_of, current_hour, hour_of
-from .errors import BadMarkError
-from .idmap import IdMap
-from .ids import check_id, user_key
+from .leftout import Tally
 from .names import check_name
 from .outbox import Outbox
 from .reports import Reports
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
+    from ..analysis.results import User
     from ..config import Settings
     from ..state import Globals
     from .counters import Counters
@@ -59,12 +62,10 @@ class Recorder:
         self.reports = Reports(app)
         self.shared_client = client
         self._own: Outbox | None = None
-        self.id_map: IdMap | None = None
-        # An id needs a bitmap of one byte for each eight.
-        self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
+        self.identity = Identity()
         if client is not None:
             self._catalogue = Catalogue(client, client)
-            self.id_map = IdMap(client) if settings.id_map else None
+            self.identity = identity_of(settings, client)
             self._own = self._open_outbox(client)
 
     @property
@@ -109,23 +110,23 @@ class Recorder:
         Raises:
             BadMarkError: The id, the time or the name cannot be used.
         """
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, number, value, at)
+        return Mark(bits, key, value, at)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         bits = bits_of(check_name(event_name), None, False, True)
-        return Mark(bits, number, value, None)
+        return Mark(bits, key, value, None)
 
     def note(self, events: Iterable[tuple[Any, Any]]) -> None:
         """Mark that users did something, on the app's own system.
@@ -140,12 +141,13 @@ class Recorder:
             try:
                 mark = self.mark(event_name, user)
             except BadMarkError as error:
-                self.reports.rejected(error)
+                self.reports.rejected(error, event_name)
                 continue
             if mark is not None:
                 marks.append(mark)
         if marks:
-            self.record(marks)
+            with suppress(BadMarkError):
+                self.record(marks)
 
     def record(
         self, marks: Sequence[Mark], system: Any = "default", use_pipeline: bool = True
@@ -161,6 +163,8 @@ class Recorder:
                 pipeline given as *system*, and stay there unsent.
 
         Raises:
+            BadMarkError: They were to be written at once, and a user can have no bit;
+                this is reported, and the others are written.
             redis.exceptions.RedisError: They cannot be written, and
                 ``BITMAPIST_ON_ERROR`` is ``"raise"`` or the connection is not the
                 app's own.
@@ -170,11 +174,14 @@ class Recorder:
         if self._own is not None and client == self.shared_client:
             self._own.put(marks)
             return
-        writer = Writer(client, self.ids_of)
+        writer = Writer(client, self.identity)
         if use_pipeline or not isinstance(client, Pipeline | ClusterPipeline):
             self._write_at_once(writer, marks)
         else:
-            writer.queue(marks)
+            refused = writer.queue(marks)
+            self.reports.unusable(refused)
+            if refused:
+                raise refused[0].error
 
     def flush(self) -> bool:
         """Write all marks that wait, now.
@@ -184,43 +191,15 @@ class Recorder:
         """
         return self._own is None or self._own.flush()
 
-    def key_of(self, user: Any) -> int | str:
-        """Return what a row of an import is marked under, see :meth:`ids_of`.
-
-        Raises:
-            BadMarkError: It cannot be used.
-        """
-        if self.id_map is not None:
-            return _text(user)
-        return check_id(user, self.settings.max_id)
-
-    def ids_of(self, keys: Iterable[int | str]) -> dict[Any, int]:
-        """Return the id for each of *keys*."""
-        if self.id_map is not None:
-            return dict(self.id_map.ids(str(key) for key in keys))
-        return _numbers(keys)
-
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
         self._catalogue.register(events)
 
-    def _number_of(self, user: Any) -> int | str | None:
-        key = user_key(user)
+    def _key_of(self, user: Any) -> User | None:
+        key = self.identity.key(user)
         if key is None:
             self.counters.add(anonymous=1)
-            return None
-        if self.id_map is not None:
-            return _text(key)
-        number = check_id(key, self.settings.max_id)
-        if number > self._warn_above:
-            self.reports.once(
-                "large id",
-                "user ID %d makes Redis allocate %d bytes for each bitmap, more "
-                "than BITMAPIST_WARN_BYTES; use smaller IDs or BITMAPIST_ID_MAP",
-                number,
-                number // 8 + 1,
-            )
-        return number
+        return key
 
     def _write_at_once(self, writer: Writer, marks: Sequence[Mark]) -> None:
         try:
@@ -239,8 +218,8 @@ class Recorder:
         marks = self._mark_client
         if marks is None:
             marks = _client_for_marks(settings, client)
-        ids_of = IdMap(marks).ids if settings.id_map else _numbers
-        writer = Writer(marks, ids_of, Catalogue(marks, marks))
+        self.reports.left_out = Tally(marks)
+        writer = Writer(marks, identity_of(settings, marks), Catalogue(marks, marks))
         return Outbox(writer, settings, self.reports, spool)
 
 
@@ -255,26 +234,6 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
-
-
-def _numbers(keys: Iterable[int | str]) -> dict[Any, int]:
-    return {key: int(key) for key in keys}
-
-
-def _text(key: Any) -> str:
-    """Return a user's key as the id map has it; equal to what comes from get_id()."""
-    if isinstance(key, bytes):
-        key = key.decode("utf-8", "backslashreplace")
-    text = str(key)
-    if not text or len(text) > 1024:
-        raise BadMarkError("bad key", "a user key must have 1 to 1024 characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadMarkError(
-            "bad key", f"the key {text[:40]!r} is not valid Unicode"
-        ) from None
-    return text
 
 
 def _hour(now: Any) -> int:

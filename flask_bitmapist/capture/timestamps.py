@@ -6,9 +6,9 @@ import re
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
 from .bits import hour_of
-from .errors import BadMarkError
 
 # datetime.fromisoformat takes more than this, such as weeks, and "24:00" in some
 # versions of Python: the pattern says the same for all.
