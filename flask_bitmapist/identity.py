@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import islice
+from numbers import Number
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -47,26 +48,30 @@ TRUSTED_FOR = 1.0
 _AT_ONCE = 1000
 
 _VALUES = (
-    *(str, int, float, complex, bytes, bytearray),
+    *(str, Number, bytes, bytearray),
     *(list, tuple, dict, set, Enum, UUID),
 )
 
 # 007 is no number: an app that writes ids so has another user with the id 7.
-_WRITTEN_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_LONG_NUMBER = re.compile(r"-?[1-9][0-9]{18,}")
+_WRITTEN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+_INTEGERS = range(-(2**63), 2**63)
+"""What is kept as a whole number; longer ones, which no database has, as text."""
 
 _TURN_ON = (
     "'flask bitmapist id-map on', with all of its apps stopped, lets it take them"
 )
 
 _logger = logging.getLogger("flask_bitmapist")
+SWITCHING = "switching"
+"""A store of numbers on its way to one of keys; marks wait meanwhile."""
 
 
 class Stamp(NamedTuple):
     """What a store holds, as it is written into the store."""
 
     holds: str | None
-    """:data:`NUMBERS` or :data:`KEYS`; None where there is nothing yet."""
+    """:data:`NUMBERS`, :data:`KEYS` or :data:`SWITCHING`; None where there is nothing
+    yet."""
     is_written: bool = True
     """Whether the store says so itself."""
     above: int = -1
@@ -99,7 +104,7 @@ def plain_id(given: Any) -> User:
         BadMarkError: It cannot be an id.
     """
     if type(given) is int:
-        return given if -(10**18) < given < 10**18 else _digits(given)
+        return given if given in _INTEGERS else _digits(given)
     if isinstance(given, Enum):
         return plain_id(given.value)
     if isinstance(given, str):
@@ -202,12 +207,9 @@ class Identity:
         Raises:
             BadMarkError: Nobody can be called so.
         """
-        key = user if type(user) is int else self._key(user)
-        if type(key) is int:
-            if key < 0 and self._setting is not True:
-                raise _negative(key)
-            if abs(key) >= 10**18:
-                key = plain_id(key)
+        key = plain_id(user) if type(user) is int else self._key(user)
+        if type(key) is int and key < 0 and self._setting is not True:
+            raise _negative(key)
         if self._setting is False and key is not None:
             self._check_number(key)
         return key
@@ -272,8 +274,11 @@ class Identity:
                 stamp = _NO_MAP
                 break
             stamp, numbers = self._look(keys)
+        if stamp.holds == SWITCHING:
+            raise self._map.interrupted()
         if stamp.holds != KEYS:
             if stamp.holds == NUMBERS:
+                # Each mark of a number would ask again, else.
                 self._numbers_until = time.monotonic() + TRUSTED_FOR
             self._take_numbers(keys, stamp, bits)
             return
@@ -329,7 +334,7 @@ class Identity:
             advice = "BITMAPIST_ID_MAP is False"
         elif not has_hashes or self.id_map is None:
             advice = "this store cannot keep other ids, as it has no hashes"
-        if isinstance(key, str) and not _LONG_NUMBER.fullmatch(key):
+        if isinstance(key, str) and not _WRITTEN_NUMBER.fullmatch(key):
             raise BadMarkError(
                 "id not a number",
                 f"the user id {_show(key)} is not a whole number: {advice}",
@@ -366,15 +371,11 @@ class Identity:
             redis.RedisError: The store does not answer.
         """
         key = self.known(user)
-        if time.monotonic() < self._numbers_until and type(key) is int:
-            return _asked_number(key)
         stamp, numbers = self._look([key])
         if stamp.holds == KEYS:
             return int(key) if _stands_for_itself(key, stamp) else numbers[0]
         if stamp.holds is None and self._setting is not False:
             return key if type(key) is int and 0 <= key <= LARGEST_ID else None
-        if stamp.holds == NUMBERS:
-            self._numbers_until = time.monotonic() + TRUSTED_FOR
         return _asked_number(key)
 
     def known(self, user: Any) -> User:
@@ -401,12 +402,8 @@ class Identity:
             redis.RedisError: The store does not answer.
         """
         numbers = list(bits)
-        if not numbers or time.monotonic() < self._numbers_until:
-            return [*numbers]
-        stamp, _ = self._look(())
+        stamp = self._look(())[0] if numbers else _NO_MAP
         if stamp.holds != KEYS:
-            if stamp.holds == NUMBERS:
-                self._numbers_until = time.monotonic() + TRUSTED_FOR
             return [*numbers]
         mapped = [number for number in numbers if number > stamp.above]
         keys = dict(zip(mapped, self._map.keys_of(mapped)))
@@ -455,8 +452,9 @@ def _nobody(given: Any) -> Text:
 
 
 def _plain_text(text: str) -> User:
-    if _WRITTEN_NUMBER.fullmatch(text):
-        return int(text)
+    if len(text) <= 20 and _WRITTEN_NUMBER.fullmatch(text):
+        number = int(text)
+        return number if number in _INTEGERS else text
     if not text or len(text) > LONGEST_KEY:
         raise BadMarkError(
             "bad key", f"a user id as text has 1 to {LONGEST_KEY} characters"
@@ -482,7 +480,13 @@ def _negative(key: User) -> BadMarkError:
 
 def is_value(given: Any) -> bool:
     """Return whether something is plain data, and no object that has an id."""
-    return isinstance(given, _VALUES) or hasattr(type(given), "__index__")
+    kind = type(given)
+    # Numbers of numpy are none of these.
+    return (
+        isinstance(given, _VALUES)
+        or hasattr(kind, "__index__")
+        or hasattr(kind, "__array__")
+    )
 
 
 def _id_of_value(value: Any) -> User:

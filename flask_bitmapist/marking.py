@@ -310,7 +310,7 @@ class _Marking:
 def _check_constants(event_name: Any, uuid: Any) -> None:
     if not callable(event_name):
         check_name(event_name)
-    if is_value(uuid) and not isinstance(uuid, LocalProxy):
+    if not isinstance(uuid, LocalProxy) and is_value(uuid):
         # While an app is made, the one that it takes the place of is often still there.
         state = current_state(sweep=False)
         identity = Identity() if state is None else state.recorder.identity

@@ -22,6 +22,7 @@ from flask_bitmapist.capture import bits, bulk, csvfile, reports, signals, write
 from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
+from flask_bitmapist.capture.leftout import LeftOut
 from flask_bitmapist.capture.names import MAX_BYTES
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.capture.timestamps import hour_in
@@ -41,7 +42,7 @@ from flask_bitmapist.store import diagnosis
 from flask_bitmapist.store.budget import LEAST_BYTES, Budget
 from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
 from flask_bitmapist.store.connect import check_url, open_client, redact
-from flask_bitmapist.store.errors import NotABitmapError
+from flask_bitmapist.store.errors import DamagedIdMapError, NotABitmapError
 from flask_bitmapist.store.eventkeys import parse_key
 from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, redis_key
@@ -75,11 +76,13 @@ __all__ = [
     "CohortAnswer",
     "Count",
     "Counting",
+    "DamagedIdMapError",
     "Funnel",
     "Has",
     "IdMap",
     "Identity",
     "ImportSummary",
+    "LeftOut",
     "Lifecycle",
     "Mark",
     "Named",

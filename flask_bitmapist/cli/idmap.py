@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 from flask.cli import AppGroup
 
-from ..identity import KEYS, Stamp
+from ..identity import KEYS, TRUSTED_FOR, Stamp
 from ..state import BitmapistState
 from ..store.idmap import IdMap
 from .common import asks
@@ -35,14 +37,17 @@ def on_command(state: BitmapistState, yes: bool) -> None:
             )
         click.echo("This store takes all user IDs already.")
         return
-    highest = id_map.highest_bit()
-    largest = state.settings.max_id
+    _confirm(yes)
+    # A process that was left running trusts for a moment that ids are numbers.
+    id_map.pause()
+    time.sleep(TRUSTED_FOR)
+    highest, largest = id_map.highest_bit(), state.settings.max_id
     if highest >= largest:
+        id_map.resume()
         raise click.ClickException(
             f"the highest user ID is {highest}, so there is no number for others up to "
             f"BITMAPIST_MAX_ID ({largest}); set that to more than {highest} first"
         )
-    _confirm(yes)
     id_map.switch_on(highest)
     if highest < 0:
         click.echo("This store now takes all user IDs; numbers begin with 0.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ..analysis.errors import Text
-from ..identity import KEYS, NUMBERS, Identity, Stamp
+from ..identity import KEYS, LARGEST_ID, NUMBERS, SWITCHING, Identity, Stamp
 from .cluster import send
 from .errors import DamagedIdMapError
 from .eventkeys import event_keys
@@ -31,7 +31,7 @@ _HOLDS = b"\xffholds"
 _ABOVE = b"\xffabove"
 _NEXT = b"\xffnext"
 _HEAD = (_HOLDS, _ABOVE, _NEXT)
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,10}")
 
 MOST_AT_ONCE = 1000
 """Most fields in one command."""
@@ -209,6 +209,31 @@ class IdMap:
         last = max(_last_bit(end) for end in ends)
         return (longest - 1) * 8 + last
 
+    def pause(self) -> None:
+        """Let marks wait from now on, but for what processes trust for a moment.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        self._client.hset(HASH, _HOLDS, SWITCHING)
+
+    def interrupted(self) -> DamagedIdMapError:
+        """Return what to say of a mark that comes meanwhile."""
+        return DamagedIdMapError(
+            Text(
+                "'flask bitmapist id-map on' is under way, or has not come to its end; "
+                "then run it again"
+            )
+        )
+
+    def resume(self) -> None:
+        """Let the store be one of numbers, as it was before :meth:`pause`.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        self._client.hset(HASH, _HOLDS, NUMBERS)
+
     def switch_on(self, highest: int) -> None:
         """Make the store one of keys.
 
@@ -216,10 +241,9 @@ class IdMap:
             highest: Whole numbers up to this one stay the bits that they are.
 
         Raises:
-            redis.RedisError: The store does not answer, or has no hashes.
+            redis.RedisError: The store does not answer, or refuses.
         """
-        stamp = {_HOLDS: KEYS, _ABOVE: highest, _NEXT: highest + 1}
-        self._client.hset(HASH, mapping=stamp)
+        self._client.hset(HASH, mapping=_begin(highest, highest + 1))
 
     def repair(self, highest: int) -> list[str]:
         """Mend what can be mended: counter, and numbers that are none or are shared.
@@ -251,8 +275,7 @@ class IdMap:
             # The first number that was given is the next one.
             above = min(known.values(), default=highest + 1) - 1
         end = max([above, highest, *back]) + 1
-        stamp = {_HOLDS: KEYS, _ABOVE: above, _NEXT: end}
-        self._client.hset(HASH, mapping=stamp)
+        self._client.hset(HASH, mapping=_begin(above, end))
         items = [(key, known[key]) for key in known]
         for at in range(0, len(items), MOST_AT_ONCE):
             some = items[at : at + MOST_AT_ONCE]
@@ -310,6 +333,12 @@ def identity_of(settings: Settings, client: Redis) -> Identity:
     )
 
 
+def _begin(above: int, counter: int) -> dict[Any, Any]:
+    """Return the head of a map: what is a bit itself, and the next number."""
+    head: dict[Any, Any] = {_HOLDS: KEYS, _NEXT: counter}
+    return head if above < 0 else {**head, _ABOVE: above}
+
+
 def _field(key: str) -> bytes:
     return key.encode()
 
@@ -321,7 +350,10 @@ def _text(value: Any) -> str | None:
 
 def _as_number(value: Any) -> int | None:
     text = _text(value)
-    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
+    if text is None or not _NUMBER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number <= LARGEST_ID + 1 else None
 
 
 def _number(what: str, value: Any) -> int | None:
