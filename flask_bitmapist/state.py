@@ -241,7 +241,7 @@ def _store(
 ) -> Store:
     catalogue = Catalogue(reads, client)
     names = Names(catalogue.names, catalogue.flags, named, catalogue)
-    identity = identity_of(recorder.settings, reads)
+    identity = identity_of(recorder.settings, reads, client)
     query = Query(BitmapReader(reads), names, identity, own)
     return Store(client, reads, recorder, catalogue, query)
 

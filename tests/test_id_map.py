@@ -401,6 +401,38 @@ def test_who_may_only_set_bits_marks_numbers(
     assert did(app) == [5]
 
 
+def test_who_may_only_read_bitmaps_is_told_whose_they_are(
+    make_app: MakeApp, redis_process: RedisProcess
+) -> None:
+    with redis_process.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "reports", "on", ">pw", "~trackist_*", "+@read")
+        )
+    app = make_app(
+        BITMAPIST_REDIS_URL=redis_process.url,
+        BITMAPIST_REDIS_READ_URL=f"redis://reports:pw@127.0.0.1:{redis_process.port}",
+    )
+    do(app, "ada", 7)
+    assert did(app) == ["ada", 7]
+
+
+def test_nobody_is_merged_where_keys_are_demanded_and_cannot_be_read(
+    make_app: MakeApp, redis_process: RedisProcess
+) -> None:
+    with redis_process.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "narrow", "on", ">pw", "~trackist_*", "+@all")
+        )
+    url = f"redis://narrow:pw@127.0.0.1:{redis_process.port}"
+    app = make_app(BITMAPIST_REDIS_URL=url, BITMAPIST_ID_MAP=True)
+    do(app, 5)
+    assert recorder_of(app).waiting == 1
+    with redis_process.client() as client:
+        client.execute_command("ACL", "SETUSER", "narrow", "~*")
+    eventually(lambda: recorder_of(app).flush(), "the mark is written")
+    assert (did(app), bits(app)) == ([5], [0])
+
+
 # --- Switching on
 
 

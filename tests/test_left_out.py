@@ -60,11 +60,12 @@ def test_doctor_and_all_pages_say_how_many_and_why(make_app: MakeApp) -> None:
 def test_the_tabs_of_flask_admin_say_so_too(make_app: MakeApp) -> None:
     flask_admin = pytest.importorskip("flask_admin")
     app = make_app()
+    pytest.importorskip("flask_babel").Babel(app)
     admin = flask_admin.Admin(app)
     FlaskBitmapist(app, admin=admin)
     leave_out(app, 5, "ada")
     leave_out(app, 6)
-    page = app.test_client().get("/admin/bitmapist_index/")
+    page = app.test_client().get("/admin/bitmapist/index/")
     assert page.status_code == 200
     assert "1 mark of a signed-in user was left out" in page.text
 

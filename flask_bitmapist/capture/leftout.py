@@ -62,7 +62,11 @@ class LeftOut:
         form = "%H:%M UTC" if self.since.date() == now.date() else "%Y-%m-%d %H:%M UTC"
         since = f"{self.since:{form}}"
         return [
-            self._sentence(count, since, _WHY.get(kind, Text("%(kind)s", kind=kind)))
+            self._sentence(
+                count,
+                since,
+                _WHY.get(kind, Text("%(error)s in the app's code", error=kind)),
+            )
             for kind, count in sorted(self.counts.items(), key=lambda each: -each[1])
         ]
 

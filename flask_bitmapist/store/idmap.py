@@ -49,10 +49,17 @@ class IdMap:
 
     Args:
         client: A redis-py client, also of a cluster.
+        other: Another client of the same store, asked where *client* may not be.
+        is_needed: Whether it is an error if neither may be asked; by default the store
+            is then taken for one of numbers.
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(
+        self, client: Redis, other: Redis | None = None, is_needed: bool = False
+    ) -> None:
         self._client: Any = client
+        self._other = other
+        self._is_needed = is_needed
 
     def stamp(self) -> Stamp:
         """Return what the store holds.
@@ -94,10 +101,18 @@ class IdMap:
             if holds is None and self._client.hlen(HASH):
                 holds = KEYS
         except ResponseError as error:
-            if _knows_no_hashes(error):
+            if isinstance(error, NoPermissionError) and self._other is not None:
+                self._client, self._other = self._other, None
+                return self._read(keys)
+            if self._knows_no_hashes(error):
                 return _NO_HASHES, []
             raise _damaged(error) from error
         return Stamp(holds, written is not None, next=_as_number(values[2])), values
+
+    def _knows_no_hashes(self, error: ResponseError) -> bool:
+        if isinstance(error, NoPermissionError):
+            return not self._is_needed
+        return "unknown command" in str(error).lower()
 
     def decide(self, holds: str) -> bool:
         """Write into the store what it holds, unless that is decided.
@@ -123,7 +138,7 @@ class IdMap:
             # Whoever is first decides; the others look again.
             self._client.hsetnx(HASH, _HOLDS, holds)
         except ResponseError as error:
-            if _knows_no_hashes(error):
+            if self._knows_no_hashes(error):
                 return False
             raise
         return True
@@ -317,15 +332,18 @@ class IdMap:
         return replies
 
 
-def identity_of(settings: Settings, client: Redis) -> Identity:
+def identity_of(
+    settings: Settings, client: Redis, other: Redis | None = None
+) -> Identity:
     """Return what knows which bit is whose in an app's store.
 
     Args:
         settings: The app's settings.
         client: A redis-py client.
+        other: Another one, asked where *client* may not read who has which bit.
     """
     return Identity(
-        IdMap(client),
+        IdMap(client, other, is_needed=settings.id_map is True),
         setting=settings.id_map,
         largest=settings.max_id,
         user_id=settings.user_id,
@@ -367,11 +385,6 @@ def _last_bit(byte: bytes) -> int:
     """Return the place of the last bit set in a byte; 7 where none is."""
     value = byte[0]
     return 7 - ((value & -value).bit_length() - 1) if value else 7
-
-
-def _knows_no_hashes(error: ResponseError) -> bool:
-    unknown = "unknown command" in str(error).lower()
-    return unknown or isinstance(error, NoPermissionError)
 
 
 def _gone(problem: str) -> Text:
