@@ -82,7 +82,7 @@ class Stamp(NamedTuple):
     """Whether the store can keep keys at all."""
 
 
-class Bits(NamedTuple):
+class UserBits(NamedTuple):
     """Whose bits are which."""
 
     found: dict[User, int]
@@ -236,7 +236,7 @@ class Identity:
 
     # --- Writing
 
-    def bits(self, keys: Iterable[User]) -> Bits:
+    def bits(self, keys: Iterable[User]) -> UserBits:
         """Return the bits of users who are about to be marked.
 
         A store of keys gives those their numbers who have none, and the first mark of
@@ -251,9 +251,9 @@ class Identity:
         """
         wanted = list(dict.fromkeys(keys))
         if self._holds_numbers_still(wanted):
-            bits = Bits({key: key for key in wanted}, {})  # type: ignore[misc]
+            bits = UserBits({key: key for key in wanted}, {})  # type: ignore[misc]
         else:
-            bits = Bits({}, {})
+            bits = UserBits({}, {})
             left = iter(wanted)
             while some := list(islice(left, _AT_ONCE)):
                 self._find(some, bits)
@@ -267,7 +267,7 @@ class Identity:
             type(key) is int and 0 <= key <= most for key in keys
         )
 
-    def _find(self, keys: Sequence[User], bits: Bits) -> None:
+    def _find(self, keys: Sequence[User], bits: UserBits) -> None:
         stamp, numbers = self._look(keys)
         while not stamp.is_written or stamp.holds is None:
             if not self._map.decide(self._first(keys)):
@@ -301,14 +301,14 @@ class Identity:
             return NUMBERS if self._is_number(keys[0]) else KEYS
         return KEYS if self._setting else NUMBERS
 
-    def _take_numbers(self, keys: Iterable[User], stamp: Stamp, bits: Bits) -> None:
+    def _take_numbers(self, keys: Iterable[User], stamp: Stamp, bits: UserBits) -> None:
         for key in keys:
             try:
                 bits.found[key] = self._check_number(key, stamp.has_hashes)
             except BadMarkError as error:
                 bits.refused[key] = error
 
-    def _take(self, key: User, number: int | None, bits: Bits) -> None:
+    def _take(self, key: User, number: int | None, bits: UserBits) -> None:
         if number is not None and 0 <= number <= self._largest:
             bits.found[key] = number
             return
@@ -333,7 +333,7 @@ class Identity:
         if self._setting is False:
             advice = "BITMAPIST_ID_MAP is False"
         elif not has_hashes or self.id_map is None:
-            advice = "this store cannot keep other ids, as it has no hashes"
+            advice = "this store has no hashes, or refuses them, to keep other ids in"
         if isinstance(key, str) and not _WRITTEN_NUMBER.fullmatch(key):
             raise BadMarkError(
                 "id not a number",
@@ -386,8 +386,8 @@ class Identity:
         """
         try:
             key = self._key(user)
-        except BadMarkError:
-            key = None
+        except BadMarkError as error:
+            raise QueryError(_nobody(user), field="user") from error
         if key is None:
             raise QueryError(_nobody(user), field="user")
         return key

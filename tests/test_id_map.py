@@ -582,7 +582,23 @@ def test_another_type_in_place_of_the_map_is_named(damaged: tuple[Flask, Any]) -
     assert found["level"] == "problem"
     assert HASH in found["found"]
     client.delete(HASH)
-    eventually(lambda: not recorder_of(app).waiting, "the mark is told to be unusable")
+    assert run(app, "repair", "--yes").exit_code == 0
+    eventually(lambda: recorder_of(app).flush(), "the mark is written")
+
+
+def test_a_map_that_is_lost_as_a_whole_makes_nobody_somebody_else(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    app = make_app(BITMAPIST_RETRY_MAX=0.2)
+    do(app, "ada", 7)
+    redis_client.delete(HASH)
+    do(app, 1, "ada")
+    assert recorder_of(app).waiting == 2
+    assert did(app) == ["#0", "#1"]
+    assert findings(app)["user ids"]["level"] == "problem"
+    assert run(app, "repair", "--yes").exit_code == 0
+    eventually(lambda: recorder_of(app).flush(), "the marks are written")
+    assert (did(app), bits(app)) == (["#0", "#1", 1, "ada"], [0, 1, 2, 3])
 
 
 def test_people_who_share_a_number_are_told_apart_from_now_on(

@@ -19,7 +19,7 @@ event_marked = _signals.signal(
 
     Args:
         event_name: The event.
-        user_id: The user's id, or the app's own key with ``BITMAPIST_ID_MAP``.
+        user_id: The user's id or key.
         now: When, in UTC.
         value: 1, or 0 if a mark was taken back.
     """,

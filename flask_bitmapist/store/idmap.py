@@ -1,8 +1,8 @@
 """What a store holds of users, numbers or keys, and the numbers that keys have.
 
 All of it is one hash of Redis, so that it is lost together or not at all, and stays in
-one slot of a cluster.  The fields of keys are the keys themselves; the others begin
-with a byte that no text has.
+one slot of a cluster; a second key tells if it was lost.  The fields of keys are the
+keys themselves; the others begin with a byte that no text has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 HASH = "flask-bitmapist:ids"
 """Hash from a key to its number, and from a number back to its key."""
+WITNESS = "flask-bitmapist:holds"
+"""Says once more that a store holds keys: without its hash it would look like one of
+numbers, in which whole numbers are the bits that others had."""
 
 _HOLDS = b"\xffholds"
 _ABOVE = b"\xffabove"
@@ -98,7 +101,7 @@ class IdMap:
         try:
             values = self._client.hmget(HASH, [*_HEAD, *map(_field, keys)])
             holds = written = _text(values[0])
-            if holds is None and self._client.hlen(HASH):
+            if holds is None and self._has_held_keys():
                 holds = KEYS
         except ResponseError as error:
             if isinstance(error, NoPermissionError) and self._other is not None:
@@ -108,6 +111,10 @@ class IdMap:
                 return _NO_HASHES, []
             raise _damaged(error) from error
         return Stamp(holds, written is not None, next=_as_number(values[2])), values
+
+    def _has_held_keys(self) -> bool:
+        """Return whether this is a store of keys whose head is gone."""
+        return bool(self._client.hlen(HASH)) or _text(self._client.get(WITNESS)) == KEYS
 
     def _knows_no_hashes(self, error: ResponseError) -> bool:
         if isinstance(error, NoPermissionError):
@@ -126,7 +133,7 @@ class IdMap:
         Raises:
             redis.RedisError: The store does not answer, or refuses.
         """
-        begins = not self._client.hlen(HASH)
+        begins = not self._has_held_keys()
         if not begins:
             holds = KEYS
         elif next(event_keys(self._client), None) is not None:
@@ -136,7 +143,8 @@ class IdMap:
                 # Only where a hash begins: what others have lost stays lost.
                 self._client.hsetnx(HASH, _NEXT, 0)
             # Whoever is first decides; the others look again.
-            self._client.hsetnx(HASH, _HOLDS, holds)
+            if self._client.hsetnx(HASH, _HOLDS, holds) and holds == KEYS:
+                self._client.set(WITNESS, KEYS)
         except ResponseError as error:
             if self._knows_no_hashes(error):
                 return False
@@ -258,6 +266,7 @@ class IdMap:
         Raises:
             redis.RedisError: The store does not answer, or refuses.
         """
+        self._client.set(WITNESS, KEYS)
         self._client.hset(HASH, mapping=_begin(highest, highest + 1))
 
     def repair(self, highest: int) -> list[str]:
@@ -290,6 +299,7 @@ class IdMap:
             # The first number that was given is the next one.
             above = min(known.values(), default=highest + 1) - 1
         end = max([above, highest, *back]) + 1
+        self._client.set(WITNESS, KEYS)
         self._client.hset(HASH, mapping=_begin(above, end))
         items = [(key, known[key]) for key in known]
         for at in range(0, len(items), MOST_AT_ONCE):
