@@ -30,7 +30,7 @@ from .questions.asking import Names
 from .questions.declare import AnyQuestion
 from .store.catalogue import Catalogue
 from .store.connect import open_client
-from .store.idmap import People
+from .store.idmap import identity_of
 from .store.reader import BitmapReader
 
 if TYPE_CHECKING:
@@ -148,10 +148,6 @@ class BitmapistState:
         )
         return _store(client, client, recorder, self.named, self.own)
 
-    def people_of(self, client: Redis) -> People:
-        """Return what tells which bit is whose at a store."""
-        return People(client if self.settings.id_map else None)
-
     @property
     def systems(self) -> dict[str, Redis]:
         """The connections by the names under which they serve in the app."""
@@ -246,8 +242,8 @@ def _store(
 ) -> Store:
     catalogue = Catalogue(reads, client)
     names = Names(catalogue.names, catalogue.flags, named, catalogue)
-    people = People(reads if recorder.settings.id_map else None)
-    query = Query(BitmapReader(reads), names, people, own)
+    identity = identity_of(recorder.settings, reads, client)
+    query = Query(BitmapReader(reads), names, identity, own)
     return Store(client, reads, recorder, catalogue, query)
 
 

@@ -13,6 +13,7 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
+from flask_bitmapist.analysis.errors import BadMarkError
 from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
@@ -20,8 +21,7 @@ from flask_bitmapist.analysis.results import Result, to_csv
 from flask_bitmapist.capture import bulk, csvfile, marks, reports, writer
 from flask_bitmapist.capture.bulk import LONGEST_EXAMPLE, ImportSummary, import_rows
 from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
+from flask_bitmapist.capture.leftout import LeftOut
 from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
 from flask_bitmapist.capture.queue import Backoff
 from flask_bitmapist.capture.reports import Reports
@@ -29,6 +29,7 @@ from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.capture.timestamps import hour_in
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
+from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
 from flask_bitmapist.questions.declare import Param
@@ -42,9 +43,9 @@ from flask_bitmapist.store import diagnosis
 from flask_bitmapist.store.budget import LEAST_BYTES, Budget
 from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
 from flask_bitmapist.store.connect import check_url, open_client, redact
-from flask_bitmapist.store.errors import NotABitmapError
+from flask_bitmapist.store.errors import DamagedIdMapError, NotABitmapError
 from flask_bitmapist.store.eventkeys import parse_key
-from flask_bitmapist.store.idmap import People
+from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, redis_key
 from flask_bitmapist.store.reader import BitmapReader
 from flask_bitmapist.store.userset import UserSet
@@ -77,10 +78,13 @@ __all__ = [
     "CohortAnswer",
     "Count",
     "Counting",
+    "DamagedIdMapError",
     "Funnel",
     "Has",
     "IdMap",
+    "Identity",
     "ImportSummary",
+    "LeftOut",
     "Lifecycle",
     "Mark",
     "Named",
@@ -90,7 +94,6 @@ __all__ = [
     "NumKongCounting",
     "NumpyCounting",
     "Param",
-    "People",
     "Person",
     "QuestionPage",
     "Reports",
@@ -107,7 +110,6 @@ __all__ = [
     "bits_of",
     "bulk",
     "chain",
-    "check_id",
     "check_url",
     "command_of",
     "counting",
@@ -116,15 +118,18 @@ __all__ = [
     "fastest",
     "hour_in",
     "hour_of",
+    "identity_of",
     "import_rows",
     "last_periods",
     "load",
     "marks",
     "month_keys",
+    "object_id",
     "open_client",
     "page_of",
     "parse",
     "parse_key",
+    "plain_id",
     "plan_deletion",
     "redact",
     "redis_key",
@@ -134,6 +139,5 @@ __all__ = [
     "to_csv",
     "united",
     "user_ids",
-    "user_key",
     "writer",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.errors import BadMarkError
 from .marks import bits_of, check_name
@@ -15,6 +15,7 @@ from .timestamps import hour_in
 from .writer import BitWriter, Group, named
 
 if TYPE_CHECKING:
+    from ..analysis.results import User
     from ..state import BitmapistState
     from .recorder import Recorder
 
@@ -24,6 +25,16 @@ LONGEST_EXAMPLE = 200
 
 Row = Sequence[Any]
 """A user's id, an event's name, and a timestamp."""
+
+
+class _Read(NamedTuple):
+    """A row that can be used, if its user can have a bit."""
+
+    user: User
+    event: str
+    hour: int
+    line: int
+    row: Row
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class Importer:
         self._writer = BitWriter(self._recorder.shared_client)
         self._on_reject = on_reject
         self._events: set[str] = set()
-        self._users: set[int | str] = set()
+        self._users: set[int] = set()
         self.summary = ImportSummary()
 
     def add(self, rows: Iterable[tuple[int, Row]]) -> int:
@@ -148,35 +159,43 @@ class Importer:
 
     def _group(
         self, rows: Iterable[tuple[int, Row]]
-    ) -> tuple[dict[tuple[str, int], set[int | str]], int]:
+    ) -> tuple[dict[tuple[str, int], set[int]], int]:
         """Return who did what in which hour, or day if hours are not kept."""
-        groups: dict[tuple[str, int], set[int | str]] = {}
-        key_of = self._recorder.key_of
+        read = self._read(rows)
+        found, refused = self._recorder.identity.bits(each.user for each in read)
+        groups: dict[tuple[str, int], set[int]] = {}
+        written = 0
+        for user, event, hour, line, row in read:
+            if user in refused:
+                self._reject(line, row, refused[user])
+                continue
+            groups.setdefault((event, hour), set()).add(found[user])
+            written += 1
+        return groups, written
+
+    def _read(self, rows: Iterable[tuple[int, Row]]) -> list[_Read]:
+        key_of = self._recorder.identity.key
         step = 1 if self._hourly else 24
-        read = written = 0
+        found = []
+        read = 0
         for line, row in rows:
             read += 1
             try:
                 user, event, when = row
                 hour = hour_in(when)
-                group = event, hour - hour % step
-                users = groups.get(group)
                 key = key_of(user)
-                if users is None:
-                    check_name(event)
-                    groups[group] = users = set()
-                users.add(key)
-                written += 1
+                if key is None:
+                    raise BadMarkError("not an id", "the row has no user")
+                name = check_name(event)
+                found.append(_Read(key, name, hour - hour % step, line, row))
             except (ValueError, TypeError) as error:
                 self._reject(line, row, error)
         self.summary.rows += read
-        return groups, written
+        return found
 
-    def _write(self, groups: dict[tuple[str, int], set[int | str]]) -> None:
-        ids = self._recorder.ids_of(set().union(*groups.values()))
+    def _write(self, groups: dict[tuple[str, int], set[int]]) -> None:
         numbers_of: dict[bytes, set[int]] = {}
-        for (event, hour), users in groups.items():
-            numbers = [ids[key] for key in users]
+        for (event, hour), numbers in groups.items():
             for redis_key in bits_of(event, hour, self._hourly, False).keys:
                 numbers_of.setdefault(redis_key, set()).update(numbers)
         written = self._writer.write(

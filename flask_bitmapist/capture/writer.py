@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +14,14 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from ..store.cluster import is_cluster, send_to_nodes
+from ..store.cluster import send
 from .marks import Mark
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from ..analysis.results import User
+    from ..identity import Identity
     from ..store.catalogue import Catalogue
 
 FAILURES = (RedisError, RedisClusterException, OSError)
@@ -99,7 +101,7 @@ class BitWriter:
                 commands += [("SETBIT", key, user, value) for user in users]
                 sent += [group] * len(users)
         refused = []
-        for group, reply in zip(sent, _replies(self._client, commands)):
+        for group, reply in zip(sent, send(self._client, commands, writes=True)):
             if isinstance(reply, int):
                 written.taken += 1
                 written.new += not reply
@@ -118,7 +120,7 @@ class BitWriter:
 
 
 class Refused(NamedTuple):
-    """A mark that Redis will never take."""
+    """A mark that will never be written: of somebody without a bit, or by Redis."""
 
     mark: Mark
     error: Exception
@@ -129,35 +131,34 @@ class Writer:
 
     Args:
         client: The client; its timeouts are how long a caller may have to wait.
-        ids_of: Finds the ids of users whose marks name their keys.
+        identity: Knows the users' bits.
         catalogue: Where the names of what is marked are made known, if anywhere.
     """
 
     def __init__(
         self,
         client: Redis,
-        ids_of: Callable[[Iterable[Any]], dict[Any, int]],
+        identity: Identity,
         catalogue: Catalogue | None = None,
     ) -> None:
         self._client = client
         self._bits = BitWriter(client)
-        self._ids_of = ids_of
+        self._identity = identity
         self._catalogue = catalogue
 
     def write(self, marks: Sequence[Mark]) -> list[Refused]:
         """Write *marks*.
 
         Returns:
-            The marks that Redis will never take, each with its error.
+            The marks that will never be written, each with its error.
 
         Raises:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
-        ids = self._ids_of(keys) if keys else {}
-        written = self._bits.write(_groups(marks, ids))
-        refused = _refused(marks, written) if written.errors else []
+        marks, found, unknown = self._users(marks)
+        written = self._bits.write(_groups(marks, found))
+        refused = [*unknown, *_refused(marks, written)] if written.errors else unknown
         if self._catalogue is not None:
             self._catalogue.register(
                 {mark.bits.event for mark in marks if mark.bits.hour is not None},
@@ -165,12 +166,17 @@ class Writer:
             )
         return refused
 
-    def queue(self, marks: Sequence[Mark]) -> None:
-        """Put *marks* on the client, a pipeline, which somebody else will execute."""
-        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
-        for key, users, value in _groups(marks, self._ids_of(keys) if keys else {}):
+    def queue(self, marks: Sequence[Mark]) -> list[Refused]:
+        """Put *marks* on the client, a pipeline, which somebody else will execute.
+
+        Returns:
+            The marks of users without a bit, each with its error.
+        """
+        marks, found, unknown = self._users(marks)
+        for key, users, value in _groups(marks, found):
             for user in users:
                 self._client.setbit(key, user, value)
+        return unknown
 
     def ping(self) -> None:
         """Find out whether Redis answers.
@@ -180,21 +186,23 @@ class Writer:
         """
         self._client.ping()
 
+    def _users(
+        self, marks: Sequence[Mark]
+    ) -> tuple[Sequence[Mark], dict[User, int], list[Refused]]:
+        """Return the marks of users with a bit, their bits, and the other marks."""
+        found, refused = self._identity.bits([mark.user for mark in marks])
+        if not refused:
+            return marks, found, []
+        unknown = [
+            Refused(mark, refused[mark.user]) for mark in marks if mark.user in refused
+        ]
+        return [mark for mark in marks if mark.user in found], found, unknown
+
 
 def named(key: bytes, error: ResponseError) -> ResponseError:
     """Put the name of the key that it is about before an error's text."""
     error.args = (f"{key.decode('utf-8', 'backslashreplace')}: {error}",)
     return error
-
-
-def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if is_cluster(client):
-        return send_to_nodes(client, commands, writes=True)
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
 
 
 def _trips(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
@@ -224,17 +232,17 @@ def _parts(group: Group) -> Sequence[Group]:
     ]
 
 
-def _groups(marks: Sequence[Mark], ids: dict[Any, int]) -> list[Group]:
+def _groups(marks: Sequence[Mark], bits: dict[User, int]) -> list[Group]:
     if len(marks) == 1 or not all(mark.value for mark in marks):
         # Marks and their taking back keep their order.
         groups = []
         for mark in marks:
-            users = (int(ids.get(mark.user, mark.user)),)
+            users = (bits[mark.user],)
             groups += [Group(key, users, mark.value) for key in mark.bits.keys]
         return groups
     users_of: dict[bytes, set[int]] = {}
     for mark in marks:
-        user = int(ids.get(mark.user, mark.user))
+        user = bits[mark.user]
         for key in mark.bits.keys:
             users_of.setdefault(key, set()).add(user)
     return [Group(key, users, 1) for key, users in users_of.items()]

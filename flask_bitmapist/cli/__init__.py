@@ -9,6 +9,7 @@ from ..questions.declare import AnyQuestion
 from .deleting import delete_command
 from .doctor import doctor_command
 from .exporting import export_command
+from .idmap import id_map_group
 from .importing import import_command
 from .mcp import mcp_command
 from .openapi import openapi_command
@@ -40,6 +41,7 @@ for command in (
     import_command,
     export_command,
     delete_command,
+    id_map_group,
     doctor_command,
     openapi_command,
     mcp_command,

@@ -10,6 +10,8 @@ from typing import Any
 
 from flask import Flask
 
+from ..state import EXTENSION_NAME, current_state
+
 try:
     from flask_login import user_logged_in, user_logged_out
 except ImportError as error:
@@ -28,23 +30,23 @@ def connect(app: Flask) -> None:
     user_logged_out.connect(mark_logout, app)
 
 
-def mark_login(sender: Flask, user: Any, **extra: Any) -> None:
+def mark_login(sender: Flask | None, user: Any, **extra: Any) -> None:
     """Mark that *user* has logged in; a receiver of Flask-Login's signal.
 
     Args:
-        sender: The app.
-        user: The user object.
+        sender: The app; the current one where it is None.
+        user: The user's object or id.
         **extra: What else the signal may bring.
     """
     _mark(sender, LOGGED_IN, user)
 
 
-def mark_logout(sender: Flask, user: Any, **extra: Any) -> None:
+def mark_logout(sender: Flask | None, user: Any, **extra: Any) -> None:
     """Mark that *user* has logged out; see :func:`mark_login`."""
     _mark(sender, LOGGED_OUT, user)
 
 
-def _mark(app: Flask, event_name: str, user: Any) -> None:
-    state = app.extensions.get("bitmapist")
+def _mark(app: Flask | None, event_name: str, user: Any) -> None:
+    state = current_state() if app is None else app.extensions.get(EXTENSION_NAME)
     if state is not None and state.settings.login_events:
         state.recorder.note([(event_name, user)])

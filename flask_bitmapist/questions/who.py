@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Expression
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table
+from ..analysis.results import Table, User
 from ..analysis.users import (
     Selection,
-    User,
     UsersPage,
     count_users,
     expression_users,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 from flask.typing import ResponseReturnValue
@@ -10,7 +11,8 @@ from redis import RedisError, ResponseError
 from redis.exceptions import RedisClusterException
 
 from ..analysis.errors import Text
-from ..store.errors import NotABitmapError
+from ..query import utc_now
+from ..store.errors import DamagedIdMapError, NotABitmapError
 from . import door, formats
 from .export import json_response
 from .surface import Surface, wants_json
@@ -62,7 +64,14 @@ def context_of(page: Any, surface: Surface) -> dict[str, Any]:
         "tn": ngettext,
         "fmt": formats,
         "language": language(),
+        "left_out": partial(_left_out, surface),
     }
+
+
+def _left_out(surface: Surface) -> list[str]:
+    """Return what to say of marks that were left out."""
+    found = surface.state.recorder.reports.left_out.look()
+    return [formats.translated(told) for told in found.told(utc_now())]
 
 
 def answered(
@@ -112,7 +121,7 @@ def refuse(
     """
     if wants_json():
         return door.leave(errors_response({"form": [message]}, 403), surface)
-    context = {**context_of(FORBIDDEN, surface), "pages": []}
+    context = {**context_of(FORBIDDEN, surface), "pages": [], "left_out": list}
     page = surface.render(
         "bitmapist/forbidden.html", message=message, code=code, **context
     )
@@ -130,7 +139,7 @@ def _unavailable(
 ) -> ResponseReturnValue:
     """Return what to show where Redis does not answer as it should."""
     surface.state.app.logger.warning("%s: Redis does not answer: %s", page.name, error)
-    if isinstance(error, NotABitmapError):
+    if isinstance(error, (NotABitmapError, DamagedIdMapError)):
         message = formats.translated(error.args[0])
     elif isinstance(error, ResponseError):
         message = gettext("Redis refused to answer; see the app's log for the reason.")
@@ -140,5 +149,5 @@ def _unavailable(
         )
     if is_program or wants_json():
         return errors_response({"form": [message]}, 503)
-    context = context_of(page, surface)
+    context = {**context_of(page, surface), "left_out": list}
     return surface.render("bitmapist/unavailable.html", message=message, **context), 503
