@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
 
 PREFIX = "BITMAPIST_"
-LARGEST_ID = 2**32 - 1
-"""The last bit of the longest string that Redis keeps."""
 
 Check = Callable[[Any], "str | None"]
 """Takes a value and returns what is wrong with it, or None."""
@@ -71,6 +70,12 @@ def _user_url(value: Any) -> str | None:
     except (LookupError, ValueError, AttributeError):
         return "it must contain {id} for the user's ID, as in '/users/{id}'"
     return None
+
+
+def _id_map(value: Any) -> str | None:
+    if value in (True, False, "auto"):
+        return None
+    return "it must be 'auto', True or False"
 
 
 def _in_a_folder(value: Any) -> str | None:
@@ -139,9 +144,9 @@ class Settings:
         _at_least(0.001),
     )
     max_id: int = setting(
-        LARGEST_ID,
-        "Largest user ID that is tracked.  A bitmap is as long as its largest ID: at "
-        "4294967295 each takes 512 MiB.",
+        USUAL_LARGEST_ID,
+        "Largest user ID that is tracked as it is.  A bitmap is as long as its largest "
+        "ID: at 134217728 it takes 16 MiB, at 4294967295, the most, 512 MiB.",
         _between(0, LARGEST_ID),
     )
     warn_bytes: int = setting(
@@ -150,10 +155,18 @@ class Settings:
         "to never warn.",
         _at_least(0),
     )
-    id_map: bool = setting(
-        False,
-        "Map user keys (UUIDs, strings, numbers) to small integers in Redis, and track "
-        "those.",
+    id_map: bool | str = setting(
+        "auto",
+        "What an empty store becomes: 'auto' leaves it to the first event (a store of "
+        "numbers if its user ID is a whole number up to BITMAPIST_MAX_ID, else a store "
+        "of keys, which gives each user a small number), True makes it a store of "
+        "keys, False one of numbers.",
+        _id_map,
+    )
+    user_id: Callable[..., Any] | None = setting(
+        None,
+        "Callable that takes a user object and returns its ID, or None for nobody; by "
+        "default its primary key, its id or its get_id().",
     )
     on_error: str = setting(
         "buffer",
@@ -276,11 +289,6 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
     for name, each in known.items():
         value = overrides.get(name, app_config.get(name, each.default))
         values[each.name] = _checked(name, value, each)
-    if values["id_map"] and "+cluster://" in values["redis_url"]:
-        raise ConfigError(
-            "BITMAPIST_ID_MAP cannot be used with a cluster: numbers are "
-            "assigned in transactions over several keys"
-        )
     return Settings(**values)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -16,10 +17,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
 from .analysis.errors import BadMarkError
-from .capture.ids import check_id, user_key
 from .capture.marks import Mark, check_name
 from .capture.recorder import Recorder
 from .config import Settings
+from .identity import Identity, is_value
 from .state import WITHOUT_APP, current_state, request_environ
 
 P = ParamSpec("P")
@@ -222,6 +223,7 @@ def _mark(
     recorder = recorder_for(system)
     mark = _made(
         recorder,
+        event_name,
         lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
     )
     if mark is not None:
@@ -230,20 +232,22 @@ def _mark(
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     recorder = recorder_for(system)
-    mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
+    mark = _made(recorder, event_name, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
         recorder.record([mark], system, use_pipeline=False)
 
 
-def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:
+def _made(
+    recorder: Recorder, event_name: Any, make: Callable[[], Mark | None]
+) -> Mark | None:
     try:
         return make()
     except BadMarkError as error:
         if not has_request_context():
             raise
         # A bad id must not take a request down; it is logged and counted.
-        recorder.reports.rejected(error)
+        recorder.reports.rejected(error, event_name)
         return None
 
 
@@ -276,9 +280,11 @@ class PlannedMark:
 
     def resolve(self, recorder: Recorder, arguments: Mapping[str, Any]) -> Mark | None:
         """Return the mark for one call of the view, or None if there is none."""
+        event = None
         try:
+            event = self._event(arguments)
             return recorder.mark(
-                self._event(arguments),
+                event,
                 self._user(arguments),
                 self._now(arguments),
                 self._track_hourly,
@@ -286,7 +292,7 @@ class PlannedMark:
             )
         except Exception as error:
             # The app's own callables may fail, and so may what a proxy stands for.
-            recorder.reports.rejected(error)
+            recorder.reports.rejected(error, event)
             return None
 
 
@@ -356,7 +362,8 @@ class _MarkedView:
             found = [planned.resolve(recorder, arguments) for planned in trip]
             marks = [mark for mark in found if mark is not None]
             if marks:
-                recorder.record(marks, trip[0].system, trip[0].use_pipeline)
+                with suppress(BadMarkError):
+                    recorder.record(marks, trip[0].system, trip[0].use_pipeline)
 
     def _by_name(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -392,17 +399,11 @@ def _trips(marks: Sequence[PlannedMark]) -> _Trips:
 def _check_constants(event_name: Any, uuid: Any) -> None:
     if not callable(event_name):
         check_name(event_name)
-    if _is_late(uuid) or isinstance(uuid, LocalProxy):
-        return
-    key = user_key(uuid)
-    if key is None or key is not uuid:
-        return
-    # While an app is made, the one that it takes the place of is often still there.
-    state = current_state(sweep=False)
-    if state is None:
-        check_id(key)
-    elif not state.settings.id_map:
-        check_id(key, state.settings.max_id)
+    if not isinstance(uuid, LocalProxy) and is_value(uuid):
+        # While an app is made, the one that it takes the place of is often still there.
+        state = current_state(sweep=False)
+        identity = Identity() if state is None else state.recorder.identity
+        identity.key(uuid)
 
 
 def _is_late(value: Any) -> bool:

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .analysis.errors import BadMarkError
+from .identity import object_id
 from .marking import recorder_for
 
 try:
-    from sqlalchemy import event, inspect
+    from sqlalchemy import event
     from sqlalchemy.orm import Mapper, Session, SessionTransaction, object_session
 except ImportError as error:
     raise ImportError(
@@ -34,8 +36,9 @@ class Bitmapistable:
 
     Attributes:
         __bitmapist_prefix__: What stands for the model's name in the events.
-        __bitmapist_id__: The attribute that holds the id; by default ``id``, or else
-            the primary key.
+        __bitmapist_id__: The attribute that holds the id; by default it is the primary
+            key, several columns joined as :func:`~flask_bitmapist.identity.object_id`
+            does.
 
     Example:
         >>> class Song(Bitmapistable, db.Model):
@@ -92,6 +95,7 @@ class _Pending(NamedTuple):
     transaction: SessionTransaction | None
     event_name: str
     row_id: Any
+    """The row's id, or why it has none."""
 
 
 def _hook(name: str) -> Callable[[Mapper[Any], Any, Any], None]:
@@ -117,10 +121,11 @@ def _row_id(target: Bitmapistable) -> Any:
     attribute = target.__bitmapist_id__
     if attribute is not None:
         return getattr(target, attribute)
-    if hasattr(target, "id"):
-        return target.id
-    mapper: Mapper[Any] = inspect(type(target))
-    return mapper.primary_key_from_instance(target)[0]
+    try:
+        return object_id(target)
+    except BadMarkError as error:
+        # Within a flush nothing may be raised; it is told when the row is committed.
+        return error
 
 
 def _after_commit(session: Session) -> None:
@@ -157,7 +162,13 @@ def _mark(pending: list[_Pending]) -> None:
         # The rows are committed; nothing that comes after may look like a failure.
         logger.error("row changes are not tracked: %s", error)
         return
-    recorder.note([(each.event_name, each.row_id) for each in pending])
+    marked = []
+    for each in pending:
+        if isinstance(each.row_id, BadMarkError):
+            recorder.reports.rejected(each.row_id, each.event_name)
+        else:
+            marked.append((each.event_name, each.row_id))
+    recorder.note(marked)
 
 
 for happens in ("after_insert", "before_update", "before_delete"):

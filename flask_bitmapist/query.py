@@ -13,6 +13,7 @@ from .analysis.expressions import (
 )
 from .analysis.periods import AsOf, to_utc
 from .analysis.users import Selection
+from .identity import Identity
 from .questions.asking import Ask, Names
 from .questions.cohort import Cohort
 from .questions.declare import A, AnyQuestion, Asking, AskingFor, Question
@@ -24,7 +25,6 @@ from .questions.person import Person
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
 from .questions.who import Count, Has, Users
-from .store.idmap import People
 from .store.userset import UserSet
 
 Who = str | Expression
@@ -48,7 +48,7 @@ class Query:
     Args:
         bitmaps: Where the bitmaps come from.
         names: What can be named; any event by default.
-        people: Tells which bit is whose; bits are ids by default.
+        identity: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
     """
 
@@ -56,12 +56,12 @@ class Query:
         self,
         bitmaps: Bitmaps,
         names: Names | None = None,
-        people: People | None = None,
+        identity: Identity | None = None,
         own: Mapping[str, AnyQuestion] | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
-        self.people = People() if people is None else people
+        self.identity = Identity() if identity is None else identity
         self._own = {} if own is None else own
 
     overview = Asking(Overview)
@@ -96,7 +96,7 @@ class Query:
             as_of(question.as_of),
             self.names,
             self.select,
-            self.people,
+            self.identity,
         )
         return question.answer(ask)
 
@@ -129,7 +129,7 @@ class Query:
         """
         bitmaps = self.bitmaps.within(most_work)
         names = self.names if patience is None else self.names.within(patience)
-        return Query(bitmaps, names, self.people, self._own)
+        return Query(bitmaps, names, self.identity, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -151,7 +151,7 @@ class Query:
         """Return the users behind a number, see for example
         :meth:`~flask_bitmapist.questions.declare.Question.people`.
         """
-        return UserSet(self.bitmaps, selection, self.people)
+        return UserSet(self.bitmaps, selection, self.identity)
 
 
 QUESTIONS: tuple[AnyQuestion, ...] = tuple(

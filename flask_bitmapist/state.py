@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .analysis.expressions import Expression
     from .query import Query
     from .questions.declare import AnyQuestion
-    from .store.idmap import People
 
 EXTENSION_NAME = "bitmapist"
 
@@ -108,12 +107,13 @@ class Store:
         """Where questions are asked; made, and numpy loaded, with the first of them."""
         from .query import Query
         from .questions.asking import Names
-        from .store.idmap import People
+        from .store.idmap import identity_of
         from .store.reader import BitmapReader
 
+        reads, settings = self.read_client, self.recorder.settings
         names = Names(self.catalogue, self._named)
-        people = People(self.read_client if self.recorder.settings.id_map else None)
-        return Query(BitmapReader(self.read_client), names, people, self._own)
+        identity = identity_of(settings, reads, self.client)
+        return Query(BitmapReader(reads), names, identity, self._own)
 
 
 @dataclass(eq=False)
@@ -161,12 +161,6 @@ class BitmapistState:
             catalogue=catalogue,
         )
         return Store(client, client, recorder, catalogue, self.named, self.own)
-
-    def people_of(self, client: Redis) -> People:
-        """Return what tells which bit is whose at a store."""
-        from .store.idmap import People
-
-        return People(client if self.settings.id_map else None)
 
     @property
     def systems(self) -> dict[str, Redis]:

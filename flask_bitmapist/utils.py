@@ -157,7 +157,7 @@ def _query(system: Any) -> Query:
     if client == state.store.client:
         return state.query
     names = Names(None, state.named)
-    return Query(BitmapReader(client), names, state.people_of(client))
+    return Query(BitmapReader(client), names, state.query.identity)
 
 
 def _whole(group: TimeGroup, now: datetime | None) -> date | datetime:

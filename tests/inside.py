@@ -13,7 +13,7 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
-from flask_bitmapist.analysis.errors import Text
+from flask_bitmapist.analysis.errors import BadMarkError, Text
 from flask_bitmapist.analysis.expressions import (
     Named,
     Not,
@@ -29,8 +29,6 @@ from flask_bitmapist.capture import bitwriter, csvfile, marks, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
 from flask_bitmapist.capture.importing import (
     LONGEST_EXAMPLE,
     MOST_EXAMPLES,
@@ -39,12 +37,14 @@ from flask_bitmapist.capture.importing import (
     hour_in,
     import_rows,
 )
+from flask_bitmapist.capture.leftout import LeftOut
 from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
 from flask_bitmapist.capture.queue import Backoff
 from flask_bitmapist.capture.reports import Reports
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
+from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
 from flask_bitmapist.questions.declare import Param
@@ -63,8 +63,8 @@ from flask_bitmapist.store.catalogue import (
     Catalogue,
 )
 from flask_bitmapist.store.connect import check_url, open_client, redact
-from flask_bitmapist.store.errors import NotABitmapError
-from flask_bitmapist.store.idmap import People
+from flask_bitmapist.store.errors import DamagedIdMapError, NotABitmapError
+from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
 from flask_bitmapist.store.reader import LEAST_BYTES, BitmapReader, Budget
 from flask_bitmapist.store.userset import UserSet
@@ -100,12 +100,15 @@ __all__ = [
     "Count",
     "Counting",
     "CsvFile",
+    "DamagedIdMapError",
     "Funnel",
     "Group",
     "Has",
     "IdMap",
+    "Identity",
     "ImportSummary",
     "Importer",
+    "LeftOut",
     "Lifecycle",
     "Mark",
     "Named",
@@ -115,7 +118,6 @@ __all__ = [
     "NumKongCounting",
     "NumpyCounting",
     "Param",
-    "People",
     "Person",
     "Reports",
     "Result",
@@ -133,7 +135,6 @@ __all__ = [
     "bits_of",
     "bitwriter",
     "chain",
-    "check_id",
     "check_url",
     "command_of",
     "counting",
@@ -142,14 +143,17 @@ __all__ = [
     "fastest",
     "hour_in",
     "hour_of",
+    "identity_of",
     "import_rows",
     "last_periods",
     "load",
     "marks",
     "month_keys",
+    "object_id",
     "open_client",
     "parse",
     "parse_key",
+    "plain_id",
     "plan_deletion",
     "redact",
     "redis_key",
@@ -161,5 +165,4 @@ __all__ = [
     "to_text",
     "united",
     "user_ids",
-    "user_key",
 ]

@@ -214,7 +214,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_their_number(app: Flask) -> 
     summary = import_rows(state_of(app), rows)
 
     assert (summary.rows, summary.written, summary.rejected) == (11, 2, 9)
-    assert [each.line for each in summary.examples] == list(range(2, 11))
+    assert sorted(each.line for each in summary.examples) == list(range(2, 11))
     assert summary.to_dict()["reasons"] == {
         "negative id": 1,
         "id not a number": 1,

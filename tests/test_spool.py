@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from flask_bitmapist import mark_event, mark_unique
 
-from .inside import Mark, Reports, Spool, bits_of, check_id, hour_of
+from .inside import Identity, Mark, Reports, Spool, bits_of, hour_of
 from .marks import NOON, NOON_KEYS, eventually, keys, recorder_of, users
 from .servers import Door, RedisProcess
 
@@ -61,7 +61,7 @@ def run_process(server: RedisProcess, path: Path, end: str, *ids: int) -> int:
 
 
 def spool_at(path: Path) -> Spool:
-    return Spool(str(path), check_id)
+    return Spool(str(path), Identity().key)
 
 
 def make_marks(*ids: int) -> list[Mark]:
@@ -199,9 +199,7 @@ HOSTILE = {
     "no user": b'["x", "2026-01-01T12", false, false, null, 1]\n',
     "a user that is a fraction": b'["x", "2026-01-01T12", false, false, 1.5, 1]\n',
     "a user that is true": b'["x", "2026-01-01T12", false, false, true, 1]\n',
-    "a user that is no number": b'["x", "2026-01-01T12", false, false, "ada", 1]\n',
     "a user below 0": b'["x", "2026-01-01T12", false, false, -1, 1]\n',
-    "a user too large": b'["x", "2026-01-01T12", false, false, 9999999999, 1]\n',
     "a user of many digits": b'["x", "2026-01-01T12", false, false, 1%s, 1]\n'
     % (b"0" * 5000),
     "an event that is a number": b'[7, "2026-01-01T12", false, false, 1, 1]\n',

@@ -15,6 +15,10 @@ Cell = Any
 """A cell of a table: text, a whole number, a share as a float, or None for blank."""
 
 
+User = int | str
+"""A user as the app knows them: by a whole number, or by a key of the app's own."""
+
+
 class Table(NamedTuple):
     """A result as rows and columns."""
 

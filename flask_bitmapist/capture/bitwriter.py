@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from redis.exceptions import ConnectionError, ResponseError
 
-from ..store.connect import Command, connection_to, is_cluster, send_to_nodes
+from ..store.connect import Command, connection_to, is_cluster, send
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,9 @@ class BitWriter:
             return [], list(groups)
         # BITOP writes all of a bitmap anew, and it may be longer than what comes.
         asked = [group for group, is_dense in zip(groups, dense) if is_dense]
-        lengths = _replies(self._client, [("STRLEN", group.key) for group in asked])
+        lengths = send(
+            self._client, [("STRLEN", group.key) for group in asked], writes=True
+        )
         if any(_is_unknown(length) for length in lengths):
             self._has_values = False
             return [], list(groups)
@@ -187,7 +189,7 @@ class BitWriter:
                 commands += [("SETBIT", key, user, value) for user in users]
                 sent += [group] * len(users)
         refused = []
-        replies = _replies(self._client, [*commands, *beside])
+        replies = send(self._client, [*commands, *beside], writes=True)
         written.beside += replies[len(commands) :]
         for group, reply in zip(sent, replies):
             if isinstance(reply, int):
@@ -307,18 +309,6 @@ def _transaction(
             pipeline.execute_command(*command)
     replies = iter(pipeline.execute(raise_on_error=False))
     return [[next(replies) for _ in commands] for commands in each]
-
-
-def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if not commands:
-        return []
-    if is_cluster(client):
-        return send_to_nodes(client, commands, writes=True)
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
 
 
 def _is_unknown(reply: Any) -> bool:

@@ -65,7 +65,7 @@ class Mark(NamedTuple):
 
     bits: Bits
     user: int | str
-    """The user's id, or the app's own key of the user while the id is not known."""
+    """The user's key, see :meth:`~flask_bitmapist.identity.Identity.key`."""
     value: int
     at: datetime | None
     """The moment that was given, in UTC; None for the moment of the call."""

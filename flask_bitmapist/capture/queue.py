@@ -282,6 +282,7 @@ class Queue:
             if not self._buffer and self._spool is not None:
                 self._spool.clear()
         self._reports.flushed(len(batch), refused)
+        self._reports.share()
 
     def _give_up_waiting(self) -> None:
         """Drop what a failing Redis does not take, if it is not to be kept."""
@@ -316,7 +317,7 @@ class Queue:
         # app has made: it may end without a word.
         self._forked_in_request = self._environ() is not None
         self._begin()
-        self._reports.counters.reset()
+        self._reports.forked()
         if self._spool is not None:
             self._spool.forget()
 

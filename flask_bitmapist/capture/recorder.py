@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from redis.cluster import ClusterPipeline
 
 from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
+from ..identity import Identity
 from ..store.connect import open_client
-from .idmap import IdMap
-from .ids import check_id, user_key
+from ..store.idmap import identity_of
+from .leftout import Tally
 from .marks import Mark, bits_of, check_name, current_hour, hour_of
 from .queue import Queue
 from .reports import Counters, Reports
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
+    from ..analysis.results import User
     from ..config import Settings
     from ..state import Globals
     from ..store.catalogue import Catalogue
@@ -66,17 +69,15 @@ class Recorder:
         self.shared_client = client
         self._environ = environ
         self._in_background = settings.mark_mode == "background"
-        # An id needs a bitmap of one byte for each eight.
-        self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
-        self.id_map: IdMap | None = None
+        self.identity = Identity()
         self._queue: Queue | None = None
         if client is not None:
-            self.id_map = IdMap(client) if settings.id_map else None
+            self.identity = identity_of(settings, client)
             marks = mark_client or _client_for_marks(settings, client)
-            ids_of = IdMap(marks).ids if settings.id_map else _numbers
-            self._writer = Writer(marks, ids_of, catalogue)
+            self.reports.left_out = Tally(marks)
+            self._writer = Writer(marks, identity_of(settings, marks), catalogue)
             file = settings.spool_file
-            spool = Spool(file, self.key_of) if file else None
+            spool = Spool(file, self.identity.key) if file else None
             self._queue = Queue(self._writer, settings, self.reports, spool, environ)
 
     @property
@@ -131,23 +132,23 @@ class Recorder:
         Raises:
             BadMarkError: The id, the time or the name cannot be used.
         """
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, number, value, at)
+        return Mark(bits, key, value, at)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         bits = bits_of(check_name(event_name), None, False, True)
-        return Mark(bits, number, value, None)
+        return Mark(bits, key, value, None)
 
     # --- Handing them on
 
@@ -164,12 +165,13 @@ class Recorder:
             try:
                 mark = self.mark(event_name, user)
             except BadMarkError as error:
-                self.reports.rejected(error)
+                self.reports.rejected(error, event_name)
                 continue
             if mark is not None:
                 marks.append(mark)
         if marks:
-            self.record(marks)
+            with suppress(BadMarkError):
+                self.record(marks)
 
     def record(
         self,
@@ -188,6 +190,8 @@ class Recorder:
                 pipeline given as *system*, and stay there unsent.
 
         Raises:
+            BadMarkError: Outside a request, if a user can have no bit; this is
+                reported, and the others are written.
             redis.exceptions.RedisError: They cannot be written, and
                 ``BITMAPIST_ON_ERROR`` is ``"raise"``, or nobody's request would break.
         """
@@ -219,8 +223,12 @@ class Recorder:
             self._not_taken(marks, queue, error)
             return
         self.reports.written(marks, refused)
-        if refused and self.settings.on_error == "raise":
-            raise refused[0].error
+        self.reports.share()
+        for _, told in refused:
+            if isinstance(told, BadMarkError):
+                self._raise_outside_requests(told)
+            elif self.settings.on_error == "raise":
+                raise told
 
     def _not_taken(
         self, marks: Sequence[Mark], queue: Queue, error: Exception | None
@@ -236,10 +244,13 @@ class Recorder:
     def _write_elsewhere(
         self, marks: Sequence[Mark], client: Any, use_pipeline: bool
     ) -> None:
-        writer = Writer(client, self.ids_of)
+        writer = Writer(client, self.identity)
         try:
             if isinstance(client, Pipeline | ClusterPipeline) and not use_pipeline:
-                writer.queue(marks)
+                unusable = writer.queue(marks)
+                self.reports.unusable(unusable)
+                for _, told in unusable:
+                    self._raise_outside_requests(told)
                 return
             refused = writer.write(marks)
         except FAILURES as error:
@@ -248,8 +259,11 @@ class Recorder:
             self._failed_elsewhere(error)
             return
         self.reports.written(marks, refused)
-        if refused:
-            self._failed_elsewhere(refused[0].error)
+        for _, told in refused:
+            if isinstance(told, BadMarkError):
+                self._raise_outside_requests(told)
+            else:
+                self._failed_elsewhere(told)
 
     def _failed_elsewhere(self, error: Exception) -> None:
         if self.settings.on_error == "raise" or self._environ() is None:
@@ -263,50 +277,21 @@ class Recorder:
             error,
         )
 
-    # --- Whose marks they are
-
-    def key_of(self, user: Any) -> int | str:
-        """Return what a row of an import is marked under, see :meth:`ids_of`.
-
-        Raises:
-            BadMarkError: It cannot be used.
-        """
-        if self.id_map is not None:
-            return _text(user)
-        return check_id(user, self.settings.max_id)
-
-    def ids_of(self, keys: Iterable[int | str]) -> dict[Any, int]:
-        """Return the id for each of *keys*."""
-        if self.id_map is not None:
-            return dict(self.id_map.ids(str(key) for key in keys))
-        return _numbers(keys)
+    def _raise_outside_requests(self, error: Exception) -> None:
+        # A bad id must not take a request down; it is reported already.
+        if self._environ() is None:
+            raise error
 
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
         if self._catalogue is not None:
             self._catalogue.register(events)
 
-    def warn_of_large(self, number: int) -> None:
-        """Log once that an id makes bitmaps longer than ``BITMAPIST_WARN_BYTES``."""
-        if number > self._warn_above:
-            self.reports.once(
-                "large id",
-                "user ID %d makes Redis allocate %d bytes for each bitmap, more "
-                "than BITMAPIST_WARN_BYTES; use smaller IDs or BITMAPIST_ID_MAP",
-                number,
-                number // 8 + 1,
-            )
-
-    def _number_of(self, user: Any) -> int | str | None:
-        key = user_key(user)
+    def _key_of(self, user: Any) -> User | None:
+        key = self.identity.key(user)
         if key is None:
             self.counters.add(anonymous=1)
-            return None
-        if self.id_map is not None:
-            return _text(key)
-        number = check_id(key, self.settings.max_id)
-        self.warn_of_large(number)
-        return number
+        return key
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
@@ -320,26 +305,6 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
-
-
-def _numbers(keys: Iterable[int | str]) -> dict[Any, int]:
-    return {key: int(key) for key in keys}
-
-
-def _text(key: Any) -> str:
-    """Return a user's key as the id map has it; equal to what comes from get_id()."""
-    if isinstance(key, bytes):
-        key = key.decode("utf-8", "backslashreplace")
-    text = str(key)
-    if not text or len(text) > 1024:
-        raise BadMarkError("bad key", "a user key must have 1 to 1024 characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadMarkError(
-            "bad key", f"the key {text[:40]!r} is not valid Unicode"
-        ) from None
-    return text
 
 
 def _hour(now: Any) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from blinker import NamedSignal, Namespace
 
 from ..analysis.errors import BadMarkError
+from .leftout import Tally
 from .marks import Mark, moment_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # A message of the same kind is not logged again for so many seconds.
 QUIET_SECONDS = 60.0
+# Names of events may be made in requests; so many are remembered.
+MOST_TOLD = 1000
 
 logger = logging.getLogger("flask_bitmapist")
 
@@ -37,7 +40,7 @@ event_marked = _signals.signal(
 
     Args:
         event_name: The event.
-        user_id: The user's id, or the app's own key with ``BITMAPIST_ID_MAP``.
+        user_id: The user's id or key.
         now: When, in UTC.
         value: 1, or 0 if a mark was taken back.
     """,
@@ -149,6 +152,7 @@ class Reports:
 
     def __init__(self, sender: Any = None) -> None:
         self.counters = Counters()
+        self.left_out = Tally(None)
         # Not to be kept by a thread that still writes, once it is gone.
         self._app: Callable[[], Any] = (
             weakref.ref(sender) if sender is not None else lambda: None
@@ -158,12 +162,15 @@ class Reports:
 
     def written(self, marks: Sequence[Mark], refused: Sequence[Refused]) -> None:
         """Marks were sent: all but the refused ones are in Redis."""
-        self.counters.add(marked=len(marks), written=len(marks) - len(refused))
+        unusable, theirs = _by_whose_fault(refused)
+        made = len(marks) - len(unusable)
+        self.counters.add(marked=made, written=made - len(theirs))
         if event_marked.receivers:
             lost = {id(each.mark) for each in refused}
             self._announce([mark for mark in marks if id(mark) not in lost])
-        if refused:
-            self._refused(refused)
+        self.unusable(unusable)
+        if theirs:
+            self._refused(theirs)
 
     def flushed(self, count: int, refused: Sequence[Refused]) -> None:
         """Marks that had waited were sent."""
@@ -207,20 +214,47 @@ class Reports:
             for mark in marks:
                 tell(event_dropped, sender, **_values(mark), reason=reason)
 
-    def rejected(self, error: Exception) -> None:
-        """What was given for a mark makes none; told once for each kind of error."""
+    def unusable(self, refused: Sequence[Refused]) -> None:
+        """Marks that have just been made are of users who can have no bit."""
+        for mark, error in refused:
+            self.rejected(error, mark.bits.event)
+
+    def rejected(self, error: Exception, event: Any = None) -> None:
+        """What was given for a mark makes none; told once for each kind and event.
+
+        Args:
+            error: What is wrong.
+            event: What was to be marked, as far as that is known.
+        """
         self.counters.add(rejected=1)
+        self._left_out(error, event)
+
+    def _left_out(self, error: Exception, event: Any) -> None:
+        is_bad = isinstance(error, BadMarkError)
         kind = error.kind if isinstance(error, BadMarkError) else type(error).__name__
-        if kind not in self._told:
-            self._told.add(kind)
-            logger.warning(
-                "an event was not tracked: %s; further ones of this kind (%s) "
-                "are only counted",
-                error,
-                kind,
-                # Of an error in the app's own code it matters where it is.
-                exc_info=None if isinstance(error, BadMarkError) else error,
-            )
+        self.left_out.add(kind)
+        logger.debug("%r is not tracked: %s", event, error)
+        what = f"{kind} {event!r}"
+        if what in self._told or len(self._told) >= MOST_TOLD:
+            return
+        self._told.add(what)
+        logger.warning(
+            "%r is not tracked: %s; further ones of this kind (%s) are only counted",
+            event,
+            error,
+            kind,
+            # Of an error in the app's own code it matters where it is.
+            exc_info=error.__cause__ if is_bad else error,
+        )
+
+    def share(self) -> None:
+        """Let all processes know what was left out; to be called after a write."""
+        self.left_out.share()
+
+    def forked(self) -> None:
+        """Begin anew in a child process."""
+        self.counters.reset()
+        self.left_out.reset()
 
     def damaged(self, path: Any, moved_to: Any, count: int, first: Exception) -> None:
         """Lines that an ended process has left behind cannot be read as marks."""
@@ -264,18 +298,32 @@ class Reports:
 
     def _refused(self, refused: Sequence[Refused]) -> None:
         self.lost([each.mark for each in refused], "refused")
-        mark, error = refused[0]
-        self.once(
-            f"refused {mark.bits.event}",
-            "Redis refuses events named %r, which are lost: %s",
-            mark.bits.event,
-            error,
-        )
+        unusable, theirs = _by_whose_fault(refused)
+        for mark, error in unusable:
+            self._left_out(error, mark.bits.event)
+        for mark, error in theirs[:1]:
+            self.once(
+                f"refused {mark.bits.event}",
+                "Redis refuses events named %r, which are lost: %s",
+                mark.bits.event,
+                error,
+            )
 
     def _announce(self, marks: Sequence[Mark]) -> None:
         sender = self._app()
         for mark in marks:
             tell(event_marked, sender, **_values(mark))
+
+
+def _by_whose_fault(
+    refused: Sequence[Refused],
+) -> tuple[list[Refused], list[Refused]]:
+    """Return the marks of users who can have no bit, and those that Redis refused."""
+    if not refused:
+        return [], []
+    ours = [each for each in refused if isinstance(each.error, BadMarkError)]
+    theirs = [each for each in refused if not isinstance(each.error, BadMarkError)]
+    return ours, theirs
 
 
 def _values(mark: Mark) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Spool:
         key_of: Returns what a user is marked under, or raises BadMarkError.
     """
 
-    def __init__(self, path: str, key_of: Callable[[Any], int | str]) -> None:
+    def __init__(self, path: str, key_of: Callable[[Any], int | str | None]) -> None:
         self._path = Path(path).absolute()
         self._key_of = key_of
         self._file: FileIO | None = None
@@ -164,7 +164,7 @@ class Leftover:
     """A file that an ended process has left behind, locked while it is open here."""
 
     def __init__(
-        self, path: Path, file: FileIO, key_of: Callable[[Any], int | str]
+        self, path: Path, file: FileIO, key_of: Callable[[Any], int | str | None]
     ) -> None:
         self.path = path
         self._file = file
@@ -285,7 +285,7 @@ def _line(mark: Mark) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
-def _mark(line: bytes, key_of: Callable[[Any], int | str]) -> Mark:
+def _mark(line: bytes, key_of: Callable[[Any], int | str | None]) -> Mark:
     """Read a line as strictly as marks are made.
 
     Raises:
@@ -303,7 +303,10 @@ def _mark(line: bytes, key_of: Callable[[Any], int | str]) -> Mark:
         raise BadMarkError("bad key", f"{user!r:.80} is no user")
     number = None if hour is None and unique else _hour(hour)
     bits = bits_of(check_name(event), number, hourly, unique)
-    return Mark(bits, key_of(user), int(value), None)
+    key = key_of(user)
+    if key is None:
+        raise BadMarkError("bad key", f"{user!r:.80} is no user")
+    return Mark(bits, key, int(value), None)
 
 
 def _hour(hour: Any) -> int:

@@ -23,9 +23,10 @@ from ..analysis.parsing import parse
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
 if TYPE_CHECKING:
-    from ..analysis.users import Selection, User
+    from ..analysis.results import User
+    from ..analysis.users import Selection
+    from ..identity import Identity
     from ..store.catalogue import Catalogue, Known, Scan
-    from ..store.idmap import People
     from ..store.userset import UserSet
     from .declare import A, Question, Who
 
@@ -182,7 +183,7 @@ class Ask:
         as_of: As of when.
         names: What can be named.
         select: Makes a set of users of a selection.
-        people: Tells which bit is whose.
+        identity: Tells which bit is whose.
     """
 
     def __init__(
@@ -192,14 +193,14 @@ class Ask:
         as_of: AsOf,
         names: Names,
         select: Callable[[Selection], UserSet],
-        people: People,
+        identity: Identity,
     ) -> None:
         self.question = question
         self.bitmaps = bitmaps
         self.as_of = as_of
         self.names = names
         self.select = select
-        self.people = people
+        self.identity = identity
         self.warnings: list[Text] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,7 +214,7 @@ class Ask:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         lost: Any = _Lost()
-        self.bitmaps = self.names = self.select = self.people = lost
+        self.bitmaps = self.names = self.select = self.identity = lost
         self.__dict__.update(kept)
 
     def another(
@@ -238,7 +239,7 @@ class Ask:
             self.as_of,
             self.names.defining(defined) if defined else self.names,
             self.select,
-            self.people,
+            self.identity,
         )
         return question.answer(ask)
 
@@ -275,14 +276,14 @@ class Ask:
         Raises:
             QueryError: Nobody can be called so.
         """
-        bit = self.people.bit_of(user)
+        bit = self.identity.bit_of(user)
         if bit is None:
             self.warnings.append(UNKNOWN_USER)
         return bit
 
     def known_as(self, user: User, bit: int | None) -> User:
         """Return a user as the app knows them, who may have been given otherwise."""
-        return user if bit is None else self.people.users_of([bit])[0]
+        return user if bit is None else self.identity.users_of([bit])[0]
 
     def period(self, group: str) -> Period:
         """Return the period that contains the day."""

@@ -34,11 +34,11 @@ from typing import (
     get_type_hints,
 )
 
-from ..analysis.errors import QueryError, Text
+from ..analysis.errors import BadMarkError, QueryError, Text
 from ..analysis.expressions import Expression
 from ..analysis.periods import Period, TimeGroup, shorten, to_utc
-from ..analysis.results import Result
-from ..analysis.users import User, plain_user
+from ..analysis.results import Result, User
+from ..identity import plain_id
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection
@@ -537,7 +537,7 @@ class AskingFor(Generic[P, T]):
         self.question = question
 
         def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> T:
-            return take(query(question(*args, **kwargs)))
+            return take(query(_asked(question, query, args, kwargs)))
 
         _sign(method, question)
         self._method = method
@@ -576,6 +576,24 @@ class Behind(Generic[P]):
     def __get__(self, answer: Any, owner: type) -> Callable[P, UserSet]:
         bound: Callable[P, UserSet] = self._method.__get__(answer, owner)
         return bound
+
+
+def _asked(
+    question: Callable[..., Question[A]],
+    query: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Question[A]:
+    """Make a question of what Python gives, which may be a user's object."""
+    declared: Any = question
+    users = [each.name for each in params_of(declared) if each.kind.name == "user"]
+    if not users:
+        return question(*args, **kwargs)
+    bound = inspect.signature(question).bind(*args, **kwargs)
+    for name in users:
+        if bound.arguments.get(name) is not None:
+            bound.arguments[name] = query.identity.known(bound.arguments[name])
+    return question(*bound.args, **bound.kwargs)
 
 
 def _sign(method: Callable[..., Any], made: Callable[..., Any]) -> None:
@@ -742,13 +760,14 @@ def _checked_text(text: Any) -> str:
 
 
 def _user(value: Any) -> User:
-    user = plain_user(value)
-    if not isinstance(user, str):
-        return user
-    _text(user)  # which may have white space at its ends: that tells users apart
-    number = _number(user)
-    # 5 and "5" are the same user, and the same question.
-    return number if number is not None and str(number) == user else user
+    try:
+        return plain_id(value)
+    except BadMarkError:
+        if isinstance(value, str):
+            _checked_text(value)
+        raise ValueError(
+            Text("This is not a user: %(given)s.", given=_typed(value))
+        ) from None
 
 
 def _switch(value: Any) -> bool:

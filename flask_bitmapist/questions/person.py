@@ -11,8 +11,7 @@ from typing import NamedTuple, TypedDict
 from ..analysis.errors import Text, printable
 from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table, to_text
-from ..analysis.users import User
+from ..analysis.results import Table, User, to_text
 from .asking import Ask
 from .declare import Answer, AnswerDict, Question, param, plain
 from .who import period_words

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.errors import QueryError, Text, printable
 from ..analysis.expressions import Expression, shown_name
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table
+from ..analysis.results import Table, User
 from ..analysis.users import (
     Selection,
-    User,
     UsersPage,
     UsersPageDict,
     count_users,

@@ -219,6 +219,33 @@ def is_cluster(client: object) -> bool:
     return isinstance(client, ClusterClient | RedisCluster)
 
 
+def send(
+    client: Any, commands: Sequence[Command], *, writes: bool = False
+) -> list[Any]:
+    """Send commands in one round trip, or of a cluster in one to each node.
+
+    Args:
+        client: A redis-py client.
+        commands: Each a name, a key and arguments.
+        writes: Whether they write, which no replica takes.
+
+    Returns:
+        The replies in order, errors among them.
+
+    Raises:
+        redis.RedisError: The store cannot be reached, or does not answer.
+    """
+    if not commands:
+        return []
+    if is_cluster(client):
+        return send_to_nodes(client, commands, writes=writes)
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    return replies
+
+
 def send_to_nodes(
     client: Any, commands: Sequence[Command], *, writes: bool = False
 ) -> list[Any]:

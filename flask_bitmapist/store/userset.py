@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import QueryError
+from ..analysis.results import User
 from ..analysis.users import (
     Selection,
-    User,
     UsersPage,
     count_users,
     has_user,
     page_of_users,
     stream_users,
 )
-from .idmap import People
+from ..identity import Identity
 from .keys import redis_key
 
 
@@ -35,14 +35,14 @@ class UserSet(Set[User]):
     Args:
         bitmaps: Where the bitmaps come from.
         selection: Which users.
-        people: Tells which bit is whose; bits are ids by default.
+        identity: Tells which bit is whose.
     """
 
     def __init__(
-        self, bitmaps: Bitmaps, selection: Selection, people: People | None = None
+        self, bitmaps: Bitmaps, selection: Selection, identity: Identity
     ) -> None:
         self._bitmaps = bitmaps
-        self._people = People() if people is None else people
+        self._identity = identity
         self.selection = selection
 
     @classmethod
@@ -90,7 +90,7 @@ class UserSet(Set[User]):
         """
         found = page_of_users(self.selection, self._bitmaps, page, per_page)
         # As it comes from the bitmaps, a page has bits.
-        users = self._people.users_of(map(int, found.ids))
+        users = self._identity.users_of(map(int, found.ids))
         return replace(found, ids=tuple(users))
 
     def __len__(self) -> int:
@@ -100,11 +100,11 @@ class UserSet(Set[User]):
         for numbers in stream_users(self.selection, self._bitmaps):
             for start in range(0, len(numbers), _AT_ONCE):
                 some = numbers[start : start + _AT_ONCE]
-                yield from self._people.users_of(some.tolist())
+                yield from self._identity.users_of(some.tolist())
 
     def __contains__(self, user: object) -> bool:
         try:
-            bit = self._people.bit_of(user)
+            bit = self._identity.bit_of(user)
         except QueryError:
             return False
         return bit is not None and has_user([self.selection], self._bitmaps, bit)[0]

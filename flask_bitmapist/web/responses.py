@@ -16,7 +16,7 @@ from redis.exceptions import RedisClusterException
 
 from ..analysis.errors import QueryError, Text
 from ..analysis.results import Table, to_csv
-from ..store.errors import NotABitmapError
+from ..store.errors import DamagedIdMapError, NotABitmapError
 from ..store.userset import UserSet
 from . import formats
 from .door import wants_json
@@ -218,13 +218,14 @@ def answered(
             response = errors_response({"form": [message]}, 503)
         else:
             template = "flask_bitmapist/unavailable.html"
-            response = surface.render(template, page, message=message), 503
+            text = surface.render(template, page, message=message, left_out=list)
+            response = text, 503
     return leave(response, surface)
 
 
 def _unavailable(error: Exception) -> str:
     """Return what to say where Redis does not answer as it should."""
-    if isinstance(error, NotABitmapError):
+    if isinstance(error, NotABitmapError | DamagedIdMapError):
         return formats.translated(error.args[0])
     if isinstance(error, ResponseError):
         return gettext("Redis refused to answer; see the app's log for the reason.")
@@ -261,5 +262,6 @@ def refuse(
     if is_program or wants_json():
         return leave(errors_response({"form": [message]}, 403), surface)
     template = "flask_bitmapist/forbidden.html"
-    text = surface.render(template, FORBIDDEN, message=message, code=code)
+    context = {"message": message, "code": code, "left_out": list}
+    text = surface.render(template, FORBIDDEN, **context)
     return leave((text, 403), surface)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import render_template, request, url_for
 from markupsafe import Markup
 
+from ..query import utc_now
 from . import formats
 from .responses import Place, bounded_template
 from .texts import gettext, language, ngettext
@@ -119,16 +120,22 @@ class Surface:
         Raises:
             QueryError: The text would be longer than an answer may be.
         """
-        return self.fill(
-            bounded_template(self.state.app.jinja_env, template),
-            page=page,
-            surface=self,
-            t=gettext,
-            tn=ngettext,
-            fmt=formats,
-            language=language(),
+        given = {
+            "page": page,
+            "surface": self,
+            "t": gettext,
+            "tn": ngettext,
+            "fmt": formats,
+            "language": language(),
+            "left_out": self._left_out,
             **context,
-        )
+        }
+        return self.fill(bounded_template(self.state.app.jinja_env, template), **given)
+
+    def _left_out(self) -> list[str]:
+        """Return what to say of marks that were left out."""
+        found = self.state.recorder.reports.left_out.look()
+        return [formats.translated(told) for told in found.told(utc_now())]
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
