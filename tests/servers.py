@@ -9,12 +9,15 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from flask import Flask
+from werkzeug.serving import make_server
 
 PREFERRED_PORT = 6399
 START_SECONDS = 30.0
@@ -188,6 +191,18 @@ class RedisProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+
+@contextlib.contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """Serve an app over HTTP, and give its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @contextlib.contextmanager
