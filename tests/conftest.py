@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +15,6 @@ import pytest
 import redis
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
-from werkzeug.serving import make_server
 
 from flask_bitmapist import FlaskBitmapist
 from flask_bitmapist.query import Query
@@ -23,7 +22,7 @@ from flask_bitmapist.query import Query
 from .inside import BitmapReader, Names
 from .marks import known
 from .reference import Mark
-from .servers import RedisProcess, test_server
+from .servers import RedisProcess, served, test_server
 from .strategies import DEFINED, EVENTS
 
 # How long an example takes depends on what else the machine does.
@@ -121,20 +120,8 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 @pytest.fixture
 def live_server() -> Iterator[Callable[[Flask], str]]:
     """Serve apps over HTTP: call it with an app, get the address."""
-    running = []
-
-    def serve(app: Flask) -> str:
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        running.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield serve
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with ExitStack() as running:
+        yield lambda app: running.enter_context(served(app))
 
 
 # Not for the whole session: while Playwright runs, so does an event loop in this

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from flask import Flask
+from werkzeug.serving import make_server
 
 PREFERRED_PORT = 6399
 START_SECONDS = 30.0
@@ -256,6 +258,18 @@ class Door:
             if self._left < 0:
                 self.turned_away += 1
             return self._left >= 0
+
+
+@contextlib.contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """Serve an app over HTTP, and give its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @contextlib.contextmanager
