@@ -249,23 +249,21 @@ class Identity:
             DamagedIdMapError: The store does not know any more which numbers are given.
             redis.RedisError: The store does not answer.
         """
-        wanted = list(dict.fromkeys(keys))
+        wanted = dict.fromkeys(keys)
+        bits = UserBits({}, {})
         if self._holds_numbers_still(wanted):
-            bits = UserBits({key: key for key in wanted}, {})  # type: ignore[misc]
+            bits.found.update((key, int(key)) for key in wanted)
         else:
-            bits = UserBits({}, {})
             left = iter(wanted)
             while some := list(islice(left, _AT_ONCE)):
                 self._find(some, bits)
         self.warn_of_large(max(bits.found.values(), default=0))
         return bits
 
-    def _holds_numbers_still(self, keys: Sequence[User]) -> bool:
+    def _holds_numbers_still(self, keys: Iterable[User]) -> bool:
         """Return whether these are bits themselves, as the store said lately."""
-        most = self._largest
-        return time.monotonic() < self._numbers_until and all(
-            type(key) is int and 0 <= key <= most for key in keys
-        )
+        is_fresh = time.monotonic() < self._numbers_until
+        return is_fresh and all(map(self._is_number, keys))
 
     def _find(self, keys: Sequence[User], bits: UserBits) -> None:
         stamp, numbers = self._look(keys)
@@ -374,7 +372,7 @@ class Identity:
             self._warn_above = LARGEST_ID
             _logger.warning(
                 "user ID %d makes Redis allocate %d bytes for each bitmap, more "
-                "than BITMAPIST_WARN_BYTES; use smaller IDs or BITMAPIST_ID_MAP",
+                "than BITMAPIST_WARN_BYTES; smaller IDs take less",
                 largest,
                 largest // 8 + 1,
             )
@@ -395,9 +393,15 @@ class Identity:
         stamp, numbers = self._look([key])
         if stamp.holds == KEYS:
             return int(key) if _stands_for_itself(key, stamp) else numbers[0]
-        if stamp.holds is None and self._setting is not False:
-            return key if type(key) is int and 0 <= key <= LARGEST_ID else None
+        if stamp.holds is None and self._may_be_key(key) and not self._map.has_marks():
+            return None
         return _asked_number(key)
+
+    def _may_be_key(self, key: User) -> bool:
+        """Return whether an empty store may become one in which a user is called so."""
+        if isinstance(key, int) and key <= LARGEST_ID:
+            return self._setting is True
+        return self._setting is not False
 
     def known(self, user: Any) -> User:
         """Return a user as a question has them: :meth:`key`, but never None.

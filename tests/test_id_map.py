@@ -64,16 +64,16 @@ def run(app: Flask, *words: str, input: str | None = None) -> Any:
 # --- The first mark decides
 
 
-@pytest.mark.parametrize("first", [0, 5, "5", 2**27])
+@pytest.mark.parametrize("first", [0, 5, "5", 1000])
 def test_a_store_whose_first_mark_is_a_number_is_one_of_numbers(
     make_app: MakeApp, first: Any
 ) -> None:
-    app = make_app()
+    app = make_app(BITMAPIST_MAX_ID=1000)
     do(app, first)
     with pytest.raises(ValueError, match="flask bitmapist id-map on"):
         do(app, "ada@example.org")
     with pytest.raises(ValueError, match="BITMAPIST_MAX_ID"):
-        do(app, 2**27 + 1)
+        do(app, 1001)
     do(app, 7)
     assert did(app) == bits(app) == sorted({int(first), 7})
 

@@ -245,8 +245,10 @@ def test_a_waiting_mark_that_redis_will_never_take_is_dropped(
     redis_process.start()
     client = redis_process.client()
     # Whoever comes first: the list, or the mark itself.
-    client.delete("trackist_bad_2026-1")
-    client.rpush("trackist_bad_2026-1", "a list")
+    with client.pipeline() as at_once:
+        at_once.delete("trackist_bad_2026-1")
+        at_once.rpush("trackist_bad_2026-1", "a list")
+        at_once.execute()
     mark_users(app, 2, event="bad")
 
     assert recorder_of(app).flush()

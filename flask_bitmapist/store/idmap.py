@@ -122,6 +122,14 @@ class IdMap:
             return not self._is_needed
         return "unknown command" in str(error).lower()
 
+    def has_marks(self) -> bool:
+        """Return whether there is any bitmap.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        return next(self._bitmaps(), None) is not None
+
     def decide(self, holds: str) -> bool:
         """Write into the store what it holds, unless that is decided.
 
@@ -137,7 +145,7 @@ class IdMap:
         begins = not self._has_held_keys()
         if not begins:
             holds = KEYS
-        elif next(self._bitmaps(), None) is not None:
+        elif self.has_marks():
             holds = NUMBERS
         try:
             if begins and holds == KEYS:
