@@ -56,6 +56,7 @@ oldest newest bare: $(VENV)/.installed-tox
 bench: redis-server
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.mark
+	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.pages
 
 bench-faults: redis-server
