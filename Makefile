@@ -58,6 +58,7 @@ oldest newest overridden bare hosts: $(VENV)/.installed-tox
 bench: redis-server
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.mark
+	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.catalogue
 	$(BIN)/python -m benchmarks.weight

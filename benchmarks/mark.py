@@ -1,26 +1,20 @@
-"""What a mark costs, and what an import does, side by side in one run.
+"""What a mark costs.
 
-    python -m benchmarks.mark [--calls N] [--rounds N] [--rows N]
+    python -m benchmarks.mark [--calls N] [--rounds N]
 
 Starts a redis-server of its own.  A mark's cost is what a WSGI call takes longer than
 that of the same view without any mark; the variants take turns, and the median of the
-rounds is shown.  The import and its comparison run on one core, the server included.
+rounds is shown.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import os
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
-from itertools import count, islice
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import bitmapist
@@ -29,11 +23,8 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder
 
 from flask_bitmapist import FlaskBitmapist, mark
-from flask_bitmapist.capture.bulk import BATCH_SIZE, Importer
-from flask_bitmapist.capture.csvfile import CsvFile
 from tests.servers import RedisProcess
 
-ONE_BY_ONE = 20_000
 USERS = 100_000
 
 
@@ -41,12 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=1000, help="calls in a round")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows to import")
     options = parser.parse_args()
     with RedisProcess() as server:
         compare_calls(server.url, options.calls, options.rounds)
-    with one_core(), RedisProcess() as server:
-        compare_import(server.url, options.rows)
 
 
 # --- Marks in a WSGI call
@@ -159,76 +147,6 @@ def mark_app(url: str, mode: str) -> Flask:
         return "ok"
 
     return app
-
-
-# --- Import
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Keep this process, and those it starts, on one core."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def compare_import(url: str, rows: int) -> None:
-    app = Flask("import")
-    FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": url})
-    state = app.extensions["bitmapist"]
-    client: Any = redis.Redis.from_url(url)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "events.csv"
-        write_rows(path, rows)
-        start = time.perf_counter()
-        importer = Importer(state)
-        with CsvFile(str(path)) as source:
-            lines = source.rows()
-            while importer.add(islice(lines, BATCH_SIZE)):
-                pass
-        imported = (time.perf_counter() - start) / rows
-        client.flushall()
-        single = time_one_by_one(path, client)
-    print(f"\nImport of {importer.summary.rows:,} rows of {USERS:,} users, one core:\n")
-    print(f"{'':<34}{'s':>8}{'µs/row':>8}{'ratio':>8}")
-    for name, each in (
-        (f"bitmapist.mark_event (of {ONE_BY_ONE:,})", single),
-        ("import", imported),
-    ):
-        times = single / each
-        print(f"{name:<34}{each * rows:>8.1f}{each * 1e6:>8.1f}{times:>8.1f}")
-
-
-def write_rows(path: Path, rows: int) -> None:
-    chance = random.Random(1)
-    first = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user_id", "event", "timestamp"])
-        for _ in range(rows):
-            when = first + timedelta(seconds=chance.randrange(90 * 86400))
-            user, event = chance.randrange(USERS), f"event:{chance.randrange(5)}"
-            writer.writerow([user, event, when.isoformat()])
-
-
-def time_one_by_one(path: Path, client: Any) -> float:
-    with path.open(newline="") as file:
-        rows = list(islice(csv.DictReader(file), ONE_BY_ONE))
-    start = time.perf_counter()
-    for row in rows:
-        bitmapist.mark_event(
-            row["event"],
-            int(row["user_id"]),
-            system=client,
-            now=datetime.fromisoformat(row["timestamp"]),
-        )
-    return (time.perf_counter() - start) / len(rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ WITHOUT = """
 import sys
 for name in ("asgiref", "babel", "fakeredis", "flask_admin", "flask_babel",
              "anyio", "flask_login", "flask_sqlalchemy", "mcp", "numkong", "pandas",
-             "rich", "sqlalchemy"):
+             "pyarrow", "rich", "sqlalchemy"):
     sys.modules[name] = None
 
 from flask import Flask
@@ -73,6 +74,7 @@ def test_marks_questions_pages_and_commands_work_without_any(redis_url: str) -> 
     [
         ("admin", "Flask-Admin", "admin"),
         ("mixins", "SQLAlchemy", "sqlalchemy"),
+        ("capture.backfill", "SQLAlchemy", "sqlalchemy"),
         ("extensions.flask_login", "Flask-Login", "login"),
     ],
 )
@@ -91,6 +93,20 @@ def test_a_module_that_needs_one_says_which_extra_brings_it(
         f"flask_bitmapist.{module} needs {needed}: "
         f"pip install 'flask-bitmapist[{extra}]'\n"
     )
+
+
+def test_a_file_is_imported_without_any(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('user_id,event,timestamp\n5,"a",2026-01-01\n6,b,2026-01-02\n')
+    told = run_without_them(
+        """
+        app = Flask("bare")
+        FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": sys.argv[1]})
+        print(app.test_cli_runner().invoke(args=["bitmapist", *sys.argv[2:]]).stdout)
+        """,
+        *(redis_url, "import", str(file)),
+    )
+    assert "2 rows read, 2 imported: 2 events of 2 users, 6 bits newly set" in told
 
 
 def test_the_embedded_store_says_which_extra_brings_it() -> None:

@@ -12,7 +12,8 @@ try:
     from sqlalchemy import column, func, select, table, text
 except ImportError as error:
     raise ImportError(
-        "a backfill needs SQLAlchemy: pip install 'flask-bitmapist[sqlalchemy]'"
+        "flask_bitmapist.capture.backfill needs SQLAlchemy: "
+        "pip install 'flask-bitmapist[sqlalchemy]'"
     ) from error
 
 if TYPE_CHECKING:
