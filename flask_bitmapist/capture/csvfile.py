@@ -21,7 +21,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from .importing import AT_ONCE, Block, Column, Numbers, Row
+from .importing import AT_ONCE, Block, Column, Numbers, Row, lacks_columns
+
+Broken = tuple[int, Row, Exception]
 
 STDIN = "-"
 
@@ -131,14 +133,14 @@ class CsvFile:
         self,
         lines: Sequence[int],
         columns: Sequence[Column],
-        short: Sequence[tuple[int, Row]] = (),
+        broken: Sequence[Broken] = (),
     ) -> Block:
         if self._always is None:
             users, events, times = columns
         else:
             users, times = columns
             events = Column([self._always] * len(lines))
-        return Block(lines, users, events, times, short)
+        return Block(lines, users, events, times, broken)
 
     def _table(self, piece: _Piece) -> list[Block] | None:
         """Read a piece by pyarrow; None unless each line is plainly a row."""
@@ -182,14 +184,18 @@ class CsvFile:
         if len(rows) != piece.lines:
             return None
         numbers: Sequence[int] = piece.numbers
-        short: list[tuple[int, Row]] = []
+        broken: list[Broken] = []
         last = max(header.places)
         if min(map(len, rows)) <= last:
-            short = [(n, row[:2]) for n, row in zip(numbers, rows) if len(row) <= last]
+            broken = [
+                (number, row[:2], lacks_columns(row[:2]))
+                for number, row in zip(numbers, rows)
+                if row and len(row) <= last
+            ]
             numbers = [n for n, row in zip(numbers, rows) if len(row) > last]
             rows = [row for row in rows if len(row) > last]
         columns = [Column([row[place] for row in rows]) for place in header.places]
-        return [self._block(numbers, columns, [each for each in short if each[1]])]
+        return [self._block(numbers, columns, broken)]
 
     def _by_rows(self, piece: _Piece) -> Iterator[Block]:
         """Read a piece row by row, and of the next ones what its last row has there."""
@@ -199,23 +205,23 @@ class CsvFile:
         while lines.left:
             numbers: list[int] = []
             rows: list[list[str]] = []
-            short: list[tuple[int, Row]] = []
+            broken: list[Broken] = []
             try:
                 for row in reader:
                     if len(row) > last:
                         numbers.append(lines.number)
                         rows.append(row)
                     elif row:
-                        short.append((lines.number, row[:2]))
+                        broken.append((lines.number, row[:2], lacks_columns(row[:2])))
                     lines.taken = 0
                     if not lines.left or len(rows) >= AT_ONCE:
                         break
             except csv.Error as error:
                 # Only this row is lost; the reader goes on after it.
-                short.append((lines.number, (f"({error})",)))
+                broken.append((lines.number, (), ValueError(str(error))))
                 lines.taken = 0
             columns = [Column([row[i] for row in rows]) for i in self._header.places]
-            yield self._block(numbers, columns, short)
+            yield self._block(numbers, columns, broken)
 
     def _unpacked(self) -> Any:
         raw = self._raw

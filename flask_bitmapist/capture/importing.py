@@ -234,19 +234,23 @@ class Block(NamedTuple):
     users: Column
     events: Column
     times: Column
-    short: Sequence[tuple[int, Row]] = ()
-    """Lines and values of rows that lack a column, or cannot be read at all."""
+    broken: Sequence[tuple[int, Row, Exception]] = ()
+    """Rows that lack a column, or cannot be read at all: their lines, and why."""
 
     @classmethod
     def of_rows(cls, lines: Sequence[int], rows: Sequence[Row]) -> Block:
-        """Make a block of rows of three values; others are short."""
-        short: list[tuple[int, Row]] = []
+        """Make a block of rows of three values; others are broken."""
+        broken: list[tuple[int, Row, Exception]] = []
         if set(map(len, rows)) != {3}:
-            short = [each for each in zip(lines, rows) if len(each[1]) != 3]
+            broken = [
+                (line, row, lacks_columns(row))
+                for line, row in zip(lines, rows)
+                if len(row) != 3
+            ]
             kept = [each for each in zip(lines, rows) if len(each[1]) == 3]
             lines, rows = [line for line, _ in kept], [row for _, row in kept]
         users, events, times = zip(*rows) if rows else ((), (), ())
-        return cls(lines, Column(users), Column(events), Column(times), short)
+        return cls(lines, Column(users), Column(events), Column(times), broken)
 
 
 class Importer:
@@ -303,8 +307,8 @@ class Importer:
         Raises:
             redis.exceptions.RedisError: Redis does not take it.
         """
-        self.summary.rows += len(block.lines) + len(block.short)
-        rejected = [(line, row, _too_short(row)) for line, row in block.short]
+        self.summary.rows += len(block.lines) + len(block.broken)
+        rejected = list(block.broken)
         columns = self._numbers(block, rejected) if len(block.lines) else None
         for each in sorted(rejected, key=itemgetter(0)):
             self._reject(*each)
@@ -563,7 +567,8 @@ def _starts(numbers: NDArray[Any]) -> Numbers:
     return np.flatnonzero(is_start)
 
 
-def _too_short(row: Row) -> Exception:
+def lacks_columns(row: Row) -> Exception:
+    """Return why a row cannot be used that has too few values, or too many."""
     return ValueError(f"the row has {len(row)} of the 3 values that it needs")
 
 
