@@ -54,7 +54,7 @@ def test_marks_that_have_waited_are_written_without_bitfield(
         BITMAPIST_FLUSH_INTERVAL=3600.0,
     )
     bitmapist = app.extensions["bitmapist"]
-    with app.app_context():
+    with app.test_request_context():  # outside of one, no mark waits
         for user in range(50):
             mark_event("a", user, now=AS_OF)
         assert bitmapist.recorder.flush()

@@ -316,10 +316,24 @@ def test_a_deletion_is_asked_with_a_name_that_can_be_one(
         assert len(refused.data) < 100_000
 
 
+@pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_a_body_that_is_too_long_is_not_read_by_other_extensions_either(
-    make_extended: MakeApp,
+    redis_url: str, first: str
 ) -> None:
-    client = make_extended("CSRFProtect").test_client()
+    app = Flask("protected")
+    app.config.update(
+        SECRET_KEY="for the tests",
+        BITMAPIST_REDIS_URL=redis_url,
+        BITMAPIST_ACCESS=lambda: True,
+        BITMAPIST_ALLOW_DELETE=True,
+    )
+    if first == "theirs":
+        protect(app)
+    FlaskBitmapist(app)
+    add_tabs(app)
+    if first == "ours":
+        protect(app)
+    client = app.test_client()
     for url in map(deletion_url, SURFACES):
         body = Endless()
         refused = client.post(
