@@ -30,6 +30,7 @@ from .store.connect import open_client
 
 if TYPE_CHECKING:
     from flask import Flask
+    from jinja2 import Environment
     from redis import Redis
 
     from .access import Access
@@ -134,6 +135,8 @@ class BitmapistState:
     _elsewhere: Store | None = None
     admins: list[Any] = field(default_factory=list)
     """The Flask-Admin instances that already have the tabs."""
+    environments: dict[type, Environment] = field(default_factory=dict)
+    """What reads the templates, for each kind of surface; made with its first page."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property

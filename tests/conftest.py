@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 import redis
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import Environment
 
 from flask_bitmapist import FlaskBitmapist
 from flask_bitmapist.query import Query
@@ -55,10 +55,27 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _templates_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _templates_are_compiled_once() -> Iterator[None]:
     """Let apps share what Jinja compiles: each test makes its own, with new pages."""
-    kept = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
-    Flask.jinja_options = {"bytecode_cache": kept}
+    compiled: dict[Any, Any] = {}
+    anew = Environment.compile
+
+    def compiled_once(
+        self: Environment, source: Any, name: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        escapes = self.autoescape
+        how = (
+            *(type(self), self.lexer, self.finalize, frozenset(self.extensions)),
+            escapes(name) if callable(escapes) else escapes,
+        )
+        key = (source, name, *rest, *options.items(), *how)
+        if key not in compiled:
+            compiled[key] = anew(self, source, name, *rest, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "compile", compiled_once)
+        yield
 
 
 @pytest.fixture(scope="session")

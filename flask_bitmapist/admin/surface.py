@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from flask import url_for
+from jinja2 import Environment
 from markupsafe import Markup
 
 from ..web.surface import Surface
@@ -41,6 +42,12 @@ class AdminSurface(Surface):
         super().__init__(state)
         self._view = view
         self.fill = view.render
+
+    def environment(self) -> Environment:
+        # Flask-Admin's own templates are written for that of the app.
+        return self.state.app.jinja_env.overlay(
+            autoescape=True, bytecode_cache=None, loader=self._loader()
+        )
 
     @staticmethod
     def register(admin: Admin, view: PageView) -> None:

@@ -156,8 +156,6 @@ class PageView(BaseView):  # type: ignore[misc]
             view = _named(method, type(self).__module__, own_name, about)
             setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
-        # BaseView looks for templates in flask_admin itself.
-        blueprint.template_folder = str(PACKAGE / "templates")
         blueprint.static_folder = str(PACKAGE / "static")
         blueprint.url_value_preprocessor(door.enter)
         AdminSurface.register(admin, self)

@@ -56,7 +56,6 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         "bitmapist",
         "flask_bitmapist",
         url_prefix=state.settings.url_prefix,
-        template_folder="templates",
         static_folder="static",
     )
     _add_pages(blueprint, state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from flask import Response, make_response, request, stream_with_context
 from flask.typing import ResponseReturnValue
-from jinja2 import Environment, Template
+from jinja2 import Template
 from redis import RedisError, ResponseError
 from redis.exceptions import RedisClusterException
 
@@ -157,20 +157,16 @@ def bounded(pieces: Iterable[str]) -> str:
     return "".join(texts)
 
 
-class _BoundedTemplate(Template):
+class BoundedTemplate(Template):
+    """A template that writes no more than an answer may have."""
+
     def render(self, *arguments: Any, **context: Any) -> str:
+        """Return the template filled in.
+
+        Raises:
+            QueryError: The text would be longer than an answer may be.
+        """
         return bounded(self.generate(*arguments, **context))
-
-
-def bounded_template(environment: Environment, name: str) -> Template:
-    """Return the template *name*, which writes no more than an answer may have.
-
-    Flask's ``render_template`` takes it like any other, and Flask-Admin's ``render``
-    hands it on.
-    """
-    template: Template = object.__new__(_BoundedTemplate)
-    template.__dict__.update(environment.get_template(name).__dict__)
-    return template
 
 
 def unkept(response: ResponseReturnValue) -> Response:

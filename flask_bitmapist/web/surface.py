@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import render_template, request, url_for
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader
 from markupsafe import Markup
 
 from ..query import utc_now
 from . import formats
-from .responses import Place, bounded_template
+from .responses import BoundedTemplate, Place
 from .texts import gettext, language, ngettext
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
+
+
+# An app's template that stands in for one of these extends it by its second name.
+_PACKAGE = PackageLoader("flask_bitmapist", "templates/flask_bitmapist")
+_TEMPLATES = PrefixLoader({"flask_bitmapist": _PACKAGE, "!flask_bitmapist": _PACKAGE})
 
 
 class Surface:
@@ -106,6 +112,30 @@ class Surface:
             url = None
         return str(name) if name else "", url
 
+    def environment(self) -> Environment:
+        """Return what reads the templates, whatever the app has set up for its own.
+
+        It always escapes, and writes no bytecode: that would not tell which settings
+        it was made with.  What the app has added for its templates is there, so that
+        they may extend those of the package.
+        """
+        app = self.state.app.jinja_env
+        own = Environment(
+            autoescape=True,
+            loader=self._loader(),
+            undefined=app.undefined,
+            auto_reload=app.auto_reload,
+        )
+        own.filters = {**app.filters, **own.filters}
+        own.tests = {**app.tests, **own.tests}
+        own.globals = {**app.globals, **own.globals}
+        return own
+
+    def _loader(self) -> BaseLoader:
+        """Return what finds templates: the app's, then those of the package."""
+        theirs = self.state.app.jinja_env.loader
+        return ChoiceLoader([_TEMPLATES] if theirs is None else [theirs, _TEMPLATES])
+
     fill: Callable[..., str] = staticmethod(render_template)
     """Fills in a template, with what the surface's layout needs beside."""
 
@@ -130,7 +160,12 @@ class Surface:
             "left_out": self._left_out,
             **context,
         }
-        return self.fill(bounded_template(self.state.app.jinja_env, template), **given)
+        environment = self.state.environments.get(type(self))
+        if environment is None:
+            environment = self.environment()
+            environment.template_class = BoundedTemplate
+            self.state.environments[type(self)] = environment
+        return self.fill(environment.get_template(template), **given)
 
     def _left_out(self) -> list[str]:
         """Return what to say of marks that were left out."""
