@@ -155,6 +155,7 @@ def watch_with_sentry(app: Flask) -> None:
 
 
 def trace(app: Flask) -> None:
+    need("opentelemetry.instrumentation")  # others have the API alone
     load("opentelemetry.instrumentation.flask", "FlaskInstrumentor")().instrument_app(
         app
     )

@@ -22,6 +22,7 @@ from flask_bitmapist import Expression, FlaskBitmapist, QueryError, mark_event
 from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names, united
+from .marks import known
 from .reference import Mark, Meaning, utc
 from .strategies import DEFINED, EVENTS, USERS, expressions, histories
 
@@ -58,7 +59,7 @@ def ask(redis_client: redis.Redis) -> Callable[..., Query]:
             bitmapist.mark_unique("flagged", user, system=pipeline)
         pipeline.execute()
         events = sorted({mark.event for mark in marks})
-        names = Names(lambda: events, lambda: ["flagged"], defined or {})
+        names = Names(known(redis_client, events, ["flagged"]), defined)
         return Query(BitmapReader(redis_client), names)
 
     return write

@@ -57,7 +57,7 @@ QUESTIONS = {page.path for page in (*PAGES, *ANSWERS)}
 def urls() -> list[str]:
     """Return where the pages are, on each surface."""
     names = [page.name for page in PAGES]
-    tabs = [f"/admin/bitmapist/{name}/" for name in names] if Admin else []
+    tabs = [f"/admin/bitmapist/{name}/" for name in (*names, "users")] if Admin else []
     return [*(f"/bitmapist{page.path}" for page in (*PAGES, *ANSWERS)), *tabs]
 
 
