@@ -22,7 +22,7 @@ from uuid import UUID
 
 from werkzeug.local import LocalProxy
 
-from .analysis.errors import BadMarkError, QueryError, Text
+from .analysis.errors import BadMarkError, QueryError, Text, is_printable, printable
 from .analysis.periods import shorten
 from .analysis.results import User
 
@@ -451,7 +451,7 @@ _NO_MAP = Stamp(NUMBERS, has_hashes=False)
 def _known_as(bit: int, key: str | None, stamp: Stamp) -> User:
     if bit <= stamp.above:
         return bit
-    return f"#{bit}" if key is None else _plain_text(key)
+    return f"#{bit}" if key is None else _number_or(key)
 
 
 def _stands_for_itself(key: User, stamp: Stamp) -> bool:
@@ -476,10 +476,17 @@ def _nobody(given: Any) -> Text:
     return Text("This is not a user: %(given)s.", given=shown)
 
 
-def _plain_text(text: str) -> User:
+def _number_or(text: str) -> User:
     if len(text) <= 20 and _WRITTEN_NUMBER.fullmatch(text):
         number = int(text)
         return number if number in _INTEGERS else text
+    return text
+
+
+def _plain_text(text: str) -> User:
+    known = _number_or(text)
+    if isinstance(known, int):
+        return known
     if not text or len(text) > LONGEST_KEY:
         raise BadMarkError(
             "bad key", f"a user id as text has 1 to {LONGEST_KEY} characters"
@@ -490,6 +497,12 @@ def _plain_text(text: str) -> User:
         raise BadMarkError(
             "bad key", f"the user id {_show(text)} is not valid Unicode"
         ) from None
+    if not is_printable(text):
+        raise BadMarkError(
+            "bad key",
+            f"the user id '{printable(text[:40])}' has a control character, which "
+            "would break the lines and tables that it is printed in",
+        )
     return text
 
 

@@ -13,7 +13,7 @@ from flask_bitmapist.analysis.counting import (
     NumpyCounting,
     fastest,
 )
-from flask_bitmapist.analysis.errors import BadMarkError, Text
+from flask_bitmapist.analysis.errors import BadMarkError, Text, is_printable
 from flask_bitmapist.analysis.expressions import (
     Named,
     Not,
@@ -145,6 +145,7 @@ __all__ = [
     "hour_of",
     "identity_of",
     "import_rows",
+    "is_printable",
     "last_periods",
     "load",
     "marks",

@@ -16,6 +16,7 @@ from flask import Flask
 from flask_bitmapist import mark_event, mark_unique
 from flask_bitmapist.cli import bitmapist_cli
 
+from .marks import rename_user
 from .reference import utc
 from .servers import RedisProcess
 
@@ -263,12 +264,30 @@ def test_no_name_that_is_stored_moves_the_cursor_or_forges_a_row(
     assert not [line for line in text.splitlines() if line.startswith("forged")]
 
 
-def test_a_user_key_with_a_line_end_is_one_line(make_app: Callable[..., Flask]) -> None:
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (("users", "a", *ON), r"ada\n\x1b[2Jbob"),
+        (("users", "a", *ON, "--csv"), r"ada\n\x1b[2Jbob"),
+        (
+            ("export", "--since", "2026-03-04", "--until", "2026-03-04"),
+            r"ada\n\x1b[2Jbob,a,2026-03-04T00:00:00Z",
+        ),
+    ],
+)
+def test_a_user_key_that_others_wrote_stays_in_its_line(
+    make_app: Callable[..., Flask],
+    redis_client: redis.Redis,
+    asked: tuple[str, ...],
+    line: str,
+) -> None:
     app = make_app(BITMAPIST_ID_MAP=True)
     with app.app_context():
-        mark_event("a", "ada\nbob", now=utc("2026-03-04"))  # type: ignore[arg-type]
-    told = app.test_cli_runner().invoke(args=["bitmapist", "users", "a", *ON])
-    assert told.stdout == "ada\\nbob\n"
+        mark_event("a", "ada", now=utc("2026-03-04"))  # type: ignore[arg-type]
+    rename_user(redis_client, "ada", "ada\n\x1b[2Jbob")
+    told = app.test_cli_runner().invoke(args=["bitmapist", *asked])
+    assert told.stdout.splitlines()[-1] == line
+    assert "\x1b" not in told.output
 
 
 def test_an_event_that_cannot_be_marked_any_more_is_imported_as_it_is_shown(

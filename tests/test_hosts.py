@@ -15,7 +15,9 @@ import jinja2
 import pytest
 import redis
 from flask import Flask, Response, render_template_string
+from flask.templating import Environment
 from flask.testing import FlaskClient
+from jinja2.sandbox import SandboxedEnvironment
 from werkzeug.middleware.profiler import ProfilerMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -246,6 +248,29 @@ def be_strict_about_slashes(app: Flask) -> None:
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
 
 
+def escape_nothing() -> Flask:
+    class Unescaped(Flask):
+        def select_jinja_autoescape(self, filename: str) -> bool:
+            return False
+
+    return Unescaped("host")
+
+
+def read_in_a_sandbox() -> Flask:
+    class Sandbox(Environment, SandboxedEnvironment):
+        pass
+
+    class Sandboxed(Flask):
+        jinja_environment = Sandbox
+
+    return Sandboxed("host")
+
+
+def write_otherwise(app: Flask) -> None:
+    app.jinja_env.filters.update(list=list, join=lambda all_of, by="": by.join(all_of))
+    app.jinja_env.finalize = lambda value: "" if value is None else value
+
+
 def flask_with(**options: Any) -> Callable[[], Flask]:
     """Return what makes an app whose Jinja environment has *options*."""
 
@@ -270,6 +295,9 @@ APPS = {
     "line statements": Host(
         make=flask_with(line_statement_prefix="%", line_comment_prefix="##")
     ),
+    "no autoescaping": Host(make=escape_nothing),
+    "a sandbox": Host(make=read_in_a_sandbox),
+    "filters of the same names": Host(write_otherwise),
 }
 
 
@@ -377,3 +405,116 @@ def test_the_docs_name_what_csrf_protection_may_let_through(redis_url: str) -> N
         assert client.post(url, json=COHORT).status_code == 400
         csrf.exempt(name)
         assert client.post(url, json=COHORT).status_code == 200
+
+
+# --- Templates
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [("trends", "events"), ("cohort", "primary_event"), ("people", "user")],
+)
+def test_an_app_that_escapes_nothing_shows_no_script_of_a_url(
+    redis_url: str, page: str, field: str, surface: str
+) -> None:
+    app = Host(make=escape_nothing).app(redis_url)
+    asked = {field: "<script>alert(1)</script>"}
+    text = app.test_client().get(url_of(page, surface), query_string=asked).text
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+@pytest.mark.parametrize(
+    "delimiters",
+    [
+        {"variable_start_string": "[[", "variable_end_string": "]]"},
+        {"block_start_string": "<%", "block_end_string": "%>"},
+    ],
+    ids=["of variables", "of blocks"],
+)
+def test_the_pages_are_read_with_jinjas_delimiters_whatever_the_apps_are(
+    redis_url: str, delimiters: dict[str, str]
+) -> None:
+    app = Host(make=flask_with(**delimiters)).app(redis_url)
+    with app.app_context():
+        mark_event("came", 1)
+    check_pages(app.test_client(), "standalone")
+
+
+def host_with_templates(
+    redis_url: str, folder: Path, templates: dict[str, str]
+) -> Flask:
+    """Return an app that has these templates below ``flask_bitmapist/``."""
+    for name, text in templates.items():
+        path = folder / "templates" / "flask_bitmapist" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    app = Host(make=lambda: Flask("host", root_path=str(folder))).app(redis_url)
+    with app.app_context():
+        mark_event("came", 1)
+    return app
+
+
+BLOCKS = re.findall(
+    r"^\| `(bm_\w+)` \|", (ROOT / "docs/pages.md").read_text(encoding="utf-8"), re.M
+)
+"""The blocks that an app may fill."""
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_an_app_fills_every_block_that_the_docs_name(
+    redis_url: str, tmp_path: Path, surface: str
+) -> None:
+    mine = [
+        f"{{% block {name} %}}mine:{name}: {{{{ super() }}}}{{% endblock %}}"
+        for name in BLOCKS
+    ]
+    extended = '{% extends "!flask_bitmapist/cohort.html" %}' + "".join(mine)
+    app = host_with_templates(redis_url, tmp_path, {"cohort.html": extended})
+    client, url = app.test_client(), url_of("cohort", surface)
+    pages = [client.get(url), client.get(url, query_string=COHORT)]
+    assert [page.status_code for page in pages] == [200, 200]
+    text = "".join(page.text for page in pages)
+    missing = {name for name in BLOCKS if f"mine:{name}:" not in text}
+    assert missing == ({"bm_menu"} if surface == "admin" else set())
+    assert "mine:bm_answer:" in pages[1].text
+    assert "mine:" not in client.get(url_of("trends", surface)).text
+
+
+@pytest.mark.parametrize(
+    ("surface", "name"),
+    [("standalone", "layout.html"), ("admin", "admin/layout.html")],
+)
+def test_a_layout_of_the_app_has_what_its_templates_have(
+    redis_url: str, tmp_path: Path, surface: str, name: str
+) -> None:
+    extended = (
+        f'{{% extends "!flask_bitmapist/{name}" %}}{{% block bm_head %}}'
+        '<meta name="own" content="{{ url_for("token") }} {{ "it" | shout }} '
+        '{{ visitor }} {{ config["TESTING"] }}">{% endblock %}'
+    )
+    app = host_with_templates(redis_url, tmp_path, {name: extended})
+    app.add_template_filter(str.upper, "shout")
+    app.context_processor(lambda: {"visitor": "<ada>", "page": "not ours"})
+    for page in PAGES:
+        answer = app.test_client().get(url_of(page.name, surface))
+        assert answer.status_code == 200, answer.text
+        assert '<meta name="own" content="/token IT &lt;ada&gt; True">' in answer.text
+        assert "not ours" not in answer.text
+
+
+def test_a_tab_meets_no_template_that_was_made_for_version_0_1(
+    redis_url: str, tmp_path: Path
+) -> None:
+    old = {
+        f"../bitmapist/{name}.html": "old {{ dates[0] }}"
+        for name in ("index", "cohort", "_heatmap", "base", "layout")
+    }
+    client = host_with_templates(redis_url, tmp_path, old).test_client()
+    for page in PAGES:
+        answer = client.get(
+            url_of(page.name, "admin"), query_string=ASKED.get(page.name)
+        )
+        assert answer.status_code == 200
+        assert "bm-form" in answer.text

@@ -18,7 +18,7 @@ from werkzeug.local import LocalProxy
 
 from flask_bitmapist import mark, mark_event, mark_unique, unmark_event
 
-from .inside import BadMarkError, plain_id
+from .inside import BadMarkError, is_printable, plain_id
 from .marks import NOON, keys, recorder_of, users
 
 MakeApp = Callable[..., Flask]
@@ -169,6 +169,17 @@ NO_IDS = [1.5, 5.0, True, np.bool_(True), np.float32(5), b"5", [5], {"id": 5}, (
 
 NO_NUMBERS = [2**32, 2**27 + 1, "abc", "-3x", "007", "9" * 500, uuid.UUID(int=5)]
 """Keys of users, which are no bits by themselves."""
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "\x1b[2J", "\x00", "a\u202eb"])
+def test_a_text_that_would_leave_its_line_is_no_id(
+    make_app: MakeApp, redis_client: redis.Redis, key: str
+) -> None:
+    app, refusal = make_app(BITMAPIST_ID_MAP=True), "has a control character"
+    with app.app_context(), pytest.raises(BadMarkError, match=refusal) as error:
+        mark_event("x", key)  # type: ignore[arg-type]
+    assert key not in str(error.value)
+    assert keys(redis_client) == set()
 
 
 @pytest.mark.parametrize(
@@ -338,7 +349,7 @@ def test_nothing_but_numbers_and_texts_is_an_id(value: Any) -> None:
         plain_id(value)
 
 
-@given(st.text(min_size=1, max_size=1024))
+@given(st.text(st.characters().filter(is_printable), min_size=1, max_size=1024))
 def test_different_texts_are_different_ids(text: str) -> None:
     assert str(plain_id(text)) == text
 

@@ -59,7 +59,7 @@ def _rows(
     at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
     for event in names:
         for user in state.query.select(expression_users(Event(event), period)):
-            yield [user, printable(event), at]
+            yield [printable(str(user)), printable(event), at]
 
 
 @click.command("delete")
