@@ -84,17 +84,19 @@ class TestSettings:
 
     @pytest.mark.parametrize("value", ["1", "0", "true", "false"])
     def test_a_switch_may_come_from_the_environment(
-        self, value: str, monkeypatch: pytest.MonkeyPatch
+        self, value: str, monkeypatch: pytest.MonkeyPatch, redis_url: str
     ) -> None:
-        monkeypatch.setenv("FLASK_BITMAPIST_REDIS_URL", "memory://")
+        monkeypatch.setenv("FLASK_BITMAPIST_REDIS_URL", redis_url)
         monkeypatch.setenv("FLASK_BITMAPIST_TRACK_HOURLY", value)
         app = Flask("tracked")
         app.config.from_prefixed_env()
         assert FlaskBitmapist(app).TRACK_HOURLY is (value in ("1", "true"))
 
-    def test_no_system_is_the_default_one(self) -> None:
+    def test_no_system_is_the_default_one(
+        self, redis_url: str, redis_client: redis.Redis
+    ) -> None:
         app = Flask("tracked")
-        app.config.update(BITMAPIST_REDIS_URL="memory://", BITMAPIST_REDIS_SYSTEM=None)
+        app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_REDIS_SYSTEM=None)
         FlaskBitmapist(app)
         with app.app_context():
             mark_event("a", 1, "default")

@@ -421,6 +421,8 @@ def test_files_of_users_take_bounded_memory_however_many_they_are(
     today = Period.containing(TimeGroup.DAYS, utc_now())
     redis_client.set(redis_key(Source("came", today)), b"\xff" * 15_000)
     asked = {"events-0": "came", "period": today.label, "format": "csv"}
+    # The first question of a process makes room that it never fills, see the reader.
+    assert client.get(url_of("trends", surface), query_string=asked).status_code == 200
     tracemalloc.start()
     try:
         answer = client.get(url_of("trends", surface), query_string=asked)
