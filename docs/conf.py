@@ -58,13 +58,13 @@ html_theme_options = {
 # would have to be fetched to know where.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(blinker|collections|datetime|flask|flask_admin|numpy|redis)\..+"),
-    (r"py:.*", r"Admin|Flask|date|datetime"),
+    (r"py:.*", r"(blinker|collections|datetime|flask|flask_admin|numpy|redis|sqlalchemy)\..+"),
+    (r"py:.*", r"Admin|Engine|Executable|Flask|date|datetime"),
     # Type variables of decorators and of questions.
     (r"py:.*", r"~P|[AP]|.*\.[PQR]"),
     # Names of types, which stand for what can be read beside them, and what queries and
     # sets of users are made of inside.
-    (r"py:.*", r"flask_bitmapist\.analysis\.bitmaps\.Source"),
+    (r"py:.*", r"flask_bitmapist\.analysis\.expressions\.Source"),
     (
         r"py:.*",
         r"AnyQuestion|AsOf|Counts|Days|Names|Numbers|Identity|IdMap|Stamp|Scan|User|Who",

@@ -37,8 +37,7 @@ class Bitmapistable:
     Attributes:
         __bitmapist_prefix__: What stands for the model's name in the events.
         __bitmapist_id__: The attribute that holds the id; by default it is the primary
-            key, several columns joined as :func:`~flask_bitmapist.identity.object_id`
-            does.
+            key, several columns joined by colons.
 
     Example:
         >>> class Song(Bitmapistable, db.Model):

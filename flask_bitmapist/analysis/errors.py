@@ -39,7 +39,7 @@ class Text(str):
         template: The English text, in which ``%(name)s`` stands for one of *values*;
             nothing by default.
         values: What to put in: texts, which may be such ones themselves, numbers, and
-            anything that says itself.  They are made :func:`printable`.
+            anything that says itself.  They are made printable.
 
     Example:
         >>> text = Text("at most %(most)s of %(what)s", most=1000, what="them")
