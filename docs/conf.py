@@ -58,7 +58,10 @@ html_theme_options = {
 # would have to be fetched to know where.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(blinker|collections|datetime|flask|flask_admin|numpy|redis|sqlalchemy)\..+"),
+    (
+        r"py:.*",
+        r"(blinker|collections|datetime|flask|flask_admin|numpy|redis|sqlalchemy)\..+",
+    ),
     (r"py:.*", r"Admin|Engine|Executable|Flask|date|datetime"),
     # Type variables of decorators and of questions.
     (r"py:.*", r"~P|[AP]|.*\.[PQR]"),

@@ -27,8 +27,8 @@ class UserSet(Set[User]):
     Each look is a fresh read of Redis.  Users are iterated in the order of their bits,
     without holding all of them at once; ``in`` takes whatever
     :func:`~flask_bitmapist.mark` takes, and :attr:`bits` alone has the numbers of their
-    bits.  The operators of a set (``&``, ``|``, ``-``, ``<=``, ``==``) work with any other
-    set and give plain Python sets.
+    bits.  The operators of a set (``&``, ``|``, ``-``, ``<=``, ``==``) work with any
+    other set and give plain Python sets.
 
     What bitmapist's event classes have for reading is here by the same names; the
     rest is told what to use instead.
