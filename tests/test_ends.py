@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals
@@ -303,6 +303,9 @@ class Server(NamedTuple):
     package: str
     command: str
     signals: tuple[Signals, ...]
+    rests_before: tuple[Signals, ...] = ()
+    """At which its clients have gone before: its handler waits for a lock that each
+    request holds for a moment, and may so wait for itself."""
 
 
 QUIT = (SIGTERM, SIGINT, SIGQUIT)
@@ -342,7 +345,9 @@ SERVERS = {
     ),
     "gunicorn sync": Server("gunicorn", GUNICORN + "sync", QUIT),
     "gunicorn preload": Server("gunicorn", GUNICORN + "sync --preload", QUIT),
-    "gunicorn gthread": Server("gunicorn", GUNICORN + "gthread --threads 2", QUIT),
+    "gunicorn gthread": Server(
+        "gunicorn", GUNICORN + "gthread --threads 2", QUIT, (SIGINT, SIGQUIT)
+    ),
     "gunicorn gevent": Server("gevent", GUNICORN + "gevent", QUIT),
     "gunicorn max-requests": Server(
         "gunicorn", GUNICORN + "sync --preload --max-requests 7", (SIGTERM,)
@@ -373,12 +378,14 @@ def test_a_server_that_is_told_to_end_has_written_what_it_answered(
             lambda: process.poll() is not None or ask(port, 0), f"{name} answers"
         )
         answered = {0}
-        ending = threading.Event()
+        ending, resting = threading.Event(), threading.Event()
         numbers = itertools.count(1)
 
         def go_on() -> None:
             """Ask for one page after the other, until the server is gone."""
             while not ending.is_set() or process.poll() is None:
+                if resting.is_set():
+                    return
                 user = next(numbers)
                 if ask(port, user):
                     answered.add(user)
@@ -389,6 +396,9 @@ def test_a_server_that_is_told_to_end_has_written_what_it_answered(
                 lambda: process.poll() is not None or len(answered) > 20,
                 f"{name} goes on",
             )
+            if number in server.rests_before:
+                resting.set()
+                wait(asking, PATIENCE)
             process.send_signal(number)
             ending.set()
             for each in asking:
