@@ -111,7 +111,8 @@ def plain_id(given: Any) -> User:
         return _plain_text(str.__str__(given))
     if isinstance(given, UUID):
         return str(given)
-    if not isinstance(given, bool):
+    # numpy has a bool of its own, which older versions take for a number.
+    if type(given).__name__ not in ("bool", "bool_"):
         try:
             return plain_id(operator.index(given))
         except TypeError:
