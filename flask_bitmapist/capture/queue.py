@@ -157,9 +157,10 @@ class Queue:
         """
         with self._lock:
             self.is_clear = False
-            first = self._backoff.failed(error, retried=retried)
-            if first:
+            if not self._backoff.is_failing:
+                # First: whoever sees that Redis fails may rely on the file.
                 self._save(self._buffer.marks())
+            first = self._backoff.failed(error, retried=retried)
             if self._worker is None:
                 self._start_worker()
         if first:
