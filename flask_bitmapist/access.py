@@ -54,14 +54,9 @@ class Access:
         return None if isinstance(self.setting, str) else self.setting
 
     @property
-    def is_explicit(self) -> bool:
-        """Whether a callable of the app decides."""
-        return self.rule is not None
-
-    @property
     def is_public(self) -> bool:
         """Whether the setting lets everybody in."""
-        return not self.is_explicit and self.setting == PUBLIC
+        return self.rule is None and self.setting == PUBLIC
 
     def decide(self, admin: Callable[[], Any] | None = None) -> bool | Response:
         """Return whether the current request may see the pages, on either surface.

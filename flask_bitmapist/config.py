@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
 
 PREFIX = "BITMAPIST_"
-LARGEST_ID = 2**32 - 1
-"""The last bit of the longest string that Redis keeps."""
 
 Check = Callable[[Any], "str | None"]
 """Takes a value and returns what is wrong with it, or None."""
@@ -73,6 +72,12 @@ def _user_url(value: Any) -> str | None:
     return None
 
 
+def _id_map(value: Any) -> str | None:
+    if value in (True, False, "auto"):
+        return None
+    return "it must be 'auto', True or False"
+
+
 def _in_a_folder(value: Any) -> str | None:
     if not value or Path(value).absolute().parent.is_dir():
         return None
@@ -80,7 +85,11 @@ def _in_a_folder(value: Any) -> str | None:
 
 
 def setting(
-    default: Any, help: str, check: Check | None = None, secret: bool = False
+    default: Any,
+    help: str,
+    check: Check | None = None,
+    secret: bool = False,
+    none: Any = None,
 ) -> Any:
     """Declare one setting of :class:`Settings`.
 
@@ -89,11 +98,12 @@ def setting(
         help: What it does, in a sentence for the reference.
         check: Returns what is wrong with a value of the right type, or None.
         secret: Whether the value must never be repeated in a message.
+        none: What None stands for, where it is not a value of its own.
     """
     return field(
         default=default,
         repr=not secret,
-        metadata={"help": help, "check": check, "secret": secret},
+        metadata={"help": help, "check": check, "secret": secret, "none": none},
     )
 
 
@@ -105,6 +115,7 @@ class Settings:
         "system",
         "Name the connection is registered under, in addition to 'default'.",
         _not_empty,
+        none="default",
     )
     redis_url: str = setting(
         "redis://localhost:6379",
@@ -133,9 +144,9 @@ class Settings:
         _at_least(0.001),
     )
     max_id: int = setting(
-        LARGEST_ID,
-        "Largest user ID that is tracked.  A bitmap is as long as its largest ID: at "
-        "4294967295 each takes 512 MiB.",
+        USUAL_LARGEST_ID,
+        "Largest user ID that is tracked as it is.  A bitmap is as long as its largest "
+        "ID: at 134217728 it takes 16 MiB, at 4294967295, the most, 512 MiB.",
         _between(0, LARGEST_ID),
     )
     warn_bytes: int = setting(
@@ -144,10 +155,18 @@ class Settings:
         "to never warn.",
         _at_least(0),
     )
-    id_map: bool = setting(
-        False,
-        "Map user keys (UUIDs, strings, numbers) to small integers in Redis, and track "
-        "those.",
+    id_map: bool | str = setting(
+        "auto",
+        "What an empty store becomes: 'auto' leaves it to the first event (a store of "
+        "numbers if its user ID is a whole number up to BITMAPIST_MAX_ID, else a store "
+        "of keys, which gives each user a small number), True makes it a store of "
+        "keys, False one of numbers.",
+        _id_map,
+    )
+    user_id: Callable[..., Any] | None = setting(
+        None,
+        "Callable that takes a user object and returns its ID, or None for nobody; by "
+        "default its primary key, its id or its get_id().",
     )
     on_error: str = setting(
         "buffer",
@@ -157,8 +176,8 @@ class Settings:
     )
     mark_mode: str = setting(
         "sync",
-        "'sync' writes each event before the view runs, 'background' writes batches "
-        "from a thread.",
+        "'sync' writes each event before the view runs, 'background' writes those of "
+        "requests in batches from a thread.",
         _one_of("sync", "background"),
     )
     mark_timeout: float = setting(
@@ -259,23 +278,23 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
         Checked settings.
 
     Raises:
-        ConfigError: A value is of the wrong type or not allowed, or *overrides* has
-            a name that is no setting.  The message names the setting.
+        ConfigError: A value is of the wrong type or not allowed, or there is no
+            setting of that name.  The message names the setting.
     """
     known = {PREFIX + each.name.upper(): each for each in fields(Settings)}
-    for name in overrides:
+    for name in (*overrides, *(each for each in app_config if is_ours(each))):
         if name not in known:
             raise ConfigError(_unknown(name, known))
     values = {}
     for name, each in known.items():
         value = overrides.get(name, app_config.get(name, each.default))
         values[each.name] = _checked(name, value, each)
-    if values["id_map"] and "+cluster://" in values["redis_url"]:
-        raise ConfigError(
-            "BITMAPIST_ID_MAP cannot be used with a cluster: numbers are "
-            "assigned in transactions over several keys"
-        )
     return Settings(**values)
+
+
+def is_ours(name: Any) -> bool:
+    """Return whether a name in a configuration is meant for this package."""
+    return isinstance(name, str) and name.startswith(PREFIX)
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
@@ -286,8 +305,12 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 def _checked(name: str, value: Any, each: Any) -> Any:
     allowed = str(each.type).split(" | ")
+    if value is None and each.metadata["none"] is not None:
+        value = each.metadata["none"]
     if type(value) is int and allowed == ["float"]:
         value = float(value)
+    if type(value) is int and allowed == ["bool"] and value in (0, 1):
+        value = bool(value)  # a variable of the environment may say 1
     if not any(_TYPES[word].fits(value) for word in allowed):
         expected = " or ".join(_TYPES[word].called for word in allowed)
         raise ConfigError(

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import bitmapist
-from flask import Flask, has_app_context
+import click
+from flask import Config, Flask, has_app_context
 
 from . import config as configuration
 from .access import Access, Registered, Rule
 from .analysis.expressions import Expression
 from .analysis.parsing import parse
-from .capture.deletion import Deletion, plan_deletion
-from .query import QUESTIONS, Query
-from .questions.declare import AnyQuestion, Question
-from .questions.schema import answer_type
 from .state import EXTENSION_NAME, BitmapistState, create_state, current_state
 
 if TYPE_CHECKING:
     from flask_admin import Admin
     from sqlalchemy import Engine, Executable
 
+    from .capture.deletion import Deletion
     from .capture.importing import ImportSummary
+    from .query import Query
+    from .questions.declare import AnyQuestion, Question
+
+# What answers questions, and numpy with it, is loaded with the first question: an app
+# that marks, and a worker that is never asked, do without.
 
 R = TypeVar("R", bound=Rule)
-Q = TypeVar("Q", bound=Question[Any])
+Q = TypeVar("Q", bound="Question[Any]")
 
 
 class FlaskBitmapist:
@@ -38,8 +42,11 @@ class FlaskBitmapist:
     Args:
         app: The app to initialise at once; leave it out in an app factory and call
             :meth:`init_app` there.
-        config: Settings that come before those in ``app.config``, by the same names.
-        admin: A Flask-Admin instance that gets the analytics tabs.
+        config: Settings that come before those in ``app.config``, by the same names;
+            also a whole ``app.config``.
+        admin: A Flask-Admin instance that gets the analytics tabs, in all apps of this
+            object that are not given another.  It may serve several apps, and be
+            initialised before them or after.
 
     Raises:
         ValueError: *config* is neither a dict nor None, or a setting is wrong.
@@ -56,13 +63,15 @@ class FlaskBitmapist:
         admin: Admin | None = None,
     ) -> None:
         self.config = _checked_config(config)
+        self._admin = admin
         self._last: BitmapistState | None = None
         self._states: WeakSet[BitmapistState] = WeakSet()
         self._named: dict[str, Expression] = {}
         self._own: dict[str, AnyQuestion] = {}
         self._registered = Registered()
+        self._is_second = False
         if app is not None:
-            self.init_app(app, admin=admin)
+            self.init_app(app)
 
     def init_app(
         self,
@@ -77,11 +86,14 @@ class FlaskBitmapist:
         Args:
             app: The app.
             config: Settings that come before those in ``app.config``.
-            admin: A Flask-Admin instance that gets the analytics tabs.
+            admin: A Flask-Admin instance that gets the analytics tabs; by default the
+                one that was given to this object, if any.
 
         Raises:
             ValueError: *config* is neither a dict nor None, or a setting is wrong.
-            RuntimeError: The app was initialised before with other settings.
+            RuntimeError: The app was initialised before with other settings, or by
+                another object while this one has names, questions or a rule of its
+                own, which the app would not see.
         """
         overrides = {**(self.config or {}), **(_checked_config(config) or {})}
         settings = configuration.load(app.config, overrides)
@@ -92,10 +104,15 @@ class FlaskBitmapist:
             _register(state)
         elif state.settings != settings:
             raise RuntimeError(_initialised_twice(state.settings, settings))
+        if state.named is not self._named:
+            if self._named or self._own or self._registered.rule is not None:
+                raise RuntimeError(_OF_ANOTHER % "what this object has been given")
+            self._is_second = True
         self._last = state
         self._states.add(state)
-        if admin is not None:
-            _add_tabs(state, admin)
+        tabs = admin if admin is not None else self._admin
+        if tabs is not None:
+            _add_tabs(state, tabs)
 
     def define(self, name: str, expression: str | Expression) -> None:
         """Give an expression a name, under which it stands beside the events.
@@ -109,10 +126,12 @@ class FlaskBitmapist:
 
         Raises:
             QueryError: The text cannot be read.
+            RuntimeError: An app of this object was initialised by another one.
 
         Example:
             >>> bitmapist.define("engaged", "song:played and not flag(staff)")
         """
+        self._check_is_first("define")
         if isinstance(expression, str):
             expression = parse(expression, self._named)
         self._named[name] = expression
@@ -133,15 +152,29 @@ class FlaskBitmapist:
 
         Raises:
             TypeError: *declared* is no question.
-            ValueError: There is another question of that name.
+            ValueError: There is another question of that name, or a command or a
+                page.
+            RuntimeError: An app of this object was initialised by another one.
 
         A whole one is in :doc:`/howto/own-question`.
         """
+        from .query import QUESTIONS, Query
+        from .questions.declare import Question
+        from .questions.schema import answer_type
+
         if not (isinstance(declared, type) and issubclass(declared, Question)):
             raise TypeError(f"a question derives from Question; {declared!r} does not")
-        taken = {each.name for each in QUESTIONS} | set(self._own)
-        if declared.name in taken or hasattr(Query, declared.name):
+        self._check_is_first("question")
+        if declared.name in self._own or hasattr(Query, declared.name):
             raise ValueError(f"there is already a question {declared.name!r}")
+        if declared.name in _commands():
+            raise ValueError(f"there is already a command {declared.name!r}")
+        pages = {each.endpoint for each in (*QUESTIONS, *self._own.values())}
+        if declared.endpoint in pages | OTHER_PAGES:
+            raise ValueError(
+                f"there is already a page {declared.endpoint!r}; give "
+                f"{declared.__name__} another name or endpoint"
+            )
         answer_type(declared)  # says what is missing while the class is looked at
         self._own[declared.name] = declared
         for state in list(self._states):
@@ -164,6 +197,7 @@ class FlaskBitmapist:
 
         Raises:
             TypeError: *rule* cannot be called.
+            RuntimeError: An app of this object was initialised by another one.
 
         Example:
             >>> @bitmapist.access
@@ -172,8 +206,14 @@ class FlaskBitmapist:
         """
         if not callable(rule):
             raise TypeError(f"access() takes a callable, not {rule!r}")
+        self._check_is_first("access")
         self._registered.rule = rule
         return rule
+
+    def _check_is_first(self, method: str) -> None:
+        """Refuse what the app of another object would not see."""
+        if self._is_second:
+            raise RuntimeError(_OF_ANOTHER % f"{method}()")
 
     @property
     def _state(self) -> BitmapistState | None:
@@ -294,6 +334,8 @@ class FlaskBitmapist:
             >>> plan.carry_out()
             0
         """
+        from .capture.deletion import plan_deletion
+
         state = self._state
         if state is None:
             raise RuntimeError("no app is initialised; call init_app(app) first")
@@ -309,24 +351,62 @@ class FlaskBitmapist:
         return state.recorder.flush() if state is not None else True
 
 
+_OF_ANOTHER = (
+    "%s would not reach an app that was initialised by another FlaskBitmapist object; "
+    "use that object for names, questions and access"
+)
+
+OTHER_PAGES = frozenset({"static", "openapi", "delete"})
+"""Endpoints of the pages that are of no question."""
+
+
+def _commands() -> Collection[str]:
+    from .cli import bitmapist_cli
+
+    return bitmapist_cli.commands
+
+
 def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    if isinstance(config, Config):
+        return {name: config[name] for name in config if configuration.is_ours(name)}
     if config is None or isinstance(config, dict):
         return config
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
 
 
 def _register(state: BitmapistState) -> None:
-    from .cli import bitmapist_cli
-    from .web.blueprint import create_blueprint
-
     app, settings = state.app, state.settings
-    app.cli.add_command(bitmapist_cli)
+    app.cli.add_command(_Commands("bitmapist"))
     if settings.login_events and find_spec("flask_login"):
         from .extensions.flask_login import connect
 
         connect(app)
     if not settings.disable_blueprint:
+        from .web.blueprint import create_blueprint
+
         app.register_blueprint(create_blueprint(state))
+
+
+class _Commands(click.Group):
+    """The group of :mod:`flask_bitmapist.cli`, loaded when anything is asked of it."""
+
+    @property
+    def _group(self) -> click.Group:
+        from .cli import bitmapist_cli
+
+        return bitmapist_cli
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return self._group.get_command(ctx, cmd_name)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        return self._group.get_short_help_str(limit)
+
+    def format_help_text(self, *arguments: Any) -> None:
+        self._group.format_help_text(*arguments)
 
 
 def _add_question(state: BitmapistState, question: AnyQuestion) -> None:

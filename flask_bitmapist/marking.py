@@ -7,28 +7,27 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from flask import has_request_context
+from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
-from .capture.arguments import is_late, signature_of, view_arguments
-from .capture.bits import Mark
-from .capture.errors import BadMarkError
-from .capture.ids import check_id, user_key
-from .capture.names import check_name
-from .capture.outcome import is_success
-from .capture.planned import PlannedMark, resolved
+from .analysis.errors import BadMarkError
+from .capture.marks import Mark, check_name
 from .capture.recorder import Recorder
-from .capture.writer import FAILURES
 from .config import Settings
-from .state import WITHOUT_APP, current_state
+from .identity import Identity, is_value
+from .state import WITHOUT_APP, current_state, request_environ
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+FIRST_ERROR = 400
+"""The first status of a response that is no success."""
 
 
 def mark(
@@ -85,7 +84,7 @@ def mark(
     )
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
-        return _Marking.of(view).with_mark(planned)
+        return _MarkedView.of(view).with_mark(planned)
 
     return decorate
 
@@ -197,124 +196,17 @@ def recorder_for(*systems: Any) -> Recorder:
     """
     state = current_state()
     if state is not None:
-        return state.recorder
+        return state.store.recorder
     for system in systems:
         WITHOUT_APP.client(system)
     return _without_app()
 
 
-def record(
-    recorder: Recorder, marks: Sequence[Mark], system: Any, use_pipeline: bool
-) -> None:
-    """Write *marks*, see :meth:`Recorder.record`; in a request an error is logged."""
-    try:
-        recorder.record(marks, system, use_pipeline)
-    except FAILURES as error:
-        if recorder.settings.on_error == "raise" or not has_request_context():
-            raise
-        # A connection of the app's own choice must not take a request down either.
-        recorder.reports.log(
-            logging.WARNING,
-            "elsewhere",
-            "events for a connection passed as 'system' are lost (%s: %s)",
-            type(error).__name__,
-            error,
-        )
-
-
 @functools.lru_cache
 def _without_app() -> Recorder:
     """Return a recorder for the host's own connections, as bitmapist would use them."""
-    return Recorder(Settings(on_error="raise"), None, None, WITHOUT_APP)
-
-
-class _Marking:
-    """A view together with all marks that stand directly above each other on it.
-
-    They are kept in one place so that they are sent in one round trip.
-    """
-
-    def __init__(
-        self, view: Callable[..., Any], marks: tuple[PlannedMark, ...]
-    ) -> None:
-        self.view = view
-        self.marks = marks
-        self.first = [each for each in marks if not each.on_success]
-        self.afterwards = [each for each in marks if each.on_success]
-        self.signature = signature_of(view)
-        self.wrapper: Callable[..., Any] = self._wrapper()
-        self.wrapper.__bitmapist__ = self  # type: ignore[attr-defined]
-
-    @classmethod
-    def of(cls, view: Callable[..., Any]) -> _Marking:
-        marking = getattr(view, "__bitmapist__", None)
-        # Another decorator that copies attributes may stand in between: then this is
-        # not the view that was marked, and the marks around it go by themselves.
-        if isinstance(marking, cls) and marking.wrapper is view:
-            return marking
-        return cls(view, ())
-
-    def with_mark(self, mark: PlannedMark) -> Callable[..., Any]:
-        return _Marking(self.view, (mark, *self.marks)).wrapper
-
-    def _wrapper(self) -> Callable[..., Any]:
-        view = self.view
-        if inspect.iscoroutinefunction(view):
-
-            @functools.wraps(view)
-            async def marked_async(*args: Any, **kwargs: Any) -> Any:
-                self._before(args, kwargs)
-                answer = await view(*args, **kwargs)
-                self._after(answer, args, kwargs)
-                return answer
-
-            return cast("Callable[..., Any]", marked_async)
-
-        @functools.wraps(view)
-        def marked(*args: Any, **kwargs: Any) -> Any:
-            self._before(args, kwargs)
-            answer = view(*args, **kwargs)
-            self._after(answer, args, kwargs)
-            return answer
-
-        return marked
-
-    def _before(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.first:
-            self._write(self.first, args, kwargs)
-
-    def _after(
-        self, answer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        if self.afterwards and is_success(answer):
-            self._write(self.afterwards, args, kwargs)
-
-    def _write(
-        self,
-        planned: list[PlannedMark],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> None:
-        recorder = recorder_for(*[each.system for each in planned])
-        arguments = view_arguments(self.signature, args, kwargs)
-        for first, marks in resolved(recorder, planned, arguments):
-            record(recorder, marks, first.system, first.use_pipeline)
-
-
-def _check_constants(event_name: Any, uuid: Any) -> None:
-    if not callable(event_name):
-        check_name(event_name)
-    if is_late(uuid) or isinstance(uuid, LocalProxy):
-        return
-    key = user_key(uuid)
-    if key is None or key is not uuid:
-        return
-    # While an app is made, the one that it takes the place of is often still there.
-    state = current_state(sweep=False)
-    if state is None:
-        check_id(key)
-    elif not state.settings.id_map:
-        check_id(key, state.settings.max_id)
+    settings = Settings(on_error="raise")
+    return Recorder(settings, None, None, WITHOUT_APP, request_environ)
 
 
 def _mark(
@@ -331,26 +223,247 @@ def _mark(
     recorder = recorder_for(system)
     mark = _made(
         recorder,
+        event_name,
         lambda: recorder.mark(event_name, uuid, now, track_hourly, track_unique, value),
     )
     if mark is not None:
-        record(recorder, [mark], system, use_pipeline)
+        recorder.record([mark], system, use_pipeline)
 
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
     recorder = recorder_for(system)
-    mark = _made(recorder, lambda: recorder.flag(event_name, uuid, value))
+    mark = _made(recorder, event_name, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
-        record(recorder, [mark], system, use_pipeline=False)
+        recorder.record([mark], system, use_pipeline=False)
 
 
-def _made(recorder: Recorder, make: Callable[[], Mark | None]) -> Mark | None:
+def _made(
+    recorder: Recorder, event_name: Any, make: Callable[[], Mark | None]
+) -> Mark | None:
     try:
         return make()
     except BadMarkError as error:
         if not has_request_context():
             raise
         # A bad id must not take a request down; it is logged and counted.
-        recorder.reports.rejected(error)
+        recorder.reports.rejected(error, event_name)
         return None
+
+
+# --- Marks on views
+
+
+class PlannedMark:
+    """One ``mark`` on a view; the arguments are those of the decorator."""
+
+    def __init__(
+        self,
+        event_name: Any,
+        uuid: Any,
+        *,
+        system: Any,
+        now: Any,
+        track_hourly: bool | None,
+        use_pipeline: bool,
+        track_unique: bool | None,
+        on_success: bool,
+    ) -> None:
+        self._event = _resolver(event_name)
+        self._user = _resolver(uuid)
+        self._now = _resolver(now)
+        self._track_hourly = track_hourly
+        self._track_unique = track_unique
+        self.system = system
+        self.use_pipeline = use_pipeline
+        self.on_success = on_success
+
+    def resolve(self, recorder: Recorder, arguments: Mapping[str, Any]) -> Mark | None:
+        """Return the mark for one call of the view, or None if there is none."""
+        event = None
+        try:
+            event = self._event(arguments)
+            return recorder.mark(
+                event,
+                self._user(arguments),
+                self._now(arguments),
+                self._track_hourly,
+                self._track_unique,
+            )
+        except Exception as error:
+            # The app's own callables may fail, and so may what a proxy stands for.
+            recorder.reports.rejected(error, event)
+            return None
+
+
+class _MarkedView:
+    """A view together with all marks that stand directly above each other on it.
+
+    They are kept in one place so that they are sent in one round trip.
+    """
+
+    def __init__(
+        self, view: Callable[..., Any], marks: tuple[PlannedMark, ...]
+    ) -> None:
+        self.view = view
+        self.marks = marks
+        self.signature = _signature_of(view)
+        self.wrapper: Callable[..., Any] = self._wrapper()
+        self.wrapper.__bitmapist__ = self  # type: ignore[attr-defined]
+
+    @classmethod
+    def of(cls, view: Callable[..., Any]) -> _MarkedView:
+        marked = getattr(view, "__bitmapist__", None)
+        # Another decorator that copies attributes may stand in between: then this is
+        # not the view that was marked, and the marks around it go by themselves.
+        if isinstance(marked, cls) and marked.wrapper is view:
+            return marked
+        return cls(view, ())
+
+    def with_mark(self, mark: PlannedMark) -> Callable[..., Any]:
+        return _MarkedView(self.view, (mark, *self.marks)).wrapper
+
+    def _wrapper(self) -> Callable[..., Any]:
+        view = self.view
+        first = _trips([each for each in self.marks if not each.on_success])
+        afterwards = _trips([each for each in self.marks if each.on_success])
+
+        if inspect.iscoroutinefunction(view):
+
+            @functools.wraps(view)
+            async def marked_async(*args: Any, **kwargs: Any) -> Any:
+                if first:
+                    self._write(first, args, kwargs)
+                answer = await view(*args, **kwargs)
+                if afterwards and _is_success(answer):
+                    self._write(afterwards, args, kwargs)
+                return answer
+
+            return cast("Callable[..., Any]", marked_async)
+
+        @functools.wraps(view)
+        def marked(*args: Any, **kwargs: Any) -> Any:
+            if first:
+                self._write(first, args, kwargs)
+            answer = view(*args, **kwargs)
+            if afterwards and _is_success(answer):
+                self._write(afterwards, args, kwargs)
+            return answer
+
+        return marked
+
+    def _write(
+        self, trips: _Trips, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        recorder = recorder_for(*[trip[0].system for trip in trips])
+        # Flask itself passes all arguments by name.
+        arguments = self._by_name(args, kwargs) if args else kwargs
+        for trip in trips:
+            found = [planned.resolve(recorder, arguments) for planned in trip]
+            marks = [mark for mark in found if mark is not None]
+            if marks:
+                with suppress(BadMarkError):
+                    recorder.record(marks, trip[0].system, trip[0].use_pipeline)
+
+    def _by_name(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Mapping[str, Any]:
+        if self.signature is None:
+            return kwargs
+        try:
+            return self.signature.bind_partial(*args, **kwargs).arguments
+        except TypeError:
+            return kwargs
+
+
+_Trips: TypeAlias = Sequence[Sequence[PlannedMark]]
+"""Marks that go in one round trip each; they have their system in common."""
+
+
+def _trips(marks: Sequence[PlannedMark]) -> _Trips:
+    trips: list[list[PlannedMark]] = []
+    for mark in marks:
+        last = trips[-1][-1] if trips else None
+        if (
+            last is not None
+            and last.use_pipeline
+            and mark.use_pipeline
+            and last.system == mark.system
+        ):
+            trips[-1].append(mark)
+        else:
+            trips.append([mark])
+    return trips
+
+
+def _check_constants(event_name: Any, uuid: Any) -> None:
+    if not callable(event_name):
+        check_name(event_name)
+    if not isinstance(uuid, LocalProxy) and is_value(uuid):
+        # While an app is made, the one that it takes the place of is often still there.
+        state = current_state(sweep=False)
+        identity = Identity() if state is None else state.recorder.identity
+        identity.key(uuid)
+
+
+def _is_late(value: Any) -> bool:
+    """Return whether *value* is to be called in the request.
+
+    A proxy such as ``current_user`` can be called as well, but stands for an object.
+    """
+    return callable(value) and not isinstance(value, LocalProxy) and not _is_user(value)
+
+
+def _is_user(value: Any) -> bool:
+    # A user object may define __call__; a class that has get_id is no user.
+    return not isinstance(value, type) and callable(getattr(value, "get_id", None))
+
+
+def _resolver(value: Any) -> Callable[[Mapping[str, Any]], Any]:
+    """Return how to find a mark's argument in a request.
+
+    Args:
+        value: The argument itself; or a callable that returns it, given those of the
+            view's arguments that have the names of its own parameters.
+    """
+    if not _is_late(value):
+        return lambda arguments: value
+    signature = _signature_of(value)
+    parameters = signature.parameters.values() if signature is not None else ()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return lambda arguments: value(**arguments)
+    names = [each.name for each in parameters if each.kind in _BY_NAME]
+    return lambda arguments: value(
+        **{name: arguments[name] for name in names if name in arguments}
+    )
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of *function*, or None where Python cannot tell."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_success(answer: Any) -> bool:
+    """Return whether what a view returned has a status below 400."""
+    return _status(answer) < FIRST_ERROR
+
+
+def _status(answer: Any) -> int:
+    if isinstance(answer, tuple) and answer:
+        # (body, status), (body, headers) or (body, status, headers)
+        for part in answer[1:2]:
+            if isinstance(part, int):
+                return int(part)
+            if isinstance(part, str) and part[:3].isdigit():
+                return int(part[:3])
+        return _status(answer[0])
+    if isinstance(answer, HTTPException):
+        return answer.code or 500
+    status = getattr(answer, "status_code", 200)
+    return status if isinstance(status, int) else 200

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .analysis.errors import BadMarkError
+from .identity import object_id
 from .marking import recorder_for
 
 try:
-    from sqlalchemy import event, inspect
+    from sqlalchemy import event
     from sqlalchemy.orm import Mapper, Session, SessionTransaction, object_session
 except ImportError as error:
     raise ImportError(
@@ -29,11 +32,13 @@ class Bitmapistable:
     are marked when the transaction commits, all in one round trip; what is rolled
     back, to a savepoint as well, marks nothing.  Statements that go past the objects
     of a session, such as ``session.execute(update(...))``, are not noticed.
+    A model that overrides one of the three hooks decides by itself what is marked.
 
     Attributes:
         __bitmapist_prefix__: What stands for the model's name in the events.
-        __bitmapist_id__: The attribute that holds the id; by default ``id``, or else
-            the primary key.
+        __bitmapist_id__: The attribute that holds the id; by default it is the primary
+            key, several columns joined as :func:`~flask_bitmapist.identity.object_id`
+            does.
 
     Example:
         >>> class Song(Bitmapistable, db.Model):
@@ -44,6 +49,45 @@ class Bitmapistable:
     __bitmapist_prefix__: str | None = None
     __bitmapist_id__: str | None = None
 
+    @staticmethod
+    def bitmapist_after_insert(
+        mapper: Mapper[Any], connection: Any, target: Bitmapistable
+    ) -> None:
+        """Mark that a row was created; a model may do something else, or nothing.
+
+        Called by SQLAlchemy's event ``after_insert``, as the other two are by theirs.
+
+        Args:
+            mapper: The model's mapper.
+            connection: The connection that the row is written with.
+            target: The row's object.
+        """
+        _remember(target, "created")
+
+    @staticmethod
+    def bitmapist_before_update(
+        mapper: Mapper[Any], connection: Any, target: Bitmapistable
+    ) -> None:
+        """Mark that a row was updated, see :meth:`bitmapist_after_insert`."""
+        session = object_session(target)
+        # SQLAlchemy tells of all objects that were touched, also of those that are as
+        # they were.
+        if session is not None and session.is_modified(
+            target, include_collections=False
+        ):
+            _remember(target, "updated")
+
+    @staticmethod
+    def bitmapist_before_delete(
+        mapper: Mapper[Any], connection: Any, target: Bitmapistable
+    ) -> None:
+        """Mark that a row was deleted, see :meth:`bitmapist_after_insert`."""
+        _remember(target, "deleted")
+
+    @classmethod
+    def __declare_last__(cls) -> None:
+        """Do nothing; models of version 0.1 may call it from one of their own."""
+
 
 class _Pending(NamedTuple):
     """A mark that will be made if its transaction commits."""
@@ -51,22 +95,16 @@ class _Pending(NamedTuple):
     transaction: SessionTransaction | None
     event_name: str
     row_id: Any
+    """The row's id, or why it has none."""
 
 
-def _created(mapper: Mapper[Any], connection: Any, target: Any) -> None:
-    _remember(target, "created")
+def _hook(name: str) -> Callable[[Mapper[Any], Any, Any], None]:
+    """Return a listener that calls the row's own hook, whichever class has it."""
 
+    def listener(mapper: Mapper[Any], connection: Any, target: Any) -> None:
+        getattr(target, name)(mapper, connection, target)
 
-def _updated(mapper: Mapper[Any], connection: Any, target: Any) -> None:
-    session = object_session(target)
-    # SQLAlchemy tells of all objects that were touched, also of those that are as
-    # they were.
-    if session is not None and session.is_modified(target, include_collections=False):
-        _remember(target, "updated")
-
-
-def _deleted(mapper: Mapper[Any], connection: Any, target: Any) -> None:
-    _remember(target, "deleted")
+    return listener
 
 
 def _remember(target: Bitmapistable, what: str) -> None:
@@ -83,10 +121,11 @@ def _row_id(target: Bitmapistable) -> Any:
     attribute = target.__bitmapist_id__
     if attribute is not None:
         return getattr(target, attribute)
-    if hasattr(target, "id"):
-        return target.id
-    mapper: Mapper[Any] = inspect(type(target))
-    return mapper.primary_key_from_instance(target)[0]
+    try:
+        return object_id(target)
+    except BadMarkError as error:
+        # Within a flush nothing may be raised; it is told when the row is committed.
+        return error
 
 
 def _after_commit(session: Session) -> None:
@@ -123,11 +162,16 @@ def _mark(pending: list[_Pending]) -> None:
         # The rows are committed; nothing that comes after may look like a failure.
         logger.error("row changes are not tracked: %s", error)
         return
-    recorder.note([(each.event_name, each.row_id) for each in pending])
+    marked = []
+    for each in pending:
+        if isinstance(each.row_id, BadMarkError):
+            recorder.reports.rejected(each.row_id, each.event_name)
+        else:
+            marked.append((each.event_name, each.row_id))
+    recorder.note(marked)
 
 
-event.listen(Bitmapistable, "after_insert", _created, propagate=True)
-event.listen(Bitmapistable, "after_update", _updated, propagate=True)
-event.listen(Bitmapistable, "after_delete", _deleted, propagate=True)
+for happens in ("after_insert", "before_update", "before_delete"):
+    event.listen(Bitmapistable, happens, _hook(f"bitmapist_{happens}"), propagate=True)
 event.listen(Session, "after_commit", _after_commit)
 event.listen(Session, "after_transaction_end", _after_end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, time, timezone
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from .analysis.expressions import (
 )
 from .analysis.periods import AsOf, to_utc
 from .analysis.users import Selection
+from .identity import Identity
 from .questions.asking import Ask, Names
 from .questions.cohort import Cohort
 from .questions.declare import A, AnyQuestion, Asking, AskingFor, Question
@@ -24,7 +25,6 @@ from .questions.person import Person
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
 from .questions.who import Count, Has, Users
-from .store.idmap import People
 from .store.userset import UserSet
 
 Who = str | Expression
@@ -48,7 +48,7 @@ class Query:
     Args:
         bitmaps: Where the bitmaps come from.
         names: What can be named; any event by default.
-        people: Tells which bit is whose; bits are ids by default.
+        identity: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
     """
 
@@ -56,12 +56,12 @@ class Query:
         self,
         bitmaps: Bitmaps,
         names: Names | None = None,
-        people: People | None = None,
+        identity: Identity | None = None,
         own: Mapping[str, AnyQuestion] | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
-        self.people = People() if people is None else people
+        self.identity = Identity() if identity is None else identity
         self._own = {} if own is None else own
 
     overview = Asking(Overview)
@@ -96,7 +96,7 @@ class Query:
             as_of(question.as_of),
             self.names,
             self.select,
-            self.people,
+            self.identity,
         )
         return question.answer(ask)
 
@@ -111,9 +111,7 @@ class Query:
         """Return the classes of all questions: the menu's, then the app's own."""
         return (*QUESTIONS, *self._own.values())
 
-    def within(
-        self, most_work: int, may_refresh: Callable[[], bool] | None = None
-    ) -> Query:
+    def within(self, most_work: int, patience: float | None = None) -> Query:
         """Return a query for one page, which refuses what is too much work.
 
         The pages ask through this; Python and the command line work as much as they
@@ -122,15 +120,16 @@ class Query:
         Args:
             most_work: How many bytes of bitmaps all of its answers together may walk
                 over, 0 for any number.
-            may_refresh: Tells whether all keys of the store may be looked through now.
+            patience: Seconds to wait while all keys of the store are looked through for
+                names, once a minute at most; None waits to the end.
 
         Example:
             >>> bitmapist.query.within(10_000_000).count("song:played", "months")
             2
         """
         bitmaps = self.bitmaps.within(most_work)
-        names = self.names if may_refresh is None else self.names.within(may_refresh)
-        return Query(bitmaps, names, self.people, self._own)
+        names = self.names if patience is None else self.names.within(patience)
+        return Query(bitmaps, names, self.identity, self._own)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -152,7 +151,7 @@ class Query:
         """Return the users behind a number, see for example
         :meth:`~flask_bitmapist.questions.declare.Question.people`.
         """
-        return UserSet(self.bitmaps, selection, self.people)
+        return UserSet(self.bitmaps, selection, self.identity)
 
 
 QUESTIONS: tuple[AnyQuestion, ...] = tuple(
@@ -169,31 +168,23 @@ def utc_now() -> datetime:
 
 
 def as_of(given: Any) -> AsOf:
-    """Return as of when a question is answered, by the clock."""
-    now = utc_now()
-    return AsOf(now, moment(given))
-
-
-def moment(as_of: When) -> datetime:
-    """Return the moment as of which a question is asked, in UTC.
+    """Return as of when a question is answered, by the clock.
 
     Args:
-        as_of: A moment; a day, which means its end or now, whichever is earlier;
-            or None for now.
+        given: A moment; a day, which means its end or now, whichever is earlier; or
+            None for now.
 
     Raises:
-        QueryError: *as_of* is none of these.
+        QueryError: *given* is none of these.
     """
     now = utc_now()
-    if as_of is None:
-        return now
-    if isinstance(as_of, datetime):
-        return to_utc(as_of)
-    if isinstance(as_of, date):
-        if as_of == now.date():
-            return now
-        return datetime.combine(as_of, time.max, tzinfo=timezone.utc)
+    if isinstance(given, datetime):
+        return AsOf(now, to_utc(given))
+    if given is None or given == now.date():
+        return AsOf(now, now)
+    if isinstance(given, date):
+        return AsOf(now, datetime.combine(given, time.max, tzinfo=timezone.utc))
     raise QueryError(
-        f"as_of must be a date, a datetime or None, not {type(as_of).__name__}",
+        f"as_of must be a date, a datetime or None, not {type(given).__name__}",
         field="as_of",
     )

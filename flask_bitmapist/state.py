@@ -16,32 +16,29 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import bitmapist
-from flask import current_app, has_app_context
+from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.local import LocalProxy
 
-from .capture.recorder import Recorder
+from .capture.recorder import DEFAULT_SYSTEM, Recorder
 from .config import Settings
-from .query import Query
-from .questions.asking import Names
-from .questions.declare import AnyQuestion
 from .store.catalogue import Catalogue
 from .store.connect import open_client
-from .store.idmap import People
-from .store.reader import BitmapReader
 
 if TYPE_CHECKING:
     from flask import Flask
+    from jinja2 import Environment
     from redis import Redis
 
     from .access import Access
     from .analysis.expressions import Expression
+    from .query import Query
+    from .questions.declare import AnyQuestion
 
 EXTENSION_NAME = "bitmapist"
-DEFAULT_SYSTEM = "default"
 
 
 class _Follower(LocalProxy[Any]):
@@ -103,7 +100,21 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
-    query: Query
+    _named: Mapping[str, Expression]
+    _own: Mapping[str, AnyQuestion]
+
+    @cached_property
+    def query(self) -> Query:
+        """Where questions are asked; made, and numpy loaded, with the first of them."""
+        from .query import Query
+        from .questions.asking import Names
+        from .store.idmap import identity_of
+        from .store.reader import BitmapReader
+
+        reads, settings = self.read_client, self.recorder.settings
+        names = Names(self.catalogue, self._named)
+        identity = identity_of(settings, reads, self.client)
+        return Query(BitmapReader(reads), names, identity, self._own)
 
 
 @dataclass(eq=False)
@@ -124,6 +135,8 @@ class BitmapistState:
     _elsewhere: Store | None = None
     admins: list[Any] = field(default_factory=list)
     """The Flask-Admin instances that already have the tabs."""
+    environments: dict[type, Environment] = field(default_factory=dict)
+    """What reads the templates, for each kind of surface; made with its first page."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -144,12 +157,13 @@ class BitmapistState:
     def _store_at(self, client: Redis) -> Store:
         # What the file keeps is for the Redis of the settings.
         settings = replace(self.settings, spool_file="")
-        recorder = Recorder(settings, client, self.app, self.globals, client)
-        return _store(client, client, recorder, self.named, self.own)
-
-    def people_of(self, client: Redis) -> People:
-        """Return what tells which bit is whose at a store."""
-        return People(client if self.settings.id_map else None)
+        catalogue = Catalogue(client, client)
+        recorder = Recorder(
+            *(settings, client, self.app, self.globals, request_environ),
+            mark_client=client,
+            catalogue=catalogue,
+        )
+        return Store(client, client, recorder, catalogue, self.named, self.own)
 
     @property
     def systems(self) -> dict[str, Redis]:
@@ -222,8 +236,11 @@ def create_state(
     reads = client if elsewhere is None else _open(elsewhere, settings)
     names = dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
     process = Globals(settings, names)
-    recorder = Recorder(settings, client, app, process)
-    at_home = _store(client, reads, recorder, named, own)
+    catalogue = Catalogue(reads, client)
+    recorder = Recorder(
+        settings, client, app, process, request_environ, catalogue=catalogue
+    )
+    at_home = Store(client, reads, recorder, catalogue, named, own)
     state = BitmapistState(app, settings, process, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)
@@ -234,20 +251,6 @@ def _open(url: str, settings: Settings) -> Redis:
     return open_client(
         url, connect_timeout=settings.connect_timeout, timeout=settings.read_timeout
     )
-
-
-def _store(
-    client: Redis,
-    reads: Redis,
-    recorder: Recorder,
-    named: Mapping[str, Expression],
-    own: Mapping[str, AnyQuestion],
-) -> Store:
-    catalogue = Catalogue(reads, client)
-    names = Names(catalogue.names, catalogue.flags, named, catalogue)
-    people = People(reads if recorder.settings.id_map else None)
-    query = Query(BitmapReader(reads), names, people, own)
-    return Store(client, reads, recorder, catalogue, query)
 
 
 def _install(state: BitmapistState, names: Mapping[str, Redis]) -> None:
@@ -322,6 +325,11 @@ def current_state(sweep: bool = True) -> BitmapistState | None:
         return _living.only(sweep)
     state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
     return state
+
+
+def request_environ() -> Mapping[str, Any] | None:
+    """Return the WSGI environ of the request being answered, if there is one."""
+    return request.environ if has_request_context() else None
 
 
 def demanded_state() -> BitmapistState:

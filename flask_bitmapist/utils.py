@@ -156,8 +156,8 @@ def _query(system: Any) -> Query:
     client = state.globals.client(system)
     if client == state.store.client:
         return state.query
-    names = Names(defined=state.named)
-    return Query(BitmapReader(client), names, state.people_of(client))
+    names = Names(None, state.named)
+    return Query(BitmapReader(client), names, state.query.identity)
 
 
 def _whole(group: TimeGroup, now: datetime | None) -> date | datetime:

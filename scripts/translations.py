@@ -22,7 +22,7 @@ from flask_bitmapist.query import QUESTIONS
 
 PACKAGE = Path(__file__).parents[1] / "flask_bitmapist"
 FOLDER = PACKAGE / "translations"
-METHODS = [("**.py", "python"), ("templates/bitmapist/**.html", "jinja2")]
+METHODS = [("**.py", "python"), ("templates/flask_bitmapist/**.html", "jinja2")]
 KEYWORDS = {"t": None, "tn": (1, 2), "lazy": None, "gettext": None, "Text": None}
 
 

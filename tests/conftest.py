@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,14 +14,15 @@ import hypothesis
 import pytest
 import redis
 from flask import Flask
-from werkzeug.serving import make_server
+from jinja2 import Environment
 
 from flask_bitmapist import FlaskBitmapist
 from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names
+from .marks import known
 from .reference import Mark
-from .servers import RedisProcess, test_server
+from .servers import RedisProcess, served, test_server
 from .strategies import DEFINED, EVENTS
 
 # How long an example takes depends on what else the machine does.
@@ -51,6 +52,30 @@ def pytest_configure() -> None:
             "optional packages come with 'pip install -e .[test]', and "
             "BITMAPIST_TEST_BARE=1 is for an environment without any."
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once() -> Iterator[None]:
+    """Let apps share what Jinja compiles: each test makes its own, with new pages."""
+    compiled: dict[Any, Any] = {}
+    anew = Environment.compile
+
+    def compiled_once(
+        self: Environment, source: Any, name: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        escapes = self.autoescape
+        how = (
+            *(type(self), self.lexer, self.finalize, frozenset(self.extensions)),
+            escapes(name) if callable(escapes) else escapes,
+        )
+        key = (source, name, *rest, *options.items(), *how)
+        if key not in compiled:
+            compiled[key] = anew(self, source, name, *rest, **options)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "compile", compiled_once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -112,20 +137,8 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 @pytest.fixture
 def live_server() -> Iterator[Callable[[Flask], str]]:
     """Serve apps over HTTP: call it with an app, get the address."""
-    running = []
-
-    def serve(app: Flask) -> str:
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        running.append((server, thread))
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield serve
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with ExitStack() as running:
+        yield lambda app: running.enter_context(served(app))
 
 
 # Not for the whole session: while Playwright runs, so does an event loop in this
@@ -177,7 +190,7 @@ def ask(redis_client: redis.Redis) -> Callable[..., Query]:
         for user in flagged:
             bitmapist.mark_unique("flagged", user, system=pipeline)
         pipeline.execute()
-        names = Names(lambda: EVENTS, lambda: ("flagged",), DEFINED)
-        return Query(BitmapReader(redis_client), names)
+        catalogue = known(redis_client, EVENTS, ["flagged"])
+        return Query(BitmapReader(redis_client), Names(catalogue, DEFINED))
 
     return write

@@ -6,24 +6,29 @@ As its rooms move, only this module follows.
 from __future__ import annotations
 
 from flask_bitmapist.analysis import counting, united
-from flask_bitmapist.analysis.bitmaps import Source, Stripe, sources_of, user_ids
+from flask_bitmapist.analysis.bitmaps import Stripe, user_ids
 from flask_bitmapist.analysis.counting import (
     Counting,
     NumKongCounting,
     NumpyCounting,
     fastest,
 )
-from flask_bitmapist.analysis.expressions import Named, Not, chain, require_bounded
+from flask_bitmapist.analysis.errors import BadMarkError, Text, is_printable
+from flask_bitmapist.analysis.expressions import (
+    Named,
+    Not,
+    Source,
+    chain,
+    require_bounded,
+    sources_of,
+)
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, last_periods
-from flask_bitmapist.analysis.results import Result, to_csv
-from flask_bitmapist.capture import bits, bitwriter, csvfile, reports, signals
-from flask_bitmapist.capture.bits import Mark, bits_of, hour_of
+from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
+from flask_bitmapist.capture import bitwriter, csvfile, marks, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.capture.idmap import IdMap
-from flask_bitmapist.capture.ids import BadMarkError, check_id, user_key
 from flask_bitmapist.capture.importing import (
     LONGEST_EXAMPLE,
     MOST_EXAMPLES,
@@ -32,10 +37,14 @@ from flask_bitmapist.capture.importing import (
     hour_in,
     import_rows,
 )
-from flask_bitmapist.capture.names import MAX_BYTES
+from flask_bitmapist.capture.leftout import LeftOut
+from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
+from flask_bitmapist.capture.queue import Backoff
+from flask_bitmapist.capture.reports import Reports
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
+from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
 from flask_bitmapist.questions.declare import Param
@@ -46,25 +55,27 @@ from flask_bitmapist.questions.stickiness import Stickiness
 from flask_bitmapist.questions.trend import Trend, TrendAnswer
 from flask_bitmapist.questions.who import Count, Has, Users
 from flask_bitmapist.store import diagnosis
-from flask_bitmapist.store.budget import LEAST_BYTES, Budget
-from flask_bitmapist.store.catalogue import EVENTS_KEY, Catalogue
+from flask_bitmapist.store.catalogue import (
+    EVENTS_KEY,
+    FLAGS_KEY,
+    WALKED_KEY,
+    WALKING_KEY,
+    Catalogue,
+)
 from flask_bitmapist.store.connect import check_url, open_client, redact
-from flask_bitmapist.store.errors import NotABitmapError
-from flask_bitmapist.store.eventkeys import parse_key
-from flask_bitmapist.store.idmap import People
-from flask_bitmapist.store.keys import month_keys, redis_key
-from flask_bitmapist.store.reader import BitmapReader
+from flask_bitmapist.store.errors import DamagedIdMapError, NotABitmapError
+from flask_bitmapist.store.idmap import IdMap, identity_of
+from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
+from flask_bitmapist.store.reader import LEAST_BYTES, BitmapReader, Budget
 from flask_bitmapist.store.userset import UserSet
-from flask_bitmapist.web.door import LOOKED_KEY, MOST_ANSWER, MOST_ARGUMENTS, MOST_BODY
-from flask_bitmapist.web.page import QuestionPage
-from flask_bitmapist.web.pages import page_of
-from flask_bitmapist.web.shell import OPENED_BY
+from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
+from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
 __all__ = [
     "EVENTS_KEY",
+    "FLAGS_KEY",
     "LEAST_BYTES",
     "LONGEST_EXAMPLE",
-    "LOOKED_KEY",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_LENGTH",
@@ -75,7 +86,10 @@ __all__ = [
     "OPENED_BY",
     "OUTCOMES",
     "PREFIX",
+    "WALKED_KEY",
+    "WALKING_KEY",
     "AsOf",
+    "Backoff",
     "BadMarkError",
     "BitWriter",
     "BitmapReader",
@@ -86,12 +100,15 @@ __all__ = [
     "Count",
     "Counting",
     "CsvFile",
+    "DamagedIdMapError",
     "Funnel",
     "Group",
     "Has",
     "IdMap",
+    "Identity",
     "ImportSummary",
     "Importer",
+    "LeftOut",
     "Lifecycle",
     "Mark",
     "Named",
@@ -101,24 +118,23 @@ __all__ = [
     "NumKongCounting",
     "NumpyCounting",
     "Param",
-    "People",
     "Person",
-    "QuestionPage",
+    "Reports",
     "Result",
     "Settings",
     "Source",
     "Spool",
     "Stickiness",
     "Stripe",
+    "Table",
+    "Text",
     "Trend",
     "TrendAnswer",
     "UserSet",
     "Users",
-    "bits",
     "bits_of",
     "bitwriter",
     "chain",
-    "check_id",
     "check_url",
     "command_of",
     "counting",
@@ -127,24 +143,27 @@ __all__ = [
     "fastest",
     "hour_in",
     "hour_of",
+    "identity_of",
     "import_rows",
+    "is_printable",
     "last_periods",
     "load",
+    "marks",
     "month_keys",
+    "object_id",
     "open_client",
-    "page_of",
     "parse",
     "parse_key",
+    "plain_id",
     "plan_deletion",
     "redact",
     "redis_key",
     "reports",
     "require_bounded",
-    "signals",
     "sources_of",
     "temporary_key",
     "to_csv",
+    "to_text",
     "united",
     "user_ids",
-    "user_key",
 ]

@@ -72,7 +72,7 @@ def answers(app: Flask) -> dict[str, Any]:
             "membership": query.membership(3, as_of=AS_OF).to_dict(),
             "overview": unscanned(query.overview(as_of=AS_OF).to_dict()),
             "events": unscanned(query.events(as_of=AS_OF).to_dict()),
-            "names": state.catalogue.names(refresh=True),
+            "names": state.catalogue.names(),
             "flags": state.catalogue.flags(),
         }
 

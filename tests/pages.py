@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from flask import Flask
 
 from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.query import QUESTIONS
+from flask_bitmapist.questions.declare import AnyQuestion
 
-from .inside import page_of
 
-PAGES = tuple(page_of(each) for each in QUESTIONS if each.in_menu)
+class Page(NamedTuple):
+    """Where the page of a question is."""
+
+    name: str
+    path: str
+    question: AnyQuestion
+
+
+ALL = tuple(
+    Page(each.endpoint, f"/{each.endpoint.replace('index', '')}", each)
+    for each in QUESTIONS
+)
+
+PAGES = tuple(page for page in ALL if page.question.in_menu)
 """Those in the menu, in its order."""
 
-ANSWERS = tuple(page_of(each) for each in QUESTIONS if not each.in_menu)
+ANSWERS = tuple(page for page in ALL if not page.question.in_menu)
 """Those that answer in JSON and CSV alone."""
+
+COHORT = {"primary_event": "came", "secondary_event": "came"}
+ASKED = {
+    "cohort": COHORT,
+    "trends": {"events-0": "came"},
+    "lifecycle": {"event": "came"},
+    "funnel": {"steps-0": "came", "steps-1": "came"},
+    "stickiness": {"event": "came"},
+    "people": {"user": "1"},
+}
+"""What each page is asked that has to be asked something."""
+
+
+def url_of(page: str, surface: str) -> str:
+    """Return where a page is, on the ``standalone`` surface or on ``admin``'s."""
+    if surface == "admin":
+        return f"/admin/bitmapist/{page}/"
+    return "/bitmapist/" + page.replace("index", "")
 
 
 def check_wrong(

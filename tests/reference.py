@@ -50,17 +50,17 @@ class Reference:
         self.marks = [mark for mark in marks if mark.at.date() <= as_of.date()]
         self.group = group
         self.as_of = as_of
+        self._did: dict[str, dict[Key, set[int]]] = {}
+        for mark in self.marks:
+            periods = self._did.setdefault(mark.event, {})
+            periods.setdefault(KEYS[group](mark.at), set()).add(mark.user)
 
     def keys(self, count: int) -> list[Key]:
         return last_keys(self.group, count, self.as_of)
 
     def users(self, event: str) -> Users:
-        key_of = KEYS[self.group]
-        return lambda key: {
-            mark.user
-            for mark in self.marks
-            if mark.event == event and key_of(mark.at) == key
-        }
+        periods = self._did.get(event, {})
+        return lambda key: set(periods.get(key, ()))
 
     def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
         """The users of an expression."""
@@ -68,8 +68,8 @@ class Reference:
 
     def ever_before(self, users: Users, key: Key) -> set[int]:
         """Who was among *users* in any period before *key*."""
-        key_of = KEYS[self.group]
-        keys = {key_of(mark.at) for mark in self.marks} | set(self.keys(10))
+        keys = {key for periods in self._did.values() for key in periods}
+        keys |= set(self.keys(10))
         return set().union(*(users(each) for each in keys if each < key))
 
     def is_complete(self, key: Key) -> bool:
@@ -79,12 +79,8 @@ class Reference:
 
     def before(self, event: str, key: Key) -> set[int]:
         """The users of *event* in any earlier period than *key*."""
-        key_of = KEYS[self.group]
-        return {
-            mark.user
-            for mark in self.marks
-            if mark.event == event and key_of(mark.at) < key
-        }
+        periods = self._did.get(event, {})
+        return set().union(*(periods[each] for each in periods if each < key))
 
     def cohort(
         self,

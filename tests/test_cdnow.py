@@ -11,35 +11,45 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient, FlaskCliRunner
 
-from flask_bitmapist import chain_events, get_cohort, get_event_data
+from flask_bitmapist import (
+    FlaskBitmapist,
+    chain_events,
+    get_cohort,
+    get_event_data,
+)
 
 from . import cdnow
 from .reference import Reference, end_of, utc
+from .servers import RedisProcess
 
 JUNE_30 = utc("1998-06-30T23:59")
 
 
-@pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Iterator[Flask]:
-    """An app with the sample imported by its own command."""
-    app = make_app()
-    result = app.test_cli_runner().invoke(args=["bitmapist", "import", str(cdnow.FILE)])
-    assert result.exit_code == 0, result.output
-    with app.app_context():
+@pytest.fixture(scope="module")
+def app() -> Iterator[Flask]:
+    """An app with the sample imported by its own command, on a server of its own.
+
+    It takes a second to import, and tests only ask.
+    """
+    with RedisProcess() as server:
+        app = Flask("tracked")
+        app.config.update(BITMAPIST_REDIS_URL=server.url, BITMAPIST_ACCESS="public")
+        FlaskBitmapist(app)
+        printed(app, "import", str(cdnow.FILE))
         yield app
 
 
 @pytest.fixture
 def ask(app: Flask) -> Callable[..., str]:
     """Run a command and get what it prints."""
+    return lambda *arguments: printed(app, *arguments)
+
+
+def printed(app: Flask, *arguments: str) -> str:
     runner: FlaskCliRunner = app.test_cli_runner()
-
-    def run(*arguments: str) -> str:
-        result = runner.invoke(args=["bitmapist", *arguments])
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    return run
+    result = runner.invoke(args=["bitmapist", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -64,8 +74,9 @@ def reference(group: str, as_of: datetime = JUNE_30) -> Reference:
 def test_the_known_figures_of_the_sample_are_there(app: Flask) -> None:
     purchases = [mark for mark in cdnow.marks() if mark.event == "purchase"]
     assert len(purchases) == 6_919
-    ever = get_event_data("purchase", "years", utc("1997-12-31"))
-    assert len(ever) == len({mark.user for mark in purchases}) == 2_357
+    with app.app_context():
+        ever = get_event_data("purchase", "years", utc("1997-12-31"))
+        assert len(ever) == len({mark.user for mark in purchases}) == 2_357
     first = reference("months").before("purchase", (1997, 4))
     assert len(first) == 2_357, "every first purchase is in January to March 1997"
 
@@ -192,34 +203,35 @@ def test_chains_of_and_and_or_give_the_numbers_of_plain_sets(
 def test_the_functions_of_version_0_1_give_the_numbers_of_plain_sets(
     app: Flask,
 ) -> None:
-    rows, dates, totals = get_cohort(
-        "purchase",
-        "purchase",
-        [{"name": "big", "op": "and"}, {"name": "multi", "op": "or"}],
-        time_group="month",
-        num_rows=5,
-        num_cols=3,
-        now=JUNE_30,
-    )
-    plain = reference("months")
-    users = {name: plain.users(name) for name in ("purchase", "big", "multi")}
+    with app.app_context():
+        rows, dates, totals = get_cohort(
+            "purchase",
+            "purchase",
+            [{"name": "big", "op": "and"}, {"name": "multi", "op": "or"}],
+            time_group="month",
+            num_rows=5,
+            num_cols=3,
+            now=JUNE_30,
+        )
+        plain = reference("months")
+        users = {name: plain.users(name) for name in ("purchase", "big", "multi")}
 
-    def chained(key: Any) -> set[int]:
-        return users["purchase"](key) & (users["big"](key) | users["multi"](key))
+        def chained(key: Any) -> set[int]:
+            return users["purchase"](key) & (users["big"](key) | users["multi"](key))
 
-    sizes, cells = plain.cohort_counts(
-        users["purchase"], chained, 5, 3, returned="first"
-    )
-    assert (rows, totals) == (cells, sizes)
-    assert [(each.year, each.month) for each in dates] == plain.keys(5)
+        sizes, cells = plain.cohort_counts(
+            users["purchase"], chained, 5, 3, returned="first"
+        )
+        assert (rows, totals) == (cells, sizes)
+        assert [(each.year, each.month) for each in dates] == plain.keys(5)
 
-    both = chain_events(
-        "big", [{"name": "multi", "op": "and"}], utc("1997-03-01"), "months"
-    )
-    expected = users["big"]((1997, 3)) & users["multi"]((1997, 3))
-    assert len(both) == len(expected)
-    assert set(both) == expected
-    assert all(user in both for user in expected)
+        both = chain_events(
+            "big", [{"name": "multi", "op": "and"}], utc("1997-03-01"), "months"
+        )
+        expected = users["big"]((1997, 3)) & users["multi"]((1997, 3))
+        assert len(both) == len(expected)
+        assert set(both) == expected
+        assert all(user in both for user in expected)
 
 
 # The seven questions, each by Python and by the command line.  Customer 1 bought on
@@ -256,24 +268,19 @@ def test_question_2_has_a_user_performed_an_action(
 
 
 def test_question_3_how_many_users_were_active_this_month_and_this_hour(
-    app: Flask, ask: Callable[..., str]
+    app: Flask, ask: Callable[..., str], make_app: Callable[..., Flask]
 ) -> None:
     query = app.extensions["bitmapist"].query
     assert query.count("purchase", "month", as_of=utc("1997-01-31").date()) == 781
     assert ask("count", "purchase", "-g", "months", "--as-of", "1997-01-31") == "781\n"
     # Hours are kept where it is asked for.
-    hourly = app.test_cli_runner().invoke(
-        args=["bitmapist", "import", "--hourly", str(cdnow.FILE)]
-    )
-    assert hourly.exit_code == 0
+    hourly = make_app()
+    printed(hourly, "import", "--hourly", str(cdnow.FILE))
     noon = reference("hours").users("purchase")((utc("1997-01-01").date(), 12))
-    assert (
-        query.count("purchase", "hour", as_of=utc("1997-01-01T12:30"))
-        == len(noon)
-        == 18
-    )
-    told = ask("count", "purchase", "-g", "hour", "--as-of", "1997-01-01T12:30")
-    assert told == "18\n"
+    count = hourly.extensions["bitmapist"].query.count
+    assert count("purchase", "hour", as_of=utc("1997-01-01T12:30")) == len(noon) == 18
+    at_noon = ("-g", "hour", "--as-of", "1997-01-01T12:30")
+    assert printed(hourly, "count", "purchase", *at_noon) == "18\n"
 
 
 def test_question_4_how_many_unique_users_performed_an_action_this_week(

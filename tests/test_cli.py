@@ -7,13 +7,16 @@ import io
 import json
 from collections.abc import Callable
 
+import bitmapist
 import pytest
+import redis
 from click.testing import Result
 from flask import Flask
 
 from flask_bitmapist import mark_event, mark_unique
 from flask_bitmapist.cli import bitmapist_cli
 
+from .marks import rename_user
 from .reference import utc
 from .servers import RedisProcess
 
@@ -73,6 +76,8 @@ def test_every_command_says_what_it_is_for() -> None:
         "export",
         "delete",
         "doctor",
+        "backfill",
+        "id-map",
         "openapi",
         "overview",
         "mcp",
@@ -143,15 +148,35 @@ def test_ids_come_in_pages(run: Run) -> None:
     assert "Page 2 of 2; 2 users." in told.stderr
 
 
+@pytest.mark.parametrize("given", ["20260304", "2026-W10", "soon"])
+@pytest.mark.parametrize(
+    "asked",
+    [("export", "--since"), ("delete", "a", "--before"), ("count", "a", "--as-of")],
+    ids=lambda asked: asked[0],
+)
+def test_every_command_reads_a_date_alike(
+    run: Run, asked: tuple[str, ...], given: str
+) -> None:
+    refused = run(*asked, given)
+    assert refused.exit_code == 2
+    assert "This is not a date; write it as YYYY-MM-DD." in refused.stderr
+
+
+def test_an_export_can_begin_and_end_with_an_hour(run: Run) -> None:
+    hours = ("--since", "2026-03-03T00:00Z", "--until", "2026-03-03T05:00")
+    told = run("export", "a", "--hourly", *hours)
+    assert told.exit_code == 0, told.output
+
+
 @pytest.mark.parametrize(
     "asked", [("events",), ("user", "7"), ("trend", "a"), ("overview",)]
 )
 def test_names_of_events_do_nothing_to_a_terminal(
     run: Run, app: Flask, asked: tuple[str, ...]
 ) -> None:
-    with app.app_context():
-        mark_event("\x1b]0;X\x07\x1b[2Jrisen", 7, now=utc("2026-03-04"))
-        mark_event("two\nlines \u202eturned", 7, now=utc("2026-03-04"))
+    with app.app_context():  # bitmapist itself takes any name
+        bitmapist.mark_event("\x1b]0;X\x07\x1b[2Jrisen", 7, now=utc("2026-03-04"))
+        bitmapist.mark_event("two\nlines \u202eturned", 7, now=utc("2026-03-04"))
     told = run(*asked, *ON)
 
     assert told.exit_code == 0, told.output
@@ -208,6 +233,74 @@ def test_users_with_keys_of_their_own_are_shown_and_asked_for_by_them(
     assert "No activity recorded for this user." in unknown.stderr
 
 
+HOSTILE = "\x1b]0;X\x07\x1b[2Jmoved\r\nforged  1,000\u2028row\x85"
+OF_HOSTILE = [
+    *(("events",), ("overview",), ("user", "7"), ("doctor",)),
+    *(("trend", f'"{HOSTILE}"'), ("funnel", f'"{HOSTILE}"', f'"{HOSTILE}"')),
+    *(("count", f'"{HOSTILE}"'), ("users", f'"{HOSTILE}"'), ("users", "flag(k\n)")),
+    *(("cohort", f'"{HOSTILE}"'), ("lifecycle", f'"{HOSTILE}"')),
+    *(("stickiness", f'"{HOSTILE}"'), ("has", "7", f'"{HOSTILE}"')),
+    *(("cohort", f'"{HOSTILE}"', "--users", "--period", "2026-03-04", "-g", "day"),),
+    *(("count", f'"{HOSTILE}x"'), ("user", HOSTILE), ("trend", f'"{HOSTILE}')),
+    *(("export", "--since", "2026-03-04"), ("delete", HOSTILE)),
+]
+
+
+@pytest.mark.parametrize("output", ["", "--csv"])
+@pytest.mark.parametrize("asked", OF_HOSTILE, ids=lambda asked: asked[0])
+def test_no_name_that_is_stored_moves_the_cursor_or_forges_a_row(
+    run: Run, redis_client: redis.Redis, asked: tuple[str, ...], output: str
+) -> None:
+    if output and asked[0] in ("doctor", "export", "delete"):
+        return
+    bitmapist.mark_event(HOSTILE, 7, system=redis_client, now=utc("2026-03-04"))
+    bitmapist.mark_unique("k\n", 7, system=redis_client)
+    when = () if asked[0] in ("doctor", "export", "delete") else ON
+    told = run(*asked, *filter(None, [output]), *when)
+
+    text = told.output.replace("\r\n", "\n")
+    assert "Traceback" not in text
+    assert not set(text) & set("\x1b\x07\r\u2028\x85")
+    assert not [line for line in text.splitlines() if line.startswith("forged")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (("users", "a", *ON), r"ada\n\x1b[2Jbob"),
+        (("users", "a", *ON, "--csv"), r"ada\n\x1b[2Jbob"),
+        (
+            ("export", "--since", "2026-03-04", "--until", "2026-03-04"),
+            r"ada\n\x1b[2Jbob,a,2026-03-04T00:00:00Z",
+        ),
+    ],
+)
+def test_a_user_key_that_others_wrote_stays_in_its_line(
+    make_app: Callable[..., Flask],
+    redis_client: redis.Redis,
+    asked: tuple[str, ...],
+    line: str,
+) -> None:
+    app = make_app(BITMAPIST_ID_MAP=True)
+    with app.app_context():
+        mark_event("a", "ada", now=utc("2026-03-04"))  # type: ignore[arg-type]
+    rename_user(redis_client, "ada", "ada\n\x1b[2Jbob")
+    told = app.test_cli_runner().invoke(args=["bitmapist", *asked])
+    assert told.stdout.splitlines()[-1] == line
+    assert "\x1b" not in told.output
+
+
+def test_an_event_that_cannot_be_marked_any_more_is_imported_as_it_is_shown(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    bitmapist.mark_event("two\nlines", 7, system=redis_client, now=utc("2026-03-04"))
+    run = app.test_cli_runner().invoke
+    told = run(args=["bitmapist", "export", "--since", "2026-03-04"]).stdout
+    assert run(args=["bitmapist", "import", "-"], input=told).exit_code == 0
+    shown = run(args=["bitmapist", "users", "two\\nlines", *ON], input=told)
+    assert shown.stdout == "7\n", shown.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -256,6 +349,7 @@ class TestDoctor:
         assert "marked" in told["counters"]
 
     def test_it_leaves_nothing_behind(self, run: Run, redis_client: object) -> None:
+        run("events")  # looks for names, and leaves behind when that was
         before = set(redis_client.scan_iter())  # type: ignore[attr-defined]
         assert "marking: events can be written" in run("doctor").stdout
         assert set(redis_client.scan_iter()) == before  # type: ignore[attr-defined]

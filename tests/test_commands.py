@@ -41,7 +41,7 @@ def setup_py(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 
 def test_setup_py_test_runs_the_suite() -> None:
-    done = setup_py("test", PYTEST_ADDOPTS="-q tests/test_periods.py")
+    done = setup_py("test", PYTEST_ADDOPTS="-q tests/test_texts.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
 

@@ -52,7 +52,9 @@ def test_a_value_of_a_wrong_type_fails_at_start_with_the_settings_name(
         ("BITMAPIST_REDIS_URL", "redis://localhost:port"),
         ("BITMAPIST_REDIS_URL", ""),
         ("BITMAPIST_TRACK_HOURLY", "no"),
-        ("BITMAPIST_TRACK_HOURLY", 1),
+        ("BITMAPIST_TRACK_HOURLY", 2),
+        ("BITMAPIST_TRACK_HOURLY", None),
+        ("BITMAPIST_TRACK_HOURLY", "true"),
         ("BITMAPIST_CONNECT_TIMEOUT", 0),
         ("BITMAPIST_READ_TIMEOUT", -1.0),
         ("BITMAPIST_MAX_WORK", -1),
@@ -67,8 +69,10 @@ def test_a_value_that_cannot_be_used_fails_at_start_with_the_settings_name(
 
 
 def test_a_misspelt_setting_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(ConfigError, match="did you mean BITMAPIST_REDIS_URL"):
-        load({}, {"BITMAPIST_REDIS_URI": "redis://localhost"})
+    misspelt = {"BITMAPIST_REDIS_URI": "redis://localhost", "OTHER_SETTING": 1}
+    for app_config, given in ((misspelt, {}), ({}, misspelt)):
+        with pytest.raises(ConfigError, match="did you mean BITMAPIST_REDIS_URL"):
+            load(app_config, given)
 
 
 def test_a_password_is_in_no_message_and_no_representation() -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from html import unescape
 from pathlib import Path
@@ -31,9 +32,11 @@ ROOT = Path(__file__).parents[1]
 OPEN = {"TESTING": True, "BITMAPIST_ACCESS": "public"}
 
 
-@pytest.fixture
-def demo(redis_url: str) -> Flask:
-    return create_app({**OPEN, "BITMAPIST_REDIS_URL": redis_url})
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Flask]:
+    """The demo, for tests that only look: to fill it takes a second."""
+    with RedisProcess() as server:
+        yield create_app({**OPEN, "BITMAPIST_REDIS_URL": server.url})
 
 
 def test_it_is_filled_so_that_the_last_day_is_yesterday_and_says_so(
@@ -64,8 +67,9 @@ def test_every_purchase_is_replayed_on_its_day(demo: Flask) -> None:
     assert list(trend.series[0].counts) == [len(buyers.get(day, ())) for day in days]
 
 
-def test_filling_a_store_twice_changes_nothing(redis_url: str, demo: Flask) -> None:
-    again = create_app({"BITMAPIST_REDIS_URL": redis_url})
+def test_filling_a_store_twice_changes_nothing(demo: Flask) -> None:
+    url = demo.extensions["bitmapist"].redis_url
+    again = create_app({"BITMAPIST_REDIS_URL": url})
     assert again.extensions["record_shop"].summary.bits == 0
 
 
@@ -93,7 +97,8 @@ def test_every_link_of_the_first_page_leads_somewhere(demo: Flask) -> None:
             assert b"bm-alert" not in answer.data, link
 
 
-def test_what_a_visitor_does_is_marked(demo: Flask) -> None:
+def test_what_a_visitor_does_is_marked(redis_url: str) -> None:
+    demo = create_app({**OPEN, "BITMAPIST_REDIS_URL": redis_url})
     client = demo.test_client()
     client.post("/buy/blue")
     query = demo.extensions["bitmapist"].query

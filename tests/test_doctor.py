@@ -89,3 +89,13 @@ def test_a_version_that_is_not_tested_any_more_is_warned_of(
     version: str, level: str
 ) -> None:
     assert diagnosis._version({"redis_version": version}).level == level
+
+
+def test_a_flask_babel_that_nobody_initialised_is_a_problem(app: Flask) -> None:
+    babel = pytest.importorskip("flask_babel")
+    assert "languages" not in findings(app)
+    pytest.importorskip("flask_admin").Admin(app)
+    assert findings(app)["languages"]["level"] == "problem"
+    assert "Babel(app)" in findings(app)["languages"]["advice"]
+    babel.Babel(app)
+    assert "languages" not in findings(app)

@@ -23,6 +23,7 @@ from flask_bitmapist import (
     mark,
     mark_event,
 )
+from flask_bitmapist.questions import Answer, Question
 
 from .inside import import_rows
 from .servers import RedisProcess
@@ -48,6 +49,33 @@ def test_one_extension_object_serves_the_apps_of_a_factory(
             assert extension.redis_url == url
         assert app.extensions["bitmapist"].redis_url == url
     assert extension.app is two, "outside a context: the one initialised last"
+
+
+def test_a_second_object_of_an_app_refuses_what_the_app_would_not_see(
+    make_app: Callable[..., Flask],
+) -> None:
+    second = FlaskBitmapist(make_app())
+
+    class Own(Question[Answer]):
+        """Does anybody see this?"""
+
+    for give in (
+        lambda: second.define("engaged", "came"),
+        lambda: second.question(Own),
+        lambda: second.access(lambda: True),
+    ):
+        with pytest.raises(RuntimeError, match="another FlaskBitmapist object"):
+            give()
+
+
+def test_a_second_object_with_names_of_its_own_is_refused_the_app(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app()
+    second = FlaskBitmapist()
+    second.define("engaged", "came")
+    with pytest.raises(RuntimeError, match="another FlaskBitmapist object"):
+        second.init_app(app)
 
 
 def test_two_apps_never_see_each_others_events(

@@ -87,12 +87,24 @@ def test_several_apps_do_not_mix(
 def test_an_id_that_is_no_number_does_not_stop_a_login(
     make_app: MakeApp, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = make_app()
+    app = make_app(BITMAPIST_ID_MAP=False)
     user: Any = User(0)
     user.id = "ada"
     with app.test_request_context():
         mark_login(app, user)
+        mark_login(app, user)
         mark_logout(app, user, extra="more")
 
     assert keys(redis_client) == set()
-    assert len(caplog.records) == 1
+    assert len(caplog.records) == 2, "one for each event"
+
+
+def test_a_login_may_be_told_without_the_app_and_of_any_user_object(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    class Account:
+        id = 5
+
+    with make_app().app_context():
+        mark_login(None, Account())
+    assert users(redis_client, today("user:logged_in")) == {5}

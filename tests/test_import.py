@@ -214,7 +214,7 @@ def test_rows_that_cannot_be_used_are_left_out_with_their_number(app: Flask) -> 
     summary = import_rows(state_of(app), rows)
 
     assert (summary.rows, summary.written, summary.rejected) == (11, 2, 9)
-    assert [each.line for each in summary.examples] == list(range(2, 11))
+    assert sorted(each.line for each in summary.examples) == list(range(2, 11))
     assert summary.to_dict()["reasons"] == {
         "negative id": 1,
         "id not a number": 1,
@@ -536,14 +536,14 @@ def test_the_command_reports_rejected_rows_and_goes_on(
     )
 
     assert result.exit_code == 0, result.output
-    assert "7 rows read, 3 imported" in result.stdout
-    assert "4 rows skipped" in result.stderr
-    for told in ("line 3: ", "line 5: ", "line 6: ", "line 9: "):
+    assert "7 rows read, 2 imported" in result.stdout
+    assert "5 rows skipped" in result.stderr
+    for told in ("line 3: ", "line 5: ", "line 6: ", "line 8: ", "line 9: "):
         assert told in result.stderr
     assert users(redis_client, "x_2026-1-1") == {5, 10}
     lines = rejects.read_text().splitlines()
     assert lines[0] == "line,reason,user_id,event,timestamp"
-    assert [line.split(",")[0] for line in lines[1:]] == ["3", "5", "6", "9"]
+    assert [line.split(",")[0] for line in lines[1:]] == ["3", "5", "6", "8", "9"]
 
 
 def test_the_command_shows_the_first_rejected_rows_only(

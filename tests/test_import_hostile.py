@@ -124,12 +124,14 @@ def test_no_damage_of_a_gzipped_file_breaks_an_import(
 CELLS = st.text(st.characters(exclude_characters='"\r\n\x00'), max_size=8)
 GOOD = st.tuples(
     st.integers(0, 2000).map(str),
-    st.sampled_from(["a", "b:c", "größe", " spaced name", "=1+1", "a,b", "new\nline"]),
+    st.sampled_from(["a", "b:c", "größe", " spaced name", "=1+1", "a,b"]),
     st.dates(date(2020, 1, 1), date(2099, 12, 31)).map(str),
 )
 BAD = st.one_of(
     st.tuples(st.sampled_from(["-1", "x", "4294967296", "1.5", ""]), CELLS, CELLS),
-    st.tuples(st.just("1"), st.sampled_from(["", "bitop_x", "x_2026-1"]), CELLS),
+    st.tuples(
+        st.just("1"), st.sampled_from(["", "bitop_x", "x_2026-1", "new\nline"]), CELLS
+    ),
     st.tuples(st.just("1"), st.just("a"), st.sampled_from(["", "soon", "2026-13-01"])),
     st.tuples(st.just("1"), st.just("a" * 1025), st.just("2026-01-01")),
     st.tuples(st.just("1"), st.just("a" * 140_000), st.just("2026-01-01")),
@@ -266,7 +268,8 @@ def test_a_file_of_rejects_holds_no_formulas(run: Any) -> None:
 
 
 BOMB = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from flask import Flask
 from flask_bitmapist import FlaskBitmapist
 
@@ -274,15 +277,21 @@ app = Flask("bomb")
 app.config["BITMAPIST_REDIS_URL"] = sys.argv[1]
 FlaskBitmapist(app)
 run = app.test_cli_runner()
+
+def peak():
+    # Not ru_maxrss: that begins with the peak of the process that started this one,
+    # which hides all that stays below it.
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
+
 run.invoke(args=["bitmapist", "import", sys.argv[2]])  # so that all is imported
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 result = run.invoke(args=["bitmapist", "import", sys.argv[3]])
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(after - before, result.exit_code, result.output)
+print(peak() - before, result.exit_code, result.output)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 @pytest.mark.parametrize(
     ("first", "repeated", "told"),
     [
@@ -294,7 +303,7 @@ print(after - before, result.exit_code, result.output)
 def test_a_small_file_that_unpacks_to_a_huge_one_takes_little_memory(
     redis_url: str, tmp_path: Path, first: bytes, repeated: bytes, told: str
 ) -> None:
-    size = 400_000_000 if b"\n" not in repeated else 100_000_000
+    size = 40_000_000
     bomb, small = tmp_path / "bomb.gz", tmp_path / "small.csv"
     small.write_bytes(HEADER + b"1,a,2026-01-01\n")
     piece = repeated * (2**20 // len(repeated))
@@ -312,7 +321,7 @@ def test_a_small_file_that_unpacks_to_a_huge_one_takes_little_memory(
     )
     kilobytes, _, output = done.stdout.split(" ", 2)
     assert told in output
-    assert int(kilobytes) < 100_000
+    assert int(kilobytes) < 30_000
 
 
 def test_rows_in_any_order_end_as_the_same(run: Any, redis_client: Any) -> None:

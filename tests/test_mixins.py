@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from flask_bitmapist import mark_event
 from flask_bitmapist.mixins import Bitmapistable
 
 
@@ -38,6 +39,35 @@ class Play(Bitmapistable, Base):
     __bitmapist_id__ = "user_id"
     play_id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int | None]
+
+
+class Draft(Bitmapistable, Base):
+    """A model as of version 0.1, which overrides two hooks and calls the third."""
+
+    __tablename__ = "drafts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner: Mapped[int]
+
+    @staticmethod
+    def bitmapist_after_insert(mapper: Any, connection: Any, target: Any) -> None:
+        mark_event("draft:begun", target.owner)
+
+    @staticmethod
+    def bitmapist_before_update(mapper: Any, connection: Any, target: Any) -> None:
+        pass
+
+    @staticmethod
+    def bitmapist_before_delete(mapper: Any, connection: Any, target: Any) -> None:
+        Bitmapistable.bitmapist_before_delete(mapper, connection, target)
+        mark_event("draft:given up", target.owner)
+
+    @classmethod
+    def __declare_last__(cls) -> None:
+        super().__declare_last__()
+
+
+class Letter(Draft):
+    """Inherits the hooks of its model."""
 
 
 class Label(Bitmapistable, Base):
@@ -178,6 +208,47 @@ def test_the_primary_key_serves_where_there_is_no_id(
     session.commit()
 
     assert marked("label:created") == {9}
+
+
+@pytest.mark.parametrize("model", [Draft, Letter])
+def test_a_model_decides_by_its_hooks_what_is_marked(
+    model: type[Draft], session: Session, redis_client: redis.Redis
+) -> None:
+    draft = model(id=3, owner=8)
+    session.add(draft)
+    session.commit()
+    draft.owner = 9
+    session.commit()
+    session.delete(draft)
+    session.commit()
+
+    found = {key.rpartition("_")[0] for key in keys(redis_client)}
+    name = model.__name__.lower()
+    assert found == {"draft:begun", "draft:given up", f"{name}:deleted"}
+    assert users(redis_client, today("draft:begun")) == {8}
+    assert users(redis_client, today(f"{name}:deleted")) == {3}
+
+
+def test_what_a_hook_changes_is_written_with_the_row(session: Session) -> None:
+    class Counted(Bitmapistable, Base):
+        __tablename__ = "counted"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str]
+        changes: Mapped[int] = mapped_column(default=0)
+
+        @staticmethod
+        def bitmapist_before_update(mapper: Any, connection: Any, target: Any) -> None:
+            target.changes += 1
+
+    Base.metadata.create_all(session.get_bind())
+    counted = Counted(id=1, name="a")
+    session.add(counted)
+    session.commit()
+    counted.name = "b"
+    session.commit()
+
+    session.expire_all()
+    assert counted.changes == 1
 
 
 def test_it_works_with_flask_sqlalchemy(app: Flask, marked: Marked) -> None:

@@ -137,7 +137,7 @@ def test_the_openapi_document_describes_it(app: Flask) -> None:
 def test_a_tool_for_language_models_asks_it(app: Flask) -> None:
     import anyio
 
-    from flask_bitmapist.cli.mcp import server_of
+    from flask_bitmapist.cli.programs import server_of
 
     server = server_of(app.extensions["bitmapist"], people=False)
 
@@ -172,7 +172,44 @@ def test_what_is_no_question_or_has_no_name_of_its_own_is_refused(
     extension.question(weekdays)
     with pytest.raises(ValueError, match="already a question 'weekdays'"):
         extension.question(weekdays)
+    for endpoint in ("trends", "index", "delete", "openapi", "static", "weekdays"):
+        given = {"name": "again", "endpoint": endpoint, "__annotations__": {}}
+        again = type("Again", (weekdays,), given)
+        with pytest.raises(ValueError, match=f"already a page '{endpoint}'"):
+            extension.question(again)
+    for command in ("export", "doctor", "user"):
+        again = type("Again", (weekdays,), {"name": command, "__annotations__": {}})
+        with pytest.raises(ValueError, match=f"already a command '{command}'"):
+            extension.question(again)
     for taken in ("cohort", "expression"):
         again = type("Again", (weekdays,), {"name": taken, "__annotations__": {}})
         with pytest.raises(ValueError, match=f"already a question '{taken}'"):
             extension.question(again)
+
+
+@pytest.mark.parametrize("surface", ["/bitmapist/days", "/admin/bitmapist/days/"])
+def test_it_may_have_a_template_of_the_apps(
+    redis_url: str, weekdays: type[Question[Any]], tmp_path: Path, surface: str
+) -> None:
+    class Days(weekdays):  # type: ignore[valid-type,misc]
+        """On which days?"""
+
+        template = "days.html"
+
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "days.html").write_text(
+        '{% extends "flask_bitmapist/question.html" %}{% block bm_answer %}'
+        "<p>{{ answer.users | sum }} on {{ sentence }}</p>{% endblock %}"
+    )
+    app = Flask("asks", root_path=str(tmp_path))
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    if "flask_babel" in sys.modules:
+        sys.modules["flask_babel"].Babel(app)
+    extension = FlaskBitmapist()
+    extension.question(Days)
+    extension.init_app(app, admin=flask_admin.Admin(app))
+    with app.app_context():
+        mark_event("<b>", 1)
+    page = app.test_client().get(surface, query_string={"event": '"<b>"'})
+    assert page.status_code == 200
+    assert re.search("<p>1 on Active users by weekday: [^<]*&lt;b&gt;", page.text)

@@ -101,8 +101,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
     "name",
     [
         "py.typed",
-        "templates/bitmapist/cohort.html",
-        "templates/bitmapist/admin/layout.html",
+        "templates/flask_bitmapist/cohort.html",
+        "templates/flask_bitmapist/admin/layout.html",
         "static/bitmapist.css",
         "static/bitmapist.js",
         "translations/de/LC_MESSAGES/bitmapist.mo",
@@ -202,7 +202,7 @@ def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
 
 
 # What developers use is not pinned, and the demo may want newer ones than the package.
-FOR_DEVELOPERS = {"demo", "test", "docs", "lint", "dist", "tox"}
+FOR_DEVELOPERS = {"demo", "test", "hosts", "docs", "lint", "dist", "tox"}
 
 
 def test_the_oldest_versions_that_are_tested_are_those_that_are_promised(

@@ -511,7 +511,7 @@ def test_a_form_may_be_posted_as_well(client: FlaskClient) -> None:
     }
     answer = client.post("/bitmapist/cohort?json=true", data=body).get_json()
     assert answer["cohort"][0][:3] == [4, 2, 1]
-    assert (answer["num_cols"], answer["time_group"]) == (10, "days")
+    assert (answer["num_cols"], answer["time_group"]) == (3, "days")
     assert "<table" in client.post("/bitmapist/cohort", data=body).text
 
 

@@ -21,6 +21,7 @@ from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique
 from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names
+from .marks import known
 from .reference import KEYS, Reference, utc
 from .strategies import EVENTS, histories
 
@@ -65,7 +66,7 @@ def test_events_are_counted_and_dated_as_by_plain_sets(
             *(mark.event, mark.user), system=pipeline, now=mark.at, use_pipeline=False
         )
     pipeline.execute()
-    query = Query(BitmapReader(redis_client), Names(lambda: EVENTS))
+    query = Query(BitmapReader(redis_client), Names(known(redis_client, EVENTS)))
     told = query.events(as_of=as_of).to_dict()
     references = {group: Reference(marks, group, as_of) for group in GROUPS}
     assert told["complete"] == {

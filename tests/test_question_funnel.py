@@ -94,6 +94,9 @@ def test_a_funnel_counts_what_plain_sets_count(
         number = step + 1
         for place, period in enumerate(answer.periods):
             assert answer.counts[place][step] == len(reached(step, [place]))
+            told = answer.by_period().rows[place]
+            assert told[:2] == [period.label, closed[place]]
+            assert told[2 + step] == len(reached(step, [place]))
             behind = answer.users(step=number, period=period.label)
             assert set(behind) == reached(step, [place])
         waiting = reached(0, still) - reached(step, still)

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.local import LocalProxy
 
 from flask_bitmapist import (
     FlaskBitmapist,
@@ -169,22 +171,34 @@ def test_hours_are_told_only_where_they_are_kept(make_app: MakeApp) -> None:
 # --- Who a user is
 
 
-@pytest.mark.parametrize("id_map", [False, True])
-def test_every_surface_means_the_same_user(make_app: MakeApp, id_map: bool) -> None:
+NUMBERS: list[Any] = [7, 123]
+NAMED: list[Any] = [123, "ana@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("id_map", "marked"),
+    [(False, NUMBERS), ("auto", NUMBERS), (True, NAMED), ("auto", NAMED[::-1])],
+    ids=["numbers", "numbers by the first mark", "keys", "keys by the first mark"],
+)
+def test_every_surface_means_the_same_user(
+    make_app: MakeApp, id_map: Any, marked: list[Any]
+) -> None:
     app = make_app(BITMAPIST_ID_MAP=id_map)
     query = app.extensions["bitmapist"].query
-    marked: list[Any] = [123, "ana@example.org"] if id_map else [7, 123]
-    nobody: list[Any] = [0, 1, "0", "bob@example.org"] if id_map else [0, 1, "8"]
+    holds_keys = marked is not NUMBERS
+    nobody: list[Any] = [0, 1, "0", "bob@example.org"] if holds_keys else [0, 1, "8"]
+    names = marked
     with app.app_context():
         for user in marked:
             mark_event("e", user)
-        names = ["123", "ana@example.org"] if id_map else [7, 123]
         users = query.users("e")
-        assert list(users) == names
+        assert list(users) == list(users.get_uuids()) == names
         assert list(users.page().ids) == names
         assert list(get_event_data("e")) == names
-        assert list(users.bits) == ([0, 1] if id_map else [7, 123])
+        assert list(users.bits) == ([0, 1] if holds_keys else [7, 123])
         assert list(query.trend("e").users(period=today())) == names
+        assert users.get_count() == 2
+        assert users.has_events_marked()
         for user in marked:
             assert query.has(user, "e")
             assert user in users
@@ -193,9 +207,10 @@ def test_every_surface_means_the_same_user(make_app: MakeApp, id_map: bool) -> N
             assert not query.has(user, "e")
             assert user not in users
             assert query.person(user).to_dict()["active"]["day"] is False
-        for user in (np.int64(123), "123", np.uint8(123)):
+        for user in (np.int64(123), "123", np.uint8(123), Level.MOST):
             assert user in users
             assert query.has(user, "e")
+            assert query.person(user).user == 123
         for wrong in (True, np.bool_(True), 1.0, None, b"123", [123]):
             assert wrong not in users
             with pytest.raises(QueryError) as error:
@@ -230,6 +245,10 @@ def today() -> str:
     return datetime.now(tz=timezone.utc).date().isoformat()
 
 
+class Level(Enum):
+    MOST = 123
+
+
 def test_keys_of_many_kinds_are_found(make_app: MakeApp) -> None:
     app = make_app(BITMAPIST_ID_MAP=True)
     query = app.extensions["bitmapist"].query
@@ -237,7 +256,9 @@ def test_keys_of_many_kinds_are_found(make_app: MakeApp) -> None:
     with app.app_context():
         for key in keys:
             mark_event("e", key)
-        assert list(query.users("e")) == [str(key) for key in keys]
+        assert list(query.users("e")) == [
+            *(str(keys[0]), -5, str(10**30), " with blanks ", "ü/&?")
+        ]
         for key in keys:
             assert query.has(key, "e")
             assert key in query.users("e")
@@ -245,15 +266,36 @@ def test_keys_of_many_kinds_are_found(make_app: MakeApp) -> None:
         assert "\ud800" not in query.users("e")
 
 
-def test_a_user_object_is_a_user(app: Flask) -> None:
-    class Account:
-        def get_id(self) -> str:
-            return "5"
+class Account:
+    """A user with an alternative id for the session."""
 
+    id = 5
+
+    def get_id(self) -> str:
+        return "912345"
+
+
+def test_a_user_object_is_a_user(app: Flask) -> None:
+    query = app.extensions["bitmapist"].query
     with app.app_context():
-        mark_event("e", 5)
-        assert app.extensions["bitmapist"].query.has(Account(), "e")
+        mark_event("e", Account())
+        assert query.has(Account(), "e")
+        assert query.has(LocalProxy(Account), "e")
+        assert query.person(user=Account()).user == 5
         assert Account() in get_event_data("e")
+        assert query.has(5, "e")
+
+
+def test_the_app_may_say_what_the_id_of_an_object_is(make_app: MakeApp) -> None:
+    app = make_app(BITMAPIST_USER_ID=lambda account: f"account {account.id}")
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        mark_event("e", Account())
+        assert list(query.users("e")) == ["account 5"]
+        assert query.has(Account(), "e")
+        assert query.has("account 5", "e")
+        assert Account() in query.users("e")
+        assert 5 not in query.users("e")
 
 
 @pytest.mark.parametrize("wrong", [-1, 2**32, 10**40, "x", "1.5", "-1", "٣"])
@@ -560,3 +602,38 @@ def test_old_functions_know_what_is_defined_and_take_names_as_they_are(
             assert list(get_event_data("either", system=elsewhere)) == [1]
         with pytest.raises(QueryError):
             get_event_data("a", "eons")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "bare"),
+    [
+        ("count", {"event": "NAME"}, "event"),
+        ("users", {"event": "NAME"}, "event"),
+        ("has", {"event": "NAME", "user": 1}, "event"),
+        ("cohort", {"primary_event": "NAME"}, "primary"),
+        ("cohort", {"primary_event": "NAME"}, "secondary"),
+        ("lifecycle", {"event": "NAME"}, "event"),
+        ("stickiness", {"event": "NAME"}, "event"),
+        ("funnel", {"steps": ["NAME", "NAME"]}, "steps"),
+        ("trends", {"events": ["NAME"]}, "series"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Order Completed", "big spenders"])
+def test_a_name_with_a_blank_stands_bare_and_can_be_asked_again_beside_it(
+    redis_url: str, path: str, asked: dict[str, Any], bare: str, name: str
+) -> None:
+    app = Flask("blanks")
+    app.config.update(BITMAPIST_REDIS_URL=redis_url, BITMAPIST_ACCESS="public")
+    FlaskBitmapist(app).define("big spenders", '"Order Completed"')
+    with app.app_context():
+        mark_event("Order Completed", 1)
+    text = f'"{name}"'
+    body = json.loads(json.dumps(asked).replace("NAME", text.replace('"', '\\"')))
+    url = f"/bitmapist/{path}?format=json"
+    answer = app.test_client().post(url, json=body).get_json()
+    told = answer[bare]
+    for each in told if isinstance(told, list) else [told]:
+        assert (each["name"] if isinstance(each, dict) else each) == name
+    assert text in str(answer["asked"])
+    again = app.test_client().post(url, json=answer["asked"]).get_json()
+    assert again[bare] == told

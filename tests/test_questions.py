@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from flask_bitmapist import FlaskBitmapist, QueryError, mark_event, mark_unique
 from flask_bitmapist.questions import ParameterError, Question, params_of
 
-from .inside import LOOKED_KEY
+from .inside import WALKED_KEY
 
 mcp = pytest.importorskip("mcp")
 jsonschema = pytest.importorskip("jsonschema")
@@ -100,6 +101,33 @@ def in_python(extension: FlaskBitmapist, question: Question[Any]) -> Any:
     return json.loads(json.dumps(extension.query(question).to_dict()))
 
 
+def test_every_answer_can_be_kept_elsewhere(
+    tracked: tuple[Flask, FlaskBitmapist],
+) -> None:
+    _, extension = tracked
+    given = {"event": "play", "user": 3, "steps": ["play", "buy"], "events": ["play"]}
+    given |= {"primary_event": "play", "time_group": "weeks"}
+    for question in all_questions(extension):
+        answer = extension.query(question.read(given))
+        if answer.listing is not None:
+            with pytest.raises(TypeError, match=r"pickle set\(users\)"):
+                pickle.dumps(answer)
+            continue
+        kept = pickle.loads(pickle.dumps(answer))
+        assert kept == answer
+        assert kept.to_dict() == answer.to_dict(), question.name
+        assert kept.to_csv() == answer.to_csv()
+        assert str(kept) == str(answer)
+        assert [*kept.notes()] == [*answer.notes()]
+        if question.cell is not None and hasattr(answer, "periods"):
+            cell = question.cell.read(
+                {"period": answer.periods[0].label, "step": 1, "stage": "new"}
+            )
+            answer.behind(cell)
+            with pytest.raises(RuntimeError, match="ask the question again"):
+                kept.behind(cell)
+
+
 def by_command(app: Flask, question: Question[Any]) -> Any:
     done = app.test_cli_runner().invoke(
         args=["bitmapist", question.name, "--json", *question.words()]
@@ -126,7 +154,7 @@ def by_body(app: Flask, question: Question[Any]) -> Any:
 def by_mcp(app: Flask, question: Question[Any]) -> Any:
     import anyio
 
-    from flask_bitmapist.cli.mcp import server_of
+    from flask_bitmapist.cli.programs import server_of
 
     server = server_of(app.extensions["bitmapist"], people=True)
 
@@ -156,7 +184,7 @@ def check_on_all_surfaces(
     expected = without_moment(in_python(extension, question))
     for surface in (by_command, by_page, by_body, by_mcp):
         # Pages may look through all keys only once a minute.
-        app.extensions["bitmapist"].store.client.delete(LOOKED_KEY)
+        app.extensions["bitmapist"].store.client.delete(WALKED_KEY)
         told = without_moment(surface(app, question))
         assert told == expected, surface.__name__
 
@@ -265,7 +293,7 @@ def test_mcp_tells_of_people_only_when_asked_to(
 ) -> None:
     import anyio
 
-    from flask_bitmapist.cli.mcp import server_of
+    from flask_bitmapist.cli.programs import server_of
 
     app, extension = tracked
     private = {each.name for each in all_questions(extension) if each.is_private}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -13,9 +14,9 @@ import pytest
 import redis
 from flask import Flask
 
-from flask_bitmapist import FlaskBitmapist, mark, mark_event
+from flask_bitmapist import FlaskBitmapist, mark, mark_event, unmark_event
 
-from .inside import signals
+from .inside import reports
 from .marks import NOON, eventually, recorder_of, users
 from .servers import RedisProcess
 
@@ -34,13 +35,13 @@ def background(make_app: MakeApp) -> Flask:
 
 
 def mark_users(app: Flask, *ids: int) -> None:
-    with app.app_context():
+    with app.test_request_context():
         for user in ids:
             mark_event("x", user, now=NOON)
 
 
 def run_script(
-    body: str, url: str, *arguments: str
+    body: str, url: str, *arguments: str, status: int = 0
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, with an app in background mode."""
     script = textwrap.dedent(
@@ -60,7 +61,7 @@ def run_script(
             return app
 
         def mark_users(app, *ids):
-            with app.app_context():
+            with app.test_request_context():
                 for user in ids:
                     mark_event("x", user, now=NOON)
         """
@@ -73,7 +74,7 @@ def run_script(
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return done
 
 
@@ -138,7 +139,7 @@ def test_the_receivers_of_a_flush_are_told_how_many(background: Flask) -> None:
     def receive(sender: Flask, count: int) -> None:
         told.append(count)
 
-    with signals.events_flushed.connected_to(receive, background):
+    with reports.events_flushed.connected_to(receive, background):
         mark_users(background, *range(10))
         recorder_of(background).flush()
         eventually(lambda: sum(told) == 10, "all are told of")
@@ -173,6 +174,104 @@ def test_ignore_drops_the_batch_that_redis_does_not_take(
 
     eventually(lambda: recorder_of(app).counters.dropped == 1, "it is dropped")
     assert recorder_of(app).waiting == 0
+
+
+def test_outside_a_request_a_mark_is_written_at_once(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    app = make_app(BITMAPIST_MARK_MODE="background", BITMAPIST_FLUSH_INTERVAL=NEVER)
+    with app.app_context():
+        mark_event("x", 1, now=NOON)
+
+    assert users(redis_client, DAY) == {1}
+    assert recorder_of(app).counters.buffered == 0
+
+
+def test_a_mark_that_is_written_at_once_does_not_overtake_those_that_wait(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    app = make_app(BITMAPIST_MARK_MODE="background", BITMAPIST_FLUSH_INTERVAL=NEVER)
+    mark_users(app, 1, 2)
+    with app.app_context():
+        unmark_event("x", 1, now=NOON)
+
+    assert users(redis_client, DAY) == {2}
+    assert recorder_of(app).waiting == 0
+
+
+def test_a_process_that_a_view_forks_writes_its_marks_at_once(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
+    run_script(
+        """
+        app = make_app(BITMAPIST_FLUSH_INTERVAL=3600.0)
+        with app.test_request_context():
+            mark_event("x", 1, now=NOON)
+            child = os.fork()
+            if not child:
+                mark_event("x", 2, now=NOON)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        """,
+        redis_url,
+    )
+
+    assert users(redis_client, DAY) == {1, 2}
+
+
+def test_a_child_of_multiprocessing_writes_what_its_requests_have_marked(
+    redis_client: redis.Redis, redis_url: str
+) -> None:
+    run_script(
+        """
+        import multiprocessing
+        app = make_app(BITMAPIST_FLUSH_INTERVAL=3600.0)
+        child = multiprocessing.get_context("fork").Process(
+            target=mark_users, args=(app, 1, 2)
+        )
+        child.start()
+        child.join()
+        """,
+        redis_url,
+    )
+
+    assert users(redis_client, DAY) == {1, 2}
+
+
+@pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_a_redis_that_does_not_answer_holds_no_process_up_for_ever(
+    redis_process: RedisProcess, tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "marks"
+    redis_process.pause()
+    done = run_script(
+        f"""
+        app = make_app(BITMAPIST_FLUSH_INTERVAL=3600.0, BITMAPIST_BATCH_SIZE=1,
+                       BITMAPIST_SPOOL_FILE=sys.argv[2])
+        mark_users(app, *range(50))
+        {end}
+        """,
+        redis_process.url,
+        str(path),
+        status=0 if end == "pass" else -signal.SIGTERM,
+    )
+
+    assert "50 events are kept in a file until the next start" in done.stderr
+    assert len(path.read_text().splitlines()) == 50
+
+
+def test_who_asks_a_second_time_does_not_wait(redis_process: RedisProcess) -> None:
+    redis_process.pause()
+    run_script(
+        """
+        app = make_app(BITMAPIST_FLUSH_INTERVAL=3600.0, BITMAPIST_MARK_TIMEOUT=3600.0)
+        mark_users(app, 1)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        """,
+        redis_process.url,
+        status=-signal.SIGTERM,
+    )
 
 
 def test_what_waits_is_written_when_the_process_ends(redis_url: str) -> None:

@@ -71,13 +71,13 @@ def test_marks_keep_the_time_at_which_they_were_made(
     redis_process: RedisProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from .inside import bits
+    from .inside import marks
 
     app = outage(BITMAPIST_TRACK_HOURLY=True)
     then = datetime(2020, 5, 5, 10).timestamp()
     with app.app_context():
         with monkeypatch.context() as patch:
-            patch.setattr(bits, "time", lambda: then)
+            patch.setattr(marks, "time", lambda: then)
             mark_event("x", 1)
         mark_event("x", 2)
     redis_process.start()
@@ -245,12 +245,168 @@ def test_a_waiting_mark_that_redis_will_never_take_is_dropped(
     redis_process.start()
     client = redis_process.client()
     # Whoever comes first: the list, or the mark itself.
-    client.delete("trackist_bad_2026-1")
-    client.rpush("trackist_bad_2026-1", "a list")
+    with client.pipeline() as at_once:
+        at_once.delete("trackist_bad_2026-1")
+        at_once.rpush("trackist_bad_2026-1", "a list")
+        at_once.execute()
     mark_users(app, 2, event="bad")
 
     assert recorder_of(app).flush()
     assert users(client, DAY) == {1}
+
+
+def refuse_type(client: redis.Redis) -> None:
+    client.rpush("trackist_x_2026-1", "a list")
+
+
+def refuse_room(client: redis.Redis) -> None:
+    client.config_set("maxmemory", "1")
+
+
+def refuse_writes(client: redis.Redis) -> None:
+    # The replica of a primary that does not exist keeps the data that it has.
+    client.replicaof("127.0.0.1", "1")
+
+
+def take(client: redis.Redis) -> None:
+    client.config_set("maxmemory", "0")
+    client.replicaof("NO", "ONE")
+    client.delete("trackist_x_2026-1")
+
+
+REFUSALS = {
+    "WRONGTYPE": refuse_type,
+    "OOM": refuse_room,
+    "READONLY": refuse_writes,
+}
+
+
+ERRORS = {
+    "WRONGTYPE": "trackist_x_2026-1: WRONGTYPE",
+    "OOM": "maxmemory",
+    "READONLY": "read only replica",
+}
+
+
+@pytest.fixture(params=REFUSALS)
+def refusal(
+    request: pytest.FixtureRequest, redis_process: RedisProcess
+) -> tuple[str, redis.Redis]:
+    """A Redis that answers but refuses marks; what it says, and a client of it."""
+    client = redis_process.client()
+    REFUSALS[request.param](client)
+    return request.param, client
+
+
+MODES = pytest.mark.parametrize("mode", ["sync", "background"])
+
+
+def mark_in_view(app: Flask, user: int) -> None:
+    with app.test_request_context():
+        mark_event("x", user, now=NOON)
+
+
+@MODES
+def test_a_refused_mark_waits_unless_it_would_for_ever(
+    make_app: MakeApp,
+    redis_process: RedisProcess,
+    refusal: tuple[str, redis.Redis],
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+) -> None:
+    said, client = refusal
+    app = make_app(BITMAPIST_REDIS_URL=redis_process.url, BITMAPIST_MARK_MODE=mode)
+    mark_in_view(app, 1)
+    recorder = recorder_of(app)
+    eventually(lambda: caplog.records, "it is told")
+    assert ERRORS[said] in caplog.text
+    is_final = said == "WRONGTYPE"
+    eventually(lambda: recorder.counters.dropped == int(is_final), "it is known")
+    take(client)
+
+    assert recorder.flush()
+    mark_in_view(app, 2)
+    assert recorder.flush()
+    assert users(client, DAY) >= ({2} if is_final else {1, 2})
+    assert recorder.counters.dropped == int(is_final)
+
+
+@MODES
+def test_a_refused_mark_is_dropped_if_the_app_says_so(
+    make_app: MakeApp,
+    redis_process: RedisProcess,
+    refusal: tuple[str, redis.Redis],
+    mode: str,
+) -> None:
+    app = make_app(
+        BITMAPIST_REDIS_URL=redis_process.url,
+        BITMAPIST_MARK_MODE=mode,
+        BITMAPIST_ON_ERROR="ignore",
+    )
+    mark_in_view(app, 1)
+
+    eventually(lambda: recorder_of(app).counters.dropped == 1, "it is dropped")
+    assert recorder_of(app).waiting == 0
+
+
+def test_a_refused_mark_is_an_error_if_the_app_says_so(
+    make_app: MakeApp, redis_process: RedisProcess, refusal: tuple[str, redis.Redis]
+) -> None:
+    said, client = refusal
+    app = make_app(BITMAPIST_REDIS_URL=redis_process.url, BITMAPIST_ON_ERROR="raise")
+    with pytest.raises(redis.ResponseError, match=ERRORS[said]):
+        mark_in_view(app, 1)
+
+    assert recorder_of(app).counters.dropped == 1
+    assert recorder_of(app).waiting == 0
+    take(client)
+    eventually(lambda: recorder_of(app).status()["error"] is None, "it works again")
+    mark_in_view(app, 2)
+    assert 2 in users(client, DAY)
+
+
+class Moody(redis.Redis):
+    """A client that has an error of its own, which redis-py knows nothing of."""
+
+    is_broken = True
+
+    def pipeline(self, *args: Any, **options: Any) -> Any:
+        if self.is_broken:
+            raise RuntimeError("a client with moods")
+        return super().pipeline(*args, **options)
+
+    def ping(self, **options: Any) -> Any:
+        if self.is_broken:
+            raise RuntimeError("a client with moods")
+        return super().ping(**options)
+
+
+@MODES
+def test_an_error_that_nobody_expects_costs_no_mark_and_no_view(
+    make_app: MakeApp,
+    redis_url: str,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+) -> None:
+    app = make_app(BITMAPIST_MARK_MODE=mode, BITMAPIST_RETRY_FIRST=0.01)
+    moody = Moody.from_url(redis_url)
+    monkeypatch.setitem(bitmapist.SYSTEMS, "default", moody)
+    app.add_url_rule(
+        "/<int:user>", "view", mark("x", lambda user: user, now=NOON)(lambda user: "ok")
+    )
+    client = app.test_client()
+    assert client.get("/1").text == "ok"
+    eventually(lambda: "Traceback" in caplog.text, "it is told, and where it was")
+    assert client.get("/2").text == "ok"
+    assert "a client with moods" in caplog.text
+    moody.is_broken = False
+
+    eventually(lambda: users(redis_client, DAY) == {1, 2}, "the marks are written")
+    assert client.get("/3").text == "ok"
+    eventually(lambda: 3 in users(redis_client, DAY), "the next one is written")
+    moody.close()
 
 
 @pytest.fixture

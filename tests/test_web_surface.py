@@ -198,7 +198,7 @@ def test_every_text_is_translated() -> None:
 def test_no_text_of_a_template_or_a_module_is_missing_in_the_catalogue() -> None:
     extract = pytest.importorskip("babel.messages.extract")
     folder = Path(flask_bitmapist.__file__).parent
-    method_map = [("**.py", "python"), ("templates/bitmapist/**.html", "jinja2")]
+    method_map = [("**.py", "python"), ("templates/flask_bitmapist/**.html", "jinja2")]
     keywords = {"t": None, "tn": (1, 2), "lazy": None, "gettext": None, "Text": None}
     found = {
         message

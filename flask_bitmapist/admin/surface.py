@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from flask import url_for
+from jinja2 import Environment
 from markupsafe import Markup
 
-from ..web.door import bounded_template
-from ..web.pages import pages_of
 from ..web.surface import Surface
 
 if TYPE_CHECKING:
@@ -37,16 +36,25 @@ class AdminSurface(Surface):
             serve several.
     """
 
-    layout = "bitmapist/admin/layout.html"
+    layout = "flask_bitmapist/admin/layout.html"
 
     def __init__(self, view: PageView, state: BitmapistState) -> None:
-        super().__init__(state, pages_of)
+        super().__init__(state)
         self._view = view
+        self.fill = view.render
+
+    def environment(self) -> Environment:
+        # Flask-Admin's own templates are written for that of the app.
+        return self.state.app.jinja_env.overlay(
+            autoescape=True, bytecode_cache=None, loader=self._loader()
+        )
 
     @staticmethod
     def register(admin: Admin, view: PageView) -> None:
         """Let the other pages in *admin* link to *view*."""
-        _views.setdefault(admin, WeakValueDictionary()).setdefault(view.page.name, view)
+        _views.setdefault(admin, WeakValueDictionary()).setdefault(
+            view.question.endpoint, view
+        )
 
     @property
     def scheme(self) -> str:  # type: ignore[override]
@@ -55,7 +63,7 @@ class AdminSurface(Surface):
 
     def url(self, page: str, /, **arguments: Any) -> str | None:
         view = self._view
-        if page != view.page.name:
+        if page != view.question.endpoint:
             others: Mapping[str, PageView] = _views.get(view.admin, {})
             if page not in others or not others[page].is_accessible():
                 return None
@@ -92,12 +100,6 @@ class AdminSurface(Surface):
                 if f"{view}.{action}" in self.state.app.view_functions:
                     return name, url_for(f"{view}.{action}", id=user)
         return name, url
-
-    def render(self, template: str, **context: Any) -> str:
-        text: str = self._view.render(
-            bounded_template(self.state.app.jinja_env, template), **context
-        )
-        return text
 
 
 def _scheme(admin: Admin) -> str:

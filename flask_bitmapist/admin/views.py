@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import Blueprint
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
@@ -24,8 +26,9 @@ from ..questions.trend import Trend
 from ..state import current_state, demanded_state
 from ..web import door
 from ..web.deletion import serve_deletion
-from ..web.pages import page_of
-from ..web.shell import turn_away
+from ..web.formats import translated
+from ..web.legacy import serve, to_people
+from ..web.responses import turn_away
 from .surface import AdminSurface
 
 try:
@@ -88,14 +91,14 @@ class PageView(BaseView):  # type: ignore[misc]
     ) -> None:
         if question is not None:
             self.question = question
-        self.page = page_of(self.question)
+        own = self.question
         super().__init__(
-            name=name or self.page.title,
+            name=name or translated(own.title),
             category=category,
-            endpoint=endpoint or f"bitmapist_{self.page.name}",
-            url=url or f"bitmapist/{self.page.name}",
+            endpoint=endpoint or f"bitmapist_{own.endpoint}",
+            url=url or f"bitmapist/{own.endpoint}",
             menu_icon_type=menu_icon_type,
-            menu_icon_value=menu_icon_value or self.page.icon,
+            menu_icon_value=menu_icon_value or own.icon,
             **options,
         )
 
@@ -138,7 +141,7 @@ class PageView(BaseView):  # type: ignore[misc]
     @expose("/", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
     def index(self) -> ResponseReturnValue:
         """Answer a request for the page."""
-        return self.page.serve(AdminSurface(self, demanded_state()))
+        return serve(self.question, AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, which finds this package's files."""
@@ -150,11 +153,9 @@ class PageView(BaseView):  # type: ignore[misc]
             method = MethodType(getattr(type(self), name), self)
             own_name = f"{self.endpoint}_{name}"
             about = method.__doc__ or ""
-            view = door.named(method, type(self).__module__, own_name, about)
+            view = _named(method, type(self).__module__, own_name, about)
             setattr(self, name, view)
         blueprint: Blueprint = super().create_blueprint(admin)
-        # BaseView looks for templates in flask_admin itself.
-        blueprint.template_folder = str(PACKAGE / "templates")
         blueprint.static_folder = str(PACKAGE / "static")
         blueprint.url_value_preprocessor(door.enter)
         AdminSurface.register(admin, self)
@@ -163,6 +164,30 @@ class PageView(BaseView):  # type: ignore[misc]
     def _run_view(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         # BaseView calls the view a second time after any TypeError, which hides it.
         return fn(self, *args, **kwargs)
+
+
+def _named(
+    function: Callable[..., Any], module: str, name: str, about: str
+) -> Callable[..., Any]:
+    """Return a method as a function to hand to Flask, with a name that no other has.
+
+    Extensions tell views apart by their modules and names: to exempt one from CSRF
+    protection, or to count its requests.
+
+    Args:
+        function: What is called; a bound method has the name of its class's.
+        module: The module that it is said to be of.
+        name: Its name, of which there is one in the module.
+        about: Its docstring.
+    """
+
+    def view(*arguments: Any, **options: Any) -> Any:
+        return function(*arguments, **options)
+
+    view.__module__ = module
+    view.__name__ = view.__qualname__ = name
+    view.__doc__ = about
+    return view
 
 
 def _overridden(view: BaseView) -> Callable[[], Any] | None:
@@ -175,7 +200,7 @@ def _overridden(view: BaseView) -> Callable[[], Any] | None:
 
 def _has_explicit_rule() -> bool:
     state = current_state()
-    return state is not None and state.access.is_explicit
+    return state is not None and state.access.rule is not None
 
 
 class OverviewView(PageView):
@@ -215,9 +240,35 @@ class StickinessView(PageView):
 
 
 class UsersView(PageView):
-    """People as a tab."""
+    """People as a tab.
+
+    Where the tab of users was in version 0.1 leads here.
+    """
 
     question = Person
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        """Return the view's blueprint, to which the old URL of the tab leads."""
+        blueprint = super().create_blueprint(admin)
+
+        def moved() -> ResponseReturnValue:
+            """Lead from the tab of users to that of people."""
+            surface = AdminSurface(self, demanded_state())
+            return self._handle_view("index") or to_people(surface)
+
+        moved.__name__ = moved.__qualname__ = f"{self.endpoint}_moved"
+        stem, _, name = self.url.rpartition("/")
+        if name == self.question.endpoint:
+
+            def add(setup: BlueprintSetupState) -> None:
+                # Not below the URL of the view, so the blueprint cannot add it.
+                place, endpoint = f"{stem}/users/", f"{self.endpoint}.moved"
+                setup.app.add_url_rule(
+                    place, endpoint, moved, subdomain=setup.subdomain
+                )
+
+            blueprint.record(add)
+        return blueprint
 
 
 class EventsView(PageView):
@@ -243,12 +294,17 @@ VIEWS: tuple[type[PageView], ...] = (
 )
 
 
+# One Admin may serve all apps of a factory, each of which asks for the tabs.
+_added: WeakKeyDictionary[Admin, set[AnyQuestion]] = WeakKeyDictionary()
+"""The questions whose tabs each Admin has."""
+
+
 def add_views(
     admin: Admin,
     category: str | None = CATEGORY,
     questions: Iterable[AnyQuestion] = QUESTIONS,
 ) -> None:
-    """Add a tab for every page to *admin*.
+    """Add a tab for every page to *admin*, unless that was done before.
 
     Args:
         admin: The Admin.  Another one in the same app gets endpoints of its own.
@@ -257,8 +313,10 @@ def add_views(
     """
     own = {view.question: view for view in VIEWS}
     prefix = "" if admin.endpoint == "admin" else f"{admin.endpoint}_"
+    added = _added.setdefault(admin, set())
     for question in questions:
-        if question.in_menu:
+        if question.in_menu and question not in added:
+            added.add(question)
             view = own.get(question, PageView)
             endpoint = f"{prefix}bitmapist_{question.endpoint}"
             tab = view(question=question, category=category, endpoint=endpoint)

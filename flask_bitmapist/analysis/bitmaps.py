@@ -8,39 +8,15 @@ however many users there are.  Counts add up over stripes, and ids come in order
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .keeping import kept_while_few
-from .periods import Period, TimeGroup
+from .expressions import Source
 
 Words = NDArray[np.uint64]
 """Bits of consecutive users, 64 to a word, in the byte order of Redis."""
-
-
-class Source(NamedTuple):
-    """One bitmap: the users of an event in a period, or a flag without a date."""
-
-    event: str
-    period: Period | None
-    """None for a unique event (a flag), which has no date."""
-
-    def parts(self) -> tuple[Source, ...]:
-        """Return the stored bitmaps of which this one is the union."""
-        period = self.period
-        if period is None or (
-            period.group is not TimeGroup.YEARS and period.last_day is None
-        ):
-            return (self,)
-        return tuple(Source(self.event, part) for part in period.parts())
-
-
-@kept_while_few(lambda event, periods: len(periods))
-def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
-    """Return the bitmaps of an event in each of *periods*."""
-    return tuple([Source(event, period) for period in periods])
 
 
 class Rows:
@@ -132,6 +108,11 @@ class Stripe:
             return self.zeros()
         united: Words = np.bitwise_or.reduce(self.matrix[rows], axis=0)
         return united
+
+    @staticmethod
+    def pile(rows: Sequence[Words]) -> Words:
+        """Return bitmaps as the rows of one matrix."""
+        return np.stack(rows)
 
     def stack(self, sources: Sequence[Source]) -> Words:
         """Return the bitmaps of *sources* as the rows of one matrix."""

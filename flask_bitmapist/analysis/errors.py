@@ -1,6 +1,32 @@
-"""The one error that a question can raise for what it was asked, and its words."""
+"""What is wrong with a question or with a mark, and the words for it."""
 
 from __future__ import annotations
+
+import re
+
+# Control characters (line ends and the escape codes of terminals among them), the
+# separators of lines and paragraphs, marks that turn the direction of what follows,
+# and halves of characters.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def is_printable(text: str) -> bool:
+    """Return whether no character of *text* does more than stand in its line."""
+    return not _UNPRINTABLE.search(text)
+
+
+def printable(text: str) -> str:
+    """Return *text* so that it stays in its line, wherever it is printed.
+
+    What a terminal or a reader of lines would act on is written as Python writes it.
+
+    Example:
+        >>> print(printable("one\\ntwo"), printable("ça va"))
+        one\\ntwo ça va
+    """
+    return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 class Text(str):
@@ -13,7 +39,7 @@ class Text(str):
         template: The English text, in which ``%(name)s`` stands for one of *values*;
             nothing by default.
         values: What to put in: texts, which may be such ones themselves, numbers, and
-            anything that says itself.
+            anything that says itself.  They are made :func:`printable`.
 
     Example:
         >>> text = Text("at most %(most)s of %(what)s", most=1000, what="them")
@@ -36,7 +62,9 @@ class Text(str):
 def _in_english(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return value if isinstance(value, Text) else printable(str(value))
 
 
 class QueryError(ValueError):
@@ -55,3 +83,16 @@ class QueryError(ValueError):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class BadMarkError(ValueError):
+    """A mark cannot be made of what was given.
+
+    Args:
+        kind: What is wrong, in a few words; the same for all of a kind.
+        message: What is wrong with this one.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

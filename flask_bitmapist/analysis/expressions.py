@@ -12,12 +12,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from .bitmaps import Source, Stripe, Words, sources_of
 from .errors import QueryError, Text
-from .periods import Period, shorten
+from .periods import Period, TimeGroup, kept_while_few, shorten
+
+if TYPE_CHECKING:
+    from .bitmaps import Stripe, Words
+
+
+class Source(NamedTuple):
+    """One bitmap: the users of an event in a period, or a flag without a date."""
+
+    event: str
+    period: Period | None
+    """None for a unique event (a flag), which has no date."""
+
+    def parts(self) -> tuple[Source, ...]:
+        """Return the stored bitmaps of which this one is the union."""
+        period = self.period
+        if period is None or (
+            period.group is not TimeGroup.YEARS and period.last_day is None
+        ):
+            return (self,)
+        return tuple(Source(self.event, part) for part in period.parts())
+
+
+@kept_while_few(lambda event, periods: len(periods))
+def sources_of(event: str, periods: tuple[Period, ...]) -> tuple[Source, ...]:
+    """Return the bitmaps of an event in each of *periods*."""
+    return tuple([Source(event, period) for period in periods])
 
 
 class Expression:
@@ -180,9 +204,7 @@ class And(_Operation):
         )
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        return reduce(
-            np.bitwise_and, (each.evaluate(stripe, period) for each in self.operands)
-        )
+        return reduce(and_, (each.evaluate(stripe, period) for each in self.operands))
 
 
 @dataclass(frozen=True)
@@ -200,9 +222,7 @@ class Or(_Operation):
         return all(operand.spreads for operand in self.operands)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        return reduce(
-            np.bitwise_or, (each.evaluate(stripe, period) for each in self.operands)
-        )
+        return reduce(or_, (each.evaluate(stripe, period) for each in self.operands))
 
 
 @dataclass(frozen=True)
@@ -237,10 +257,10 @@ class Not(Expression):
             yield from self.within.sources(period)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
-        others = np.bitwise_not(self.operand.evaluate(stripe, period))
+        others = ~self.operand.evaluate(stripe, period)
         if self.within is None:
             return others
-        return np.bitwise_and(others, self.within.evaluate(stripe, period))
+        return others & self.within.evaluate(stripe, period)
 
     def events(self) -> Iterator[str]:
         yield from self.operand.events()
@@ -336,7 +356,7 @@ def evaluate_each(
     if isinstance(expression, Event):
         # The common case: rows that lie side by side are taken without a copy.
         return stripe.stack(sources_of(expression.name, tuple(periods)))
-    return np.stack([expression.evaluate(stripe, period) for period in periods])
+    return stripe.pile([expression.evaluate(stripe, period) for period in periods])
 
 
 def require_bounded(expression: Expression, field: str) -> None:
@@ -369,7 +389,7 @@ def chain(
     Args:
         base: The first event.
         additional: Mappings with ``name`` and ``op``, which is ``"and"`` or
-            ``"or"``.  They are only read.
+            ``"or"``, in capitals too.  They are only read.
         read: Gives the expression for a name.
 
     Returns:
@@ -389,9 +409,10 @@ def chain(
                 f"additional event {number} needs a name", field="additional_events"
             )
         operator, term = entry.get("op"), read(entry["name"])
-        if operator == "and":
+        word = operator.lower() if isinstance(operator, str) else operator
+        if word == "and":
             groups.append([term])
-        elif operator == "or":
+        elif word == "or":
             groups[-1].append(term)
         else:
             raise QueryError(
@@ -400,6 +421,16 @@ def chain(
                 field="additional_events",
             )
     return reduce(and_, (reduce(or_, group) for group in groups))
+
+
+def shown_name(expression: Expression) -> str:
+    """Return an expression as text; one that has a name by just that.
+
+    Example:
+        >>> print(shown_name(Event("Order Completed")), Event("Order Completed"))
+        Order Completed "Order Completed"
+    """
+    return expression.name if isinstance(expression, Event | Named) else str(expression)
 
 
 _PLAIN_NAME = re.compile(r"[^\s()\"\\]+")

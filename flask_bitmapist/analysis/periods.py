@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, wraps
+from threading import Lock
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from .errors import QueryError, Text
-from .keeping import kept_while_few
+
+_MOST = 1000
+_MOST_RESULTS = 64
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class TimeGroup(enum.StrEnum):
@@ -291,6 +297,42 @@ class AsOf(NamedTuple):
             each.until(min(each.start + timedelta(days=days - 1), each.end).date())
             for each in (period, before)
         )
+
+
+def kept_while_few(
+    number: Callable[P, int],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Keep what a function makes of a question's periods or bitmaps, if they are few.
+
+    To make it anew for many of them takes little beside reading them, and kept for
+    question after question it would take memory by the megabyte.  Of each function the
+    last few dozen results are kept, by its arguments, which are given by position.
+
+    Args:
+        number: Tells of the function's arguments how many there are.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        # Not lru_cache: it would have to be told before each call whether to keep
+        # anything, and that takes longer than to find what is kept.
+        kept: dict[tuple[Any, ...], R] = {}
+        lock = Lock()
+
+        @wraps(function)
+        def made(*args: Any) -> R:
+            result = kept.get(args)
+            if result is None:
+                result = cast("Callable[..., R]", function)(*args)
+                if cast("Callable[..., int]", number)(*args) <= _MOST:
+                    with lock:
+                        kept[args] = result
+                        if len(kept) > _MOST_RESULTS:
+                            del kept[next(iter(kept))]
+            return result
+
+        return cast("Callable[P, R]", made)
+
+    return decorate
 
 
 def last_periods(group: TimeGroup, count: int, as_of: datetime) -> tuple[Period, ...]:

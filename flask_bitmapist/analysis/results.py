@@ -9,8 +9,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .errors import printable
+
 Cell = Any
 """A cell of a table: text, a whole number, a share as a float, or None for blank."""
+
+
+User = int | str
+"""A user as the app knows them: by a whole number, or by a key of the app's own."""
 
 
 class Table(NamedTuple):
@@ -43,7 +49,7 @@ class Result:
         """Return the table as CSV, with a header and CRLF line ends (RFC 4180).
 
         A text that a spreadsheet would take for a formula gets an apostrophe in
-        front.
+        front, whichever separator it is set to.
         """
         columns, rows = self.table()
         return to_csv([columns, *rows])
@@ -73,31 +79,14 @@ class Result:
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
-_FORMULA = frozenset("=+-@＝＋－＠")
-
-
-# What moves the cursor, ends a line, turns the direction of writing or is no character.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def printable(text: str) -> str:
-    """Return *text* so that it does nothing to a terminal, and stays on its line.
-
-    Example:
-        >>> print(printable("two\\nlines"))
-        two\\nlines
-    """
-    return _UNPRINTABLE.sub(
-        lambda found: found[0].encode("unicode_escape").decode(), text
-    )
+# Where a cell begins: at its own beginning, and at what separates cells where a comma
+# stands in numbers.  Quotation marks and white space in front do not change it.
+_FORMULA = re.compile(r'(^|[;|])(?=[\s"]*[=+\-@＝＋－＠])')
 
 
 def to_text(table: Table) -> str:
     """Return *table* as lines of text, its columns one below the other."""
-    rows = ([printable(_shown(cell)) for cell in row] for row in table.rows)
-    lines = [list(map(printable, table.columns)), *rows]
+    lines = [list(map(_shown, row)) for row in (table.columns, *table.rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(_line(line, widths) for line in lines)
 
@@ -112,9 +101,7 @@ def to_csv(rows: Iterable[Sequence[Cell]]) -> str:
 def _harmless(cell: Cell) -> Cell:
     if not isinstance(cell, str):
         return cell
-    # Spreadsheets pass over white space in front, and some take it for a start too.
-    dangerous = cell.startswith(("\t", "\r", "\n")) or cell.lstrip()[:1] in _FORMULA
-    return f"'{cell}" if dangerous else cell
+    return _FORMULA.sub(r"\1'", printable(cell))
 
 
 def _shown(cell: Cell) -> str:
@@ -124,7 +111,7 @@ def _shown(cell: Cell) -> str:
         return f"{cell:.1%}"
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}"
-    return str(cell)
+    return printable(str(cell))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

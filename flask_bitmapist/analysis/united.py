@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .bitmaps import Bitmaps, Rows, Source, Stripe, Words
+from .bitmaps import Bitmaps, Rows, Stripe, Words
 from .counting import count_bits
+from .expressions import Source
 
 BITMAPS_AT_ONCE = 128
 """Bitmaps of events that are read side by side: the more, the fewer round trips, and

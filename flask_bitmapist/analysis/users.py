@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
-from uuid import UUID
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Rows, Source, Stripe, Words, user_ids
+from .bitmaps import Bitmaps, Rows, Stripe, Words, user_ids
 from .counting import count_bits
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Flag, require_bounded
-from .periods import Period, shorten
-from .results import Result, Table
+from .expressions import Event, Expression, Flag, Source, require_bounded
+from .periods import Period
+from .results import Result, Table, User
 
 _EVERYBODY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-
-User = int | str
-"""A user as the app knows them: by a whole number, or by a key of the app's own."""
-
-
-def plain_user(given: Any) -> User:
-    """Return a user as a number or a text.
-
-    Args:
-        given: A whole number of any kind, a text, a UUID, or a user object as
-            Flask-Login has it (with ``get_id()``), such as ``current_user``.
-
-    Raises:
-        ValueError: It is none of these.
-    """
-    get_id = getattr(given, "get_id", None)
-    if callable(get_id):
-        given = get_id()
-    if isinstance(given, (str, UUID)):
-        return str(given)
-    if not isinstance(given, (bool, np.bool_)):
-        try:
-            return operator.index(given)
-        except TypeError:
-            pass
-    shown = shorten(f"{type(given).__name__} {given!r}")
-    raise ValueError(Text("This is not a user: %(given)s.", given=shown))
 
 
 @dataclass(frozen=True)

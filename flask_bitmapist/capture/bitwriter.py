@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from redis.exceptions import ConnectionError, ResponseError
 
-from ..store.cluster import connection_to, is_cluster, send_to_nodes
+from ..store.connect import Command, connection_to, is_cluster, send
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,8 @@ class Written:
     """Those of them that were 0 before."""
     errors: dict[bytes, ResponseError] = field(default_factory=dict)
     """Why it did not take the bits of a key."""
+    beside: list[Any] = field(default_factory=list)
+    """What it said to the commands that went beside the bits."""
 
 
 class BitWriter:
@@ -80,8 +82,12 @@ class BitWriter:
         self._has_bitfield = True
         self._has_values = True
 
-    def write(self, groups: Sequence[Group]) -> Written:
+    def write(self, groups: Sequence[Group], beside: Sequence[Command] = ()) -> Written:
         """Write *groups* in their order, in as few round trips as are short.
+
+        Args:
+            groups: What to write.
+            beside: Commands that go with the last round trip, after its bits.
 
         Raises:
             redis.exceptions.RedisError: The connection failed; none, some or all bits
@@ -93,8 +99,10 @@ class BitWriter:
         most = 0 if is_cluster(self._client) else _MOST_BYTES_IN_TRIP
         for some in _trips_of_values(values, most):
             groups += self._send_values(some, written)
-        for trip in _trips(groups):
-            refused = self._send(trip, written)
+        trips = list(_trips(groups)) or [()]
+        for number, trip in enumerate(trips, start=1):
+            last = number == len(trips)
+            refused = self._send(trip, written, beside if last else ())
             if refused:
                 self._has_bitfield = False
                 self._send(refused, written)
@@ -116,7 +124,9 @@ class BitWriter:
             return [], list(groups)
         # BITOP writes all of a bitmap anew, and it may be longer than what comes.
         asked = [group for group, is_dense in zip(groups, dense) if is_dense]
-        lengths = _replies(self._client, [("STRLEN", group.key) for group in asked])
+        lengths = send(
+            self._client, [("STRLEN", group.key) for group in asked], writes=True
+        )
         if any(_is_unknown(length) for length in lengths):
             self._has_values = False
             return [], list(groups)
@@ -160,7 +170,12 @@ class BitWriter:
             written.new += after - before
         return refused
 
-    def _send(self, groups: Sequence[Group], written: Written) -> list[Group]:
+    def _send(
+        self,
+        groups: Sequence[Group],
+        written: Written,
+        beside: Sequence[Command] = (),
+    ) -> list[Group]:
         """Write *groups* and return those that need another command than BITFIELD."""
         has_bitfield = self._has_bitfield
         commands: list[tuple[Any, ...]] = []
@@ -176,7 +191,9 @@ class BitWriter:
                 commands += [("SETBIT", key, user, value) for user in users]
                 sent += [group] * len(users)
         refused = []
-        for group, reply in zip(sent, _replies(self._client, commands)):
+        replies = send(self._client, [*commands, *beside], writes=True)
+        written.beside += replies[len(commands) :]
+        for group, reply in zip(sent, replies):
             if isinstance(reply, int):
                 written.taken += 1
                 written.new += not reply
@@ -299,16 +316,6 @@ def _transaction(
             pipeline.execute_command(*command)
     replies = iter(pipeline.execute(raise_on_error=False))
     return [[next(replies) for _ in commands] for commands in each]
-
-
-def _replies(client: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    if is_cluster(client):
-        return send_to_nodes(client, commands, writes=True)
-    pipeline = client.pipeline(transaction=False)
-    for command in commands:
-        pipeline.execute_command(*command)
-    replies: list[Any] = pipeline.execute(raise_on_error=False)
-    return replies
 
 
 def _is_unknown(reply: Any) -> bool:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import redis
 
-from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.bitmaps import Bitmaps
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
+from ..analysis.expressions import Source
 from ..analysis.periods import shorten, to_utc
-from ..store.eventkeys import EventKey
-from . import signals
+from ..store.catalogue import Known, decoded
+from ..store.keys import EventKey, names_in
+from . import reports
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -119,18 +121,14 @@ class Deletion:
         return gone
 
     def _forget_names(self) -> None:
-        names: dict[bool, set[str]] = {False: set(), True: set()}
-        for key in self.keys:
-            names[key.is_flag].add(key.name.decode("utf-8", "replace"))
+        events, flags = names_in(each.key for each in self.keys)
+        gone = Known(decoded(events), decoded(flags))
         if self.event is None:
-            known = self._catalogue.all_names()
-            names = {
-                False: names[False] | known.events,
-                True: names[True] | known.flags,
-            }
+            gone |= self._catalogue.known()
         else:
-            names[self.flag].add(self.event)
-        self._catalogue.forget(events=names[False], flags=names[True])
+            own = frozenset([self.event])
+            gone |= Known(flags=own) if self.flag else Known(own)
+        self._catalogue.forget(gone)
 
     def _tell(self, gone: int) -> None:
         logger.info(
@@ -139,8 +137,8 @@ class Deletion:
             "" if self.before is None else f" before {self.before.isoformat()}",
             gone,
         )
-        signals.tell(
-            signals.event_deleted,
+        reports.tell(
+            reports.event_deleted,
             self._app,
             event_name=self.event,
             flag=self.flag,

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import shorten, to_utc
-from .bits import bits_of, hour_of
 from .bitwriter import BitWriter, Group, named
-from .errors import BadMarkError
-from .names import check_name
+from .marks import bits_of, check_name, hour_of
 
 if TYPE_CHECKING:
+    from ..analysis.results import User
     from ..state import BitmapistState
     from .recorder import Recorder
 
@@ -361,15 +361,14 @@ class Importer:
 
         Keys that are new to the store get numbers, so only those of usable rows count.
         """
-        recorder = self._recorder
-        if recorder.id_map is None:
-            numbers = column.integers()
-            if numbers is not None and numbers.max() <= recorder.settings.max_id:
-                recorder.warn_of_large(int(numbers.max()))
-                return _Read(numbers)
+        identity = self._recorder.identity
+        whole = column.integers()
+        if whole is not None and identity.are_bits(largest := int(whole.max())):
+            identity.warn_of_large(largest)
+            return _Read(whole)
         where = np.flatnonzero(usable)
         values, places = column.take(where).distinct()
-        keys: list[int | str | None] = []
+        keys: list[User | None] = []
         errors: dict[int, Exception] = {}
         for place, value in enumerate(values):
             try:
@@ -377,20 +376,25 @@ class Importer:
             except (ValueError, TypeError) as error:
                 keys.append(None)
                 errors[place] = error
-        ids = recorder.ids_of(key for key in keys if key is not None)
-        of_values = np.array([ids.get(key, -1) for key in keys], dtype=np.int64)
-        recorder.warn_of_large(int(of_values.max(initial=0)))
+        found, refused = identity.bits(key for key in keys if key is not None)
+        for place, key in enumerate(keys):
+            if key in refused:
+                errors[place] = refused[key]
+        of_values = np.array(
+            [-1 if key is None else found.get(key, -1) for key in keys], dtype=np.int64
+        )
         numbers = np.full(len(usable), -1)
         at = np.full(len(usable), -1)
         numbers[where], at[where] = of_values[places], places
         return _Read(numbers, at, errors)
 
-    def _key(self, user: Any) -> int | str:
+    def _key(self, user: Any) -> User:
         if isinstance(user, str):
             user = user.strip()
-        if user is None or user == "":
+        key = None if user == "" else self._recorder.identity.key(user)
+        if key is None:
             raise BadMarkError("no user", "the row has no user")
-        return self._recorder.key_of(user)
+        return key
 
     def _write(
         self, events: NDArray[Any], hours: NDArray[Any], users: NDArray[Any]
@@ -661,7 +665,7 @@ class _Times:
 
 
 def hour_in(when: Any, time_format: str = ISO) -> int:
-    """Return the number of the hour of a timestamp, see :func:`bits.hour_of`.
+    """Return the number of the hour of a timestamp, see :func:`marks.hour_of`.
 
     Args:
         when: A date or a datetime, also a number or a text in the format.  Without an

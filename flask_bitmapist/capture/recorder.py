@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +12,15 @@ import bitmapist
 from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
+from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
-from ..store.catalogue import Catalogue
+from ..identity import Identity
 from ..store.connect import open_client
-from .bits import Mark, bits_of, current_hour, hour_of
-from .errors import BadMarkError
-from .idmap import IdMap
-from .ids import check_id, user_key
-from .names import check_name
-from .outbox import Outbox
-from .reports import Reports
+from ..store.idmap import identity_of
+from .leftout import Tally
+from .marks import Mark, bits_of, check_name, current_hour, hour_of
+from .queue import Queue
+from .reports import Counters, Reports
 from .spool import Spool
 from .writer import FAILURES, Writer
 
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
+    from ..analysis.results import User
     from ..config import Settings
     from ..state import Globals
-    from .counters import Counters
+    from ..store.catalogue import Catalogue
+
+DEFAULT_SYSTEM = "default"
 
 
 class Recorder:
@@ -41,8 +45,11 @@ class Recorder:
             app, where each mark names its own.
         app: The app, as sender of the signals.
         process: bitmapist's settings of the process, as the app sees them.
+        environ: Returns the WSGI environ of the request that is being answered, if the
+            caller is in one.
         mark_client: The app's client for marks, if they are not to go to the Redis of
             the settings.
+        catalogue: Knows which events there are; None without an app.
     """
 
     def __init__(
@@ -51,21 +58,27 @@ class Recorder:
         client: Redis | None,
         app: Flask | None,
         process: Globals,
+        environ: Callable[[], Mapping[str, Any] | None],
         mark_client: Redis | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.settings = settings
         self.process = process
-        self._mark_client = mark_client
+        self._catalogue = catalogue
         self.reports = Reports(app)
         self.shared_client = client
-        self._own: Outbox | None = None
-        self.id_map: IdMap | None = None
-        # An id needs a bitmap of one byte for each eight.
-        self._warn_above = (settings.warn_bytes or 2**32) * 8 - 1
+        self._environ = environ
+        self._in_background = settings.mark_mode == "background"
+        self.identity = Identity()
+        self._queue: Queue | None = None
         if client is not None:
-            self._catalogue = Catalogue(client, client)
-            self.id_map = IdMap(client) if settings.id_map else None
-            self._own = self._open_outbox(client)
+            self.identity = identity_of(settings, client)
+            marks = mark_client or _client_for_marks(settings, client)
+            self.reports.left_out = Tally(marks)
+            self._writer = Writer(marks, identity_of(settings, marks), catalogue)
+            file = settings.spool_file
+            spool = Spool(file, self.identity.key) if file else None
+            self._queue = Queue(self._writer, settings, self.reports, spool, environ)
 
     @property
     def counters(self) -> Counters:
@@ -75,7 +88,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Marks of this process that wait for Redis."""
-        return self._own.waiting if self._own is not None else 0
+        return self._queue.waiting if self._queue is not None else 0
 
     def status(self) -> dict[str, Any]:
         """Return how writing goes, in a form that goes into JSON.
@@ -85,15 +98,25 @@ class Recorder:
             ``failing_for``, the seconds since Redis began to fail, or 0; ``error``,
             its latest error, or None; and ``counters``.
         """
-        own = self._own
+        queue = self._queue
         return {
             "mode": self.settings.mark_mode,
             "on_error": self.settings.on_error,
             "waiting": self.waiting,
-            "failing_for": round(own.failing_for, 3) if own is not None else 0.0,
-            "error": own.error if own is not None else None,
+            "failing_for": round(queue.failing_for, 3) if queue is not None else 0.0,
+            "error": queue.error if queue is not None else None,
             "counters": self.counters.to_dict(),
         }
+
+    def flush(self) -> bool:
+        """Write all marks that wait, now.
+
+        Returns:
+            Whether everything is written.
+        """
+        return self._queue is None or self._queue.flush()
+
+    # --- Making marks
 
     def mark(
         self,
@@ -109,23 +132,25 @@ class Recorder:
         Raises:
             BadMarkError: The id, the time or the name cannot be used.
         """
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, number, value, at)
+        return Mark(bits, key, value, at)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
-        number = self._number_of(user)
-        if number is None:
+        key = self._key_of(user)
+        if key is None:
             return None
         bits = bits_of(check_name(event_name), None, False, True)
-        return Mark(bits, number, value, None)
+        return Mark(bits, key, value, None)
+
+    # --- Handing them on
 
     def note(self, events: Iterable[tuple[Any, Any]]) -> None:
         """Mark that users did something, on the app's own system.
@@ -140,15 +165,19 @@ class Recorder:
             try:
                 mark = self.mark(event_name, user)
             except BadMarkError as error:
-                self.reports.rejected(error)
+                self.reports.rejected(error, event_name)
                 continue
             if mark is not None:
                 marks.append(mark)
         if marks:
-            self.record(marks)
+            with suppress(BadMarkError):
+                self.record(marks)
 
     def record(
-        self, marks: Sequence[Mark], system: Any = "default", use_pipeline: bool = True
+        self,
+        marks: Sequence[Mark],
+        system: Any = DEFAULT_SYSTEM,
+        use_pipeline: bool = True,
     ) -> None:
         """Write *marks*, or keep them until they can be written.
 
@@ -161,91 +190,108 @@ class Recorder:
                 pipeline given as *system*, and stay there unsent.
 
         Raises:
+            BadMarkError: Outside a request, if a user can have no bit; this is
+                reported, and the others are written.
             redis.exceptions.RedisError: They cannot be written, and
-                ``BITMAPIST_ON_ERROR`` is ``"raise"`` or the connection is not the
-                app's own.
+                ``BITMAPIST_ON_ERROR`` is ``"raise"``, or nobody's request would break.
         """
-        client = self.process.client(system)
+        queue = self._queue
         # What bitmapist has under a name is only a proxy for the app's client.
-        if self._own is not None and client == self.shared_client:
-            self._own.put(marks)
-            return
-        writer = Writer(client, self.ids_of)
-        if use_pipeline or not isinstance(client, Pipeline | ClusterPipeline):
-            self._write_at_once(writer, marks)
+        if queue is None or not (
+            system == DEFAULT_SYSTEM
+            or self.process.client(system) == self.shared_client
+        ):
+            self._write_elsewhere(marks, self.process.client(system), use_pipeline)
+        elif self._in_background and queue.may_wait():
+            queue.put(marks)
+        elif queue.is_clear:
+            self._write(marks, queue)
+        elif queue.is_failing:
+            self._not_taken(marks, queue, None)
         else:
-            writer.queue(marks)
+            # Behind those that wait already, so that marks keep their order.
+            queue.put(marks)
+            queue.flush()
 
-    def flush(self) -> bool:
-        """Write all marks that wait, now.
+    def _write(self, marks: Sequence[Mark], queue: Queue) -> None:
+        try:
+            refused = self._writer.write(marks)
+        except Exception as error:
+            # Also what should not happen is no reason for a view to fail.
+            self.counters.add(failed=len(marks))
+            queue.failed(error)
+            self._not_taken(marks, queue, error)
+            return
+        self.reports.written(marks, refused)
+        self.reports.share()
+        for _, told in refused:
+            if isinstance(told, BadMarkError):
+                self._raise_outside_requests(told)
+            elif self.settings.on_error == "raise":
+                raise told
 
-        Returns:
-            Whether everything is written.
-        """
-        return self._own is None or self._own.flush()
+    def _not_taken(
+        self, marks: Sequence[Mark], queue: Queue, error: Exception | None
+    ) -> None:
+        if self.settings.on_error == "buffer":
+            queue.put(marks)
+            return
+        self.counters.add(marked=len(marks))
+        self.reports.lost(marks, "error")
+        if self.settings.on_error == "raise":
+            raise error or queue.unavailable()
 
-    def key_of(self, user: Any) -> int | str:
-        """Return what a row of an import is marked under, see :meth:`ids_of`.
+    def _write_elsewhere(
+        self, marks: Sequence[Mark], client: Any, use_pipeline: bool
+    ) -> None:
+        writer = Writer(client, self.identity)
+        try:
+            if isinstance(client, Pipeline | ClusterPipeline) and not use_pipeline:
+                unusable = writer.queue(marks)
+                self.reports.unusable(unusable)
+                for _, told in unusable:
+                    self._raise_outside_requests(told)
+                return
+            refused = writer.write(marks)
+        except FAILURES as error:
+            self.counters.add(marked=len(marks), failed=len(marks))
+            self.reports.lost(marks, "error")
+            self._failed_elsewhere(error)
+            return
+        self.reports.written(marks, refused)
+        for _, told in refused:
+            if isinstance(told, BadMarkError):
+                self._raise_outside_requests(told)
+            else:
+                self._failed_elsewhere(told)
 
-        Raises:
-            BadMarkError: It cannot be used.
-        """
-        if self.id_map is not None:
-            return _text(user)
-        return check_id(user, self.settings.max_id)
+    def _failed_elsewhere(self, error: Exception) -> None:
+        if self.settings.on_error == "raise" or self._environ() is None:
+            raise error
+        # A connection of the app's own choice must not take a request down either.
+        self.reports.log(
+            logging.WARNING,
+            "elsewhere",
+            "events for a connection passed as 'system' are lost (%s: %s)",
+            type(error).__name__,
+            error,
+        )
 
-    def ids_of(self, keys: Iterable[int | str]) -> dict[Any, int]:
-        """Return the id for each of *keys*."""
-        if self.id_map is not None:
-            return dict(self.id_map.ids(str(key) for key in keys))
-        return _numbers(keys)
+    def _raise_outside_requests(self, error: Exception) -> None:
+        # A bad id must not take a request down; it is reported already.
+        if self._environ() is None:
+            raise error
 
     def register(self, events: Iterable[str]) -> None:
         """Make the names of events known to the catalogue."""
-        self._catalogue.register(events)
+        if self._catalogue is not None:
+            self._catalogue.register(events)
 
-    def warn_of_large(self, number: int) -> None:
-        """Log once that an id makes bitmaps longer than ``BITMAPIST_WARN_BYTES``."""
-        if number > self._warn_above:
-            self.reports.once(
-                "large id",
-                "user ID %d makes Redis allocate %d bytes for each bitmap, more "
-                "than BITMAPIST_WARN_BYTES; use smaller IDs or BITMAPIST_ID_MAP",
-                number,
-                number // 8 + 1,
-            )
-
-    def _number_of(self, user: Any) -> int | str | None:
-        key = user_key(user)
+    def _key_of(self, user: Any) -> User | None:
+        key = self.identity.key(user)
         if key is None:
             self.counters.add(anonymous=1)
-            return None
-        if self.id_map is not None:
-            return _text(key)
-        number = check_id(key, self.settings.max_id)
-        self.warn_of_large(number)
-        return number
-
-    def _write_at_once(self, writer: Writer, marks: Sequence[Mark]) -> None:
-        try:
-            refused = writer.write(marks)
-        except FAILURES:
-            self.counters.add(marked=len(marks), failed=len(marks))
-            self.reports.lost(marks, "error")
-            raise
-        self.reports.written(marks, refused)
-        if refused:
-            raise refused[0].error
-
-    def _open_outbox(self, client: Redis) -> Outbox:
-        settings = self.settings
-        spool = Spool(settings.spool_file) if settings.spool_file else None
-        marks = self._mark_client
-        if marks is None:
-            marks = _client_for_marks(settings, client)
-        ids_of = IdMap(marks).ids if settings.id_map else _numbers
-        writer = Writer(marks, ids_of, Catalogue(marks, marks))
-        return Outbox(writer, settings, self.reports, spool)
+        return key
 
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
@@ -259,26 +305,6 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
-
-
-def _numbers(keys: Iterable[int | str]) -> dict[Any, int]:
-    return {key: int(key) for key in keys}
-
-
-def _text(key: Any) -> str:
-    """Return a user's key as the id map has it; equal to what comes from get_id()."""
-    if isinstance(key, bytes):
-        key = key.decode("utf-8", "backslashreplace")
-    text = str(key)
-    if not text or len(text) > 1024:
-        raise BadMarkError("bad key", "a user key must have 1 to 1024 characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadMarkError(
-            "bad key", f"the key {text[:40]!r} is not valid Unicode"
-        ) from None
-    return text
 
 
 def _hour(now: Any) -> int:

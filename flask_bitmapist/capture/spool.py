@@ -3,7 +3,7 @@
 Each process has a file of its own, which it keeps locked: the first one takes the
 configured name, others add ".1", ".2" and so on.  A file that nobody has locked was
 left behind by a process that has ended, and whoever finds it brings its marks to
-Redis.
+Redis.  Lines that are no marks go to a file that ends in ".bad".
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import json
 import logging
 import os
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from io import BufferedReader, FileIO
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .bits import Mark, bits_of, hour_of, moment_of
+from ..analysis.errors import BadMarkError
+from .marks import Mark, bits_of, check_name, hour_of, moment_of
+
+if TYPE_CHECKING:
+    from .reports import Reports
 
 try:
     import fcntl
@@ -27,7 +32,14 @@ except ImportError:  # pragma: no cover - Windows has other locks
 
 MOST_FILES = 1000
 
+LONGEST_LINE = 16 * 1024
+"""Bytes; the longest name and the longest key, escaped, take less."""
+
 _logger = logging.getLogger(__name__)
+
+
+class UnreadableError(Exception):
+    """A file that an ended process has left behind cannot be read."""
 
 
 class Spool:
@@ -35,19 +47,23 @@ class Spool:
 
     Args:
         path: The configured name.
+        key_of: Returns what a user is marked under, or raises BadMarkError.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, key_of: Callable[[Any], int | str | None]) -> None:
         self._path = Path(path).absolute()
+        self._key_of = key_of
         self._file: FileIO | None = None
         self._own_path: Path | None = None
         self.lines = 0
         """Marks in this process's own file."""
 
-    def append(self, marks: Iterable[Mark]) -> None:
+    def append(self, marks: Iterable[Mark]) -> bool:
         """Add marks; they reach the disk when the system writes it.
 
-        An error is logged: the marks still wait in memory.
+        Returns:
+            Whether they are in the file.  An error is logged: the marks still wait in
+            memory.
         """
         lines = [_line(mark) for mark in marks]
         try:
@@ -58,11 +74,21 @@ class Spool:
                 self.lines += len(lines)
         except OSError as error:
             _logger.error("buffered events cannot be kept in a file: %s", error)
+            return False
+        return True
 
     def rewrite(self, marks: Iterable[Mark]) -> None:
         """Put *marks* in place of all that the file holds."""
-        self.clear()
-        self.append(marks)
+        file, path, lines = self._file, self._own_path, self.lines
+        self._file, self.lines = None, 0
+        # First the new file, then the old one's end: killed in between, there are both.
+        if self.append(marks):
+            if file is not None and path is not None:
+                _remove(path)
+                file.close()
+        else:
+            self.close()
+            self._file, self._own_path, self.lines = file, path, lines
 
     def clear(self) -> None:
         """Empty this process's own file: nothing waits."""
@@ -94,7 +120,7 @@ class Spool:
             if file is None:
                 continue
             with file:
-                yield Leftover(path, file)
+                yield Leftover(path, file, self._key_of)
 
     def has_leftovers(self) -> bool:
         """Return whether there may be marks of an ended process."""
@@ -113,7 +139,7 @@ class Spool:
                 weakref.finalize(self, file.close).atexit = False
                 return
             file.close()
-        _logger.error("there are too many files like %s", self._path)
+        raise OSError(f"there are too many files like {self._path}")
 
     def _names(self) -> Iterator[Path]:
         yield self._path
@@ -137,25 +163,72 @@ class Spool:
 class Leftover:
     """A file that an ended process has left behind, locked while it is open here."""
 
-    def __init__(self, path: Path, file: FileIO) -> None:
+    def __init__(
+        self, path: Path, file: FileIO, key_of: Callable[[Any], int | str | None]
+    ) -> None:
         self.path = path
         self._file = file
+        self._key_of = key_of
+        self._errors: list[Exception] = []
 
     def batches(self, size: int) -> Iterator[list[Mark]]:
-        """Yield its marks."""
-        self._file.seek(0)
-        reader = BufferedReader(self._file)
-        try:
-            marks = filter(None, map(_mark, reader))
-            while batch := list(islice(marks, size)):
-                yield batch
-        finally:
-            # Else the reader would close the file, and with it give up the lock.
-            reader.detach()
+        """Yield its marks; what is none is passed over.
 
-    def remove(self) -> None:
-        """Remove the file: all of its marks are in Redis."""
+        Raises:
+            UnreadableError: The file cannot be read.
+        """
+        marks = self._marks()
+        while batch := list(islice(marks, size)):
+            yield batch
+
+    def remove(self, reports: Reports) -> None:
+        """Remove the file: all of its marks are in Redis.
+
+        Args:
+            reports: Told of lines that are no marks, which are put aside before.
+        """
+        if self._errors:
+            aside = self.path.with_name(self.path.name + ".bad")
+            try:
+                self._put_aside(aside)
+            except OSError as error:
+                _logger.error("lines of %s cannot be put aside: %s", self.path, error)
+                return
+            reports.damaged(self.path, aside, len(self._errors), self._errors[0])
         _remove(self.path)
+
+    def _marks(self) -> Iterator[Mark]:
+        self._errors.clear()
+        for line, starts in self._lines():
+            try:
+                yield _mark(line, self._key_of)
+            except ValueError as error:
+                self._errors += [error] if starts else []
+
+    def _put_aside(self, path: Path) -> None:
+        with path.open("ab") as file:
+            for line, _ in self._lines():
+                try:
+                    _mark(line, self._key_of)
+                except ValueError:
+                    file.write(line)
+            file.write(b"\n" if not line.endswith(b"\n") else b"")
+
+    def _lines(self) -> Iterator[tuple[bytes, bool]]:
+        """Yield lines, or the pieces of long ones, and whether a line starts there."""
+        try:
+            self._file.seek(0)
+            reader = BufferedReader(self._file)
+            starts = True
+            try:
+                while line := reader.readline(LONGEST_LINE):
+                    yield line, starts
+                    starts = line.endswith(b"\n")
+            finally:
+                # Else the reader would close the file, and with it give up the lock.
+                reader.detach()
+        except OSError as error:
+            raise UnreadableError(f"{self.path} cannot be read: {error}") from error
 
 
 def _lock(path: Path, create: bool = False) -> FileIO | None:
@@ -195,8 +268,14 @@ def _remove(path: Path) -> None:
 
 
 def _write_all(file: FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
+    """Write all of *data*, or none of it."""
+    size = os.fstat(file.fileno()).st_size
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        file.truncate(size)  # the next line is not to begin within another
+        raise
 
 
 def _line(mark: Mark) -> bytes:
@@ -206,11 +285,33 @@ def _line(mark: Mark) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
-def _mark(line: bytes) -> Mark | None:
-    """Read a line; None if the process ended in the middle of it."""
+def _mark(line: bytes, key_of: Callable[[Any], int | str | None]) -> Mark:
+    """Read a line as strictly as marks are made.
+
+    Raises:
+        ValueError: It is no mark.
+    """
+    if not line.endswith(b"\n"):
+        raise ValueError("a line is too long, or the process ended in the middle of it")
     try:
         event, hour, hourly, unique, user, value = json.loads(line)
-        number = None if hour is None else hour_of(datetime.fromisoformat(hour))
-        return Mark(bits_of(event, number, hourly, unique), user, value, None)
-    except (ValueError, TypeError):
-        return None
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(f"a line has not the six fields: {line[:80]!r}") from None
+    if type(hourly) is not bool or type(unique) is not bool or value not in (0, 1):
+        raise ValueError(f"{[hourly, unique, value]!r:.80} says not what to write")
+    if type(user) not in (int, str):
+        raise BadMarkError("bad key", f"{user!r:.80} is no user")
+    number = None if hour is None and unique else _hour(hour)
+    bits = bits_of(check_name(event), number, hourly, unique)
+    key = key_of(user)
+    if key is None:
+        raise BadMarkError("bad key", f"{user!r:.80} is no user")
+    return Mark(bits, key, int(value), None)
+
+
+def _hour(hour: Any) -> int:
+    try:
+        # Minutes would be more than a line holds.
+        return hour_of(datetime.fromisoformat(f"{hour:.20}:00"))
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{hour!r:.80} is no hour") from None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from .bits import Mark
 from .bitwriter import BitWriter, Group, Written, named
+from .marks import Mark
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from ..analysis.results import User
+    from ..identity import Identity
     from ..store.catalogue import Catalogue
 
 FAILURES = (RedisError, RedisClusterException, OSError)
@@ -24,7 +26,7 @@ _FINAL = re.compile(r"WRONGTYPE|bit offset|maximum allowed size", re.IGNORECASE)
 
 
 class Refused(NamedTuple):
-    """A mark that Redis will never take."""
+    """A mark that will never be written: of somebody without a bit, or by Redis."""
 
     mark: Mark
     error: Exception
@@ -35,45 +37,55 @@ class Writer:
 
     Args:
         client: The client; its timeouts are how long a caller may have to wait.
-        ids_of: Finds the ids of users whose marks name their keys.
+        identity: Knows the users' bits.
         catalogue: Where the names of what is marked are made known, if anywhere.
     """
 
     def __init__(
         self,
         client: Redis,
-        ids_of: Callable[[Iterable[Any]], dict[Any, int]],
+        identity: Identity,
         catalogue: Catalogue | None = None,
     ) -> None:
         self._client = client
         self._bits = BitWriter(client)
-        self._ids_of = ids_of
+        self._identity = identity
         self._catalogue = catalogue
 
     def write(self, marks: Sequence[Mark]) -> list[Refused]:
         """Write *marks*.
 
         Returns:
-            The marks that Redis will never take, each with its error.
+            The marks that will never be written, each with its error.
 
         Raises:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        written = self._bits.write(_groups(marks, self._ids(marks)))
-        refused = _refused(marks, written) if written.errors else []
-        if self._catalogue is not None:
-            self._catalogue.register(
+        marks, found, unknown = self._users(marks)
+        groups = _groups(marks, found)
+        if self._catalogue is None:
+            written = self._bits.write(groups)
+        else:
+            naming = self._catalogue.naming(
                 {mark.bits.event for mark in marks if mark.bits.hour is not None},
                 {mark.bits.event for mark in marks if mark.bits.unique},
             )
-        return refused
+            written = self._bits.write(groups, naming)
+            self._catalogue.answered(written.beside)
+        return [*unknown, *_refused(marks, written)] if written.errors else unknown
 
-    def queue(self, marks: Sequence[Mark]) -> None:
-        """Put *marks* on the client, a pipeline, which somebody else will execute."""
-        for key, users, value in _groups(marks, self._ids(marks)):
+    def queue(self, marks: Sequence[Mark]) -> list[Refused]:
+        """Put *marks* on the client, a pipeline, which somebody else will execute.
+
+        Returns:
+            The marks of users without a bit, each with its error.
+        """
+        marks, found, unknown = self._users(marks)
+        for key, users, value in _groups(marks, found):
             for user in users:
                 self._client.setbit(key, user, value)
+        return unknown
 
     def ping(self) -> None:
         """Find out whether Redis answers.
@@ -83,22 +95,30 @@ class Writer:
         """
         self._client.ping()
 
-    def _ids(self, marks: Sequence[Mark]) -> dict[Any, int]:
-        keys = [mark.user for mark in marks if isinstance(mark.user, str)]
-        return self._ids_of(keys) if keys else {}
+    def _users(
+        self, marks: Sequence[Mark]
+    ) -> tuple[Sequence[Mark], dict[User, int], list[Refused]]:
+        """Return the marks of users with a bit, their bits, and the other marks."""
+        found, refused = self._identity.bits([mark.user for mark in marks])
+        if not refused:
+            return marks, found, []
+        unknown = [
+            Refused(mark, refused[mark.user]) for mark in marks if mark.user in refused
+        ]
+        return [mark for mark in marks if mark.user in found], found, unknown
 
 
-def _groups(marks: Sequence[Mark], ids: dict[Any, int]) -> list[Group]:
+def _groups(marks: Sequence[Mark], bits: dict[User, int]) -> list[Group]:
     if len(marks) == 1 or not all(mark.value for mark in marks):
         # Marks and their taking back keep their order.
         groups = []
         for mark in marks:
-            users = (int(ids.get(mark.user, mark.user)),)
+            users = (bits[mark.user],)
             groups += [Group(key, users, mark.value) for key in mark.bits.keys]
         return groups
     users_of: dict[bytes, set[int]] = {}
     for mark in marks:
-        user = int(ids.get(mark.user, mark.user))
+        user = bits[mark.user]
         for key in mark.bits.keys:
             users_of.setdefault(key, set()).add(user)
     return [Group(key, users, 1) for key, users in users_of.items()]

@@ -6,12 +6,11 @@ import click
 from flask.cli import AppGroup, ScriptInfo
 
 from ..questions.declare import AnyQuestion
-from .deleting import delete_command
 from .doctor import doctor_command
-from .exporting import export_command
+from .events import delete_command, export_command
+from .idmap import id_map_group
 from .importing import backfill_command, import_command
-from .mcp import mcp_command
-from .openapi import openapi_command
+from .programs import mcp_command, openapi_command
 from .questions import QUESTIONS, command_of
 
 
@@ -41,6 +40,7 @@ for command in (
     backfill_command,
     export_command,
     delete_command,
+    id_map_group,
     doctor_command,
     openapi_command,
     mcp_command,

@@ -5,46 +5,35 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import click
 from flask.cli import with_appcontext
 from redis.exceptions import RedisError
 
-from ..analysis.errors import QueryError
-from ..analysis.results import Result, printable
+from ..analysis.errors import QueryError, printable
+from ..analysis.results import Result
+from ..questions.declare import read_day
 from ..state import BitmapistState, current_state
 from ..store.connect import redact
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class _AsOf(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A day, or a moment in UTC."""
+class _Day(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A day, or a moment in UTC, read as the parameters of questions are."""
 
     name = "date"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> date | datetime:
-        if isinstance(value, (date, datetime)):
-            return value
         try:
-            return date.fromisoformat(value)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            self.fail(
-                f"{value!r} is neither a day such as 2026-11-23 nor a moment such as "
-                "2026-11-23T14:00 (UTC)",
-                param,
-                ctx,
-            )
-        return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+            return read_day(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-AS_OF = _AsOf()
+DAY = _Day()
 
 
 def asks(command: Command) -> Command:

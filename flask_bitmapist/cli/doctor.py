@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import click
+from redis.exceptions import RedisError
 
 from ..analysis.counting import fastest
 from ..analysis.periods import Period, TimeGroup
 from ..config import PREFIX
+from ..identity import KEYS, NUMBERS
 from ..query import utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
 from ..store.diagnosis import Finding, diagnose
+from ..store.errors import DamagedIdMapError
+from ..store.idmap import IdMap
 from .common import asks, show_json
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
@@ -66,7 +71,69 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "Use this for development and tests only; in production, set "
             "BITMAPIST_REDIS_URL to a Redis server.",
         )
+    yield from _users(state)
     yield _counting()
+    extensions = state.app.extensions
+    if "admin" in extensions and "babel" not in extensions and find_spec("flask_babel"):
+        yield Finding(
+            "problem",
+            "languages",
+            "Flask-Admin's pages, the tabs among them, fail: Flask-Babel is installed "
+            "and not initialised",
+            "Call Babel(app) of flask_babel, or uninstall Flask-Babel.",
+        )
+
+
+def _users(state: BitmapistState) -> Iterator[Finding]:
+    """Say what the store holds, and which marks were left out."""
+    try:
+        stamp = IdMap(state.read_client).stamp()
+    except RedisError as error:
+        if isinstance(error, DamagedIdMapError):
+            yield Finding("problem", "user ids", str(error))
+        return
+    damaged = stamp.holds == KEYS and (stamp.next is None or not stamp.is_written)
+    setting = state.settings.id_map
+    wanted = stamp.holds if setting == "auto" else KEYS if setting else NUMBERS
+    if damaged:
+        yield Finding(
+            "problem",
+            "user ids",
+            "the numbers of user IDs are damaged: the counter is gone, so that two "
+            "people would share a number; marks of new users wait",
+            "Stop the apps and run 'flask bitmapist id-map repair'.",
+        )
+    elif stamp.holds is not None and wanted != stamp.holds:
+        yield Finding(
+            "warning",
+            "user ids",
+            f"this store holds {stamp.holds}, which BITMAPIST_ID_MAP = {setting} does "
+            "not change",
+            "Set BITMAPIST_ID_MAP to 'auto'"
+            + (
+                "."
+                if stamp.holds == KEYS
+                else ", or stop the apps and run 'flask bitmapist id-map on'."
+            ),
+        )
+    else:
+        yield Finding("ok", "user ids", _HOLDS[stamp.holds])
+    for told in state.recorder.reports.left_out.look().told(utc_now()):
+        yield Finding(
+            "warning",
+            "left out",
+            str(told),
+            "The app's log says more (logger flask_bitmapist). If the IDs are right, "
+            "stop the apps and run 'flask bitmapist id-map on'; if not, set "
+            "BITMAPIST_USER_ID.",
+        )
+
+
+_HOLDS = {
+    None: "the first event decides whether this store holds numbers or keys",
+    NUMBERS: "this store holds numbers: user IDs are whole numbers",
+    KEYS: "this store holds keys: each user ID has a number",
+}
 
 
 def _counting() -> Finding:

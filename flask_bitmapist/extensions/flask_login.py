@@ -10,6 +10,9 @@ from typing import Any
 
 from flask import Flask
 
+from ..marking import recorder_for
+from ..state import EXTENSION_NAME, BitmapistState, current_state
+
 try:
     from flask_login import user_logged_in, user_logged_out
 except ImportError as error:
@@ -28,23 +31,38 @@ def connect(app: Flask) -> None:
     user_logged_out.connect(mark_logout, app)
 
 
-def mark_login(sender: Flask, user: Any, **extra: Any) -> None:
+def mark_login(sender: Any, user: Any, **extra: Any) -> None:
     """Mark that *user* has logged in; a receiver of Flask-Login's signal.
 
+    It can be called as well, and connected to other signals.
+
     Args:
-        sender: The app.
-        user: The user object.
+        sender: The app; anything else, such as None, stands for the current one.
+        user: The user, as in :func:`~flask_bitmapist.mark_event`.
         **extra: What else the signal may bring.
+
+    Raises:
+        RuntimeError: *sender* is no app, and nothing says which one is current.
+
+    Example:
+        >>> mark_login(None, 42)
     """
     _mark(sender, LOGGED_IN, user)
 
 
-def mark_logout(sender: Flask, user: Any, **extra: Any) -> None:
+def mark_logout(sender: Any, user: Any, **extra: Any) -> None:
     """Mark that *user* has logged out; see :func:`mark_login`."""
     _mark(sender, LOGGED_OUT, user)
 
 
-def _mark(app: Flask, event_name: str, user: Any) -> None:
-    state = app.extensions.get("bitmapist")
-    if state is not None and state.settings.login_events:
+def _mark(sender: Any, event_name: str, user: Any) -> None:
+    if isinstance(sender, Flask):
+        state: BitmapistState | None = sender.extensions.get(EXTENSION_NAME)
+        if state is None:
+            return  # a signal is sent to all, also by apps that are not tracked
+    else:
+        state = current_state()
+    if state is None:
+        recorder_for("default").note([(event_name, user)])
+    elif state.settings.login_events:
         state.recorder.note([(event_name, user)])

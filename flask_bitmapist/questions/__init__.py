@@ -7,8 +7,8 @@ from ..analysis.counting import count_bits, count_rows
 from ..analysis.errors import Text
 from ..analysis.expressions import evaluate_each, sources_over
 from ..analysis.periods import TimeGroup
-from ..analysis.results import Table
-from ..analysis.users import Selection, User, expression_users
+from ..analysis.results import Table, User
+from ..analysis.users import Selection, expression_users
 from .asking import Ask
 from .declare import (
     Answer,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.bitmaps import Bitmaps, Source, Stripe
+from ..analysis.bitmaps import Bitmaps, Stripe
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import (
     Event,
     Expression,
     Flag,
     Named,
+    Source,
     is_plain_name,
     require_bounded,
 )
@@ -22,13 +23,12 @@ from ..analysis.parsing import parse
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
 if TYPE_CHECKING:
-    from ..analysis.users import Selection, User
-    from ..store.catalogue import Catalogue, Scan
-    from ..store.idmap import People
+    from ..analysis.results import User
+    from ..analysis.users import Selection
+    from ..identity import Identity
+    from ..store.catalogue import Catalogue, Known, Scan
     from ..store.userset import UserSet
     from .declare import A, Question, Who
-
-NameList = Callable[[], Sequence[str]]
 
 UNKEPT = Text(
     "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to record them from now "
@@ -44,36 +44,37 @@ class Names:
     """What can be named: events and flags of the store, and what the app has defined.
 
     Args:
-        events: Gives the names of all events; None where any name will do.
-        flags: Gives the names of all flags.
+        catalogue: Knows the events and flags; None where any name will do.
         defined: Expressions that the app has given names.
-        catalogue: Looks through all keys of the store.
     """
 
     def __init__(
         self,
-        events: NameList | None = None,
-        flags: NameList = tuple,
-        defined: Mapping[str, Expression] | None = None,
         catalogue: Catalogue | None = None,
+        defined: Mapping[str, Expression] | None = None,
     ) -> None:
-        self._events = events
-        self._flags = flags
-        self.defined = {} if defined is None else defined
         self._catalogue = catalogue
-        self._may_refresh: Callable[[], bool] = lambda: True
-        # A name that was known once is known for the process: to look it up for every
-        # question would cost a third of a small one.
-        self._known: set[str] = set()
-        self._known_flags: set[str] = set()
+        self.defined = {} if defined is None else defined
+        self._patience: float | None = None
+        self._kept: Known | None = None
 
     def events(self) -> Sequence[str]:
-        """Return the names of all events."""
-        return self._events() if self._events is not None else ()
+        """Return the names of all events, sorted."""
+        known = self._known()
+        return sorted(known.events) if known else ()
 
     def flags(self) -> Sequence[str]:
-        """Return the names of all flags."""
-        return self._flags()
+        """Return the names of all flags, sorted."""
+        known = self._known()
+        return sorted(known.flags) if known else ()
+
+    def _known(self) -> Known | None:
+        if self._catalogue is None or self._kept is not None:
+            return self._kept
+        known = self._catalogue.known(patience=self._patience)
+        if self._patience is not None:
+            self._kept = known  # a page reads them once
+        return known
 
     @property
     def scan(self) -> Scan | None:
@@ -82,16 +83,22 @@ class Names:
 
     def refresh(self) -> bool:
         """Look through all keys of the store again; return whether that was allowed."""
-        if not self._may_refresh():
-            return False
-        if self._catalogue is not None:
-            self._catalogue.all_names(refresh=True)
+        if self._catalogue is None:
+            return True
+        if self._patience is not None:
+            self._kept = None
+            return self._catalogue.refresh(self._patience)
+        self._catalogue.known(refresh=True)
         return True
 
-    def within(self, may_refresh: Callable[[], bool]) -> Names:
-        """Return the same names, for a page, which may not refresh them at any time."""
+    def within(self, patience: float) -> Names:
+        """Return the same names, for a page, which may not look for them at any time.
+
+        Args:
+            patience: Seconds that it waits while all keys are looked through.
+        """
         names = copy(self)
-        names._may_refresh = may_refresh
+        names._patience = patience
         return names
 
     def defining(self, defined: Mapping[str, Expression]) -> Names:
@@ -115,37 +122,33 @@ class Names:
             return who
         if who in self.defined:
             return Named(who, self.defined[who])
-        if is_plain_name(who) or self._is_event(who):
+        if is_plain_name(who) or (self._catalogue and self._has(who)):
             return Event(who)
         return parse(who, self.defined)
 
     def unknown(self, expression: Expression) -> Text | None:
         """Return what to say of the first name that nobody has ever tracked."""
-        if self._events is None:
-            return None
         for name, is_flag in _names(expression):
-            if is_flag and not self._is_flag(name):
-                return self._no_flag(name)
-            if not is_flag and not self._is_event(name):
-                return self._no_event(name)
+            if not self._has(name, is_flag) and not self._is_looking():
+                return self._no_flag(name) if is_flag else self._no_event(name)
         return None
 
     def has_events(self) -> bool:
         """Return whether there is any event or flag."""
-        return self._events is None or bool(self.events() or self.flags())
+        return self._catalogue is None or any(self._known() or ())
 
-    def _is_event(self, name: str) -> bool:
-        if name not in self._known:
-            self._known.update(self.events())
-        return name in self._known
+    def _has(self, name: str, flag: bool = False) -> bool:
+        if self._catalogue is None or self._catalogue.keeps(name, flag):
+            return True
+        known = self._known()
+        return known is not None and name in known[flag]
 
-    def _is_flag(self, name: str) -> bool:
-        if name not in self._known_flags:
-            self._known_flags.update(self.flags())
-        return name in self._known_flags
+    def _is_looking(self) -> bool:
+        """Return whether nobody has looked through all keys to the end yet."""
+        return self._catalogue is not None and self._catalogue.scan is None
 
     def _no_event(self, name: str) -> Text:
-        if self._is_flag(name):
+        if self._has(name, flag=True):
             return Text(
                 "%(name)s is a flag; write %(flag)s.",
                 name=_quoted(name),
@@ -180,7 +183,7 @@ class Ask:
         as_of: As of when.
         names: What can be named.
         select: Makes a set of users of a selection.
-        people: Tells which bit is whose.
+        identity: Tells which bit is whose.
     """
 
     def __init__(
@@ -190,15 +193,29 @@ class Ask:
         as_of: AsOf,
         names: Names,
         select: Callable[[Selection], UserSet],
-        people: People,
+        identity: Identity,
     ) -> None:
         self.question = question
         self.bitmaps = bitmaps
         self.as_of = as_of
         self.names = names
         self.select = select
-        self.people = people
+        self.identity = identity
         self.warnings: list[Text] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An answer may be kept elsewhere, or sent: its numbers go with it, the app's
+        # connections stay.
+        return {
+            "question": self.question,
+            "as_of": self.as_of,
+            "warnings": self.warnings,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        lost: Any = _Lost()
+        self.bitmaps = self.names = self.select = self.identity = lost
+        self.__dict__.update(kept)
 
     def another(
         self,
@@ -222,7 +239,7 @@ class Ask:
             self.as_of,
             self.names.defining(defined) if defined else self.names,
             self.select,
-            self.people,
+            self.identity,
         )
         return question.answer(ask)
 
@@ -259,14 +276,14 @@ class Ask:
         Raises:
             QueryError: Nobody can be called so.
         """
-        bit = self.people.bit_of(user)
+        bit = self.identity.bit_of(user)
         if bit is None:
             self.warnings.append(UNKNOWN_USER)
         return bit
 
     def known_as(self, user: User, bit: int | None) -> User:
         """Return a user as the app knows them, who may have been given otherwise."""
-        return user if bit is None else self.people.users_of([bit])[0]
+        return user if bit is None else self.identity.users_of([bit])[0]
 
     def period(self, group: str) -> Period:
         """Return the period that contains the day."""
@@ -352,6 +369,16 @@ class Ask:
             raise QueryError(problem, field=field)
         if not self.warnings:
             self.warnings.append(Text("No events have been tracked yet."))
+
+
+class _Lost:
+    """Stands in an answer that was pickled for all that it could look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            "this answer was pickled and has no connection to a store any more; ask "
+            "the question again, query(answer.question), to see who is behind a number"
+        )
 
 
 def _names(expression: Expression) -> Iterable[tuple[str, bool]]:

@@ -18,6 +18,7 @@ from ..analysis.expressions import (
     Expression,
     Named,
     evaluate_each,
+    shown_name,
     sources_over,
 )
 from ..analysis.history import History
@@ -97,6 +98,10 @@ class CohortAnswer(Answer):
     row has no users, or its hour was not kept.
     """
 
+    primary: str
+    """The start event's name, or the expression."""
+    secondary: str
+    """The return event's name, or the expression."""
     periods: tuple[Period, ...] = field(repr=False)
     """The rows' periods, oldest first."""
     row_complete: tuple[bool, ...]
@@ -156,16 +161,16 @@ class CohortAnswer(Answer):
         The users of its complete cells, divided by those of their rows; None where no
         cell is complete.
         """
-        return tuple(map(self._average, range(self.question.num_cols)))
-
-    def _average(self, column: int) -> float | None:
-        matched = users = 0
+        matched = [0] * self.question.num_cols
+        users = list(matched)
         for size, counts, complete in zip(self.sizes, self.counts, self.complete):
-            count = counts[column]
-            if complete[column] and count is not None:
-                matched += count
-                users += size or 0
-        return matched / users if users else None
+            for column, count in enumerate(counts):
+                if complete[column] and count is not None:
+                    matched[column] += count
+                    users[column] += size or 0
+        return tuple(
+            count / total if total else None for count, total in zip(matched, users)
+        )
 
     def notes(self) -> tuple[Text, ...]:
         said = (self._average_note(), running_note(self.ask, self.periods[-1]))
@@ -201,8 +206,8 @@ class CohortAnswer(Answer):
         question = self.question
         return {
             **self.head(),
-            "primary": question.primary_event,
-            "secondary": question.returning,
+            "primary": self.primary,
+            "secondary": self.secondary,
             "within": question.within,
             "returned": question.returned,
             "first_time": question.first_time,
@@ -248,7 +253,7 @@ class Cohort(Question[CohortAnswer]):
 
     title = Text("Retention")
     icon = "fa-th"
-    template = "bitmapist/cohort.html"
+    template = "flask_bitmapist/cohort.html"
     spans = ("num_rows", "num_cols")
     cell = CohortCell
 
@@ -382,16 +387,14 @@ class _Grid:
         sizes, *columns = counts.tolist()
         return CohortAnswer(
             ask=self._ask,
+            primary=shown_name(self._primary),
+            secondary=shown_name(self._secondary),
             periods=self.periods,
             row_complete=self._ask.complete(self.periods),
             sizes=tuple(
-                [
-                    None if self._unkept.row(row) else size
-                    for row, size in enumerate(sizes)
-                ]
-            )
-            if self._unkept
-            else tuple(sizes),
+                None if self._unkept and self._unkept.row(row) else size
+                for row, size in enumerate(sizes)
+            ),
             counts=self._visible(sizes, columns),
             is_same=self._is_same,
         )
@@ -486,14 +489,6 @@ class _Grid:
                 for row, numbers in enumerate(cells)
             )
         return cells
-
-    def _known(self, sizes: Sequence[int]) -> Numbers:
-        unkept = self._unkept
-        if unkept is None:
-            return tuple(sizes)
-        return tuple(
-            None if unkept.row(row) else size for row, size in enumerate(sizes)
-        )
 
     def _find_unkept(self) -> _Unkept | None:
         if self._question.time_group != "hours":

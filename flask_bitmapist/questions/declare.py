@@ -34,11 +34,11 @@ from typing import (
     get_type_hints,
 )
 
-from ..analysis.errors import QueryError, Text
+from ..analysis.errors import BadMarkError, QueryError, Text
 from ..analysis.expressions import Expression
 from ..analysis.periods import Period, TimeGroup, shorten, to_utc
-from ..analysis.results import Result
-from ..analysis.users import User, plain_user
+from ..analysis.results import Result, User
+from ..identity import plain_id
 
 if TYPE_CHECKING:
     from ..analysis.users import Selection
@@ -205,6 +205,9 @@ class Declared:
             given = getattr(self, each.name)
             if given is None and each.default is None:
                 continue
+            if given is MISSING:
+                wrong[each.name] = Text("This field is required.")
+                continue
             try:
                 object.__setattr__(self, each.name, each.kind.take(given))
             except ValueError as error:
@@ -230,21 +233,15 @@ class Declared:
             ParameterError: A value cannot be used, or one is missing.
         """
         values: dict[str, Any] = {}
-        wrong: dict[str, Text] = {}
         for each in params_of(cls):
             value = given.get(each.name)
             if each.kind.many and isinstance(value, (list, tuple)):
                 value = [entry for entry in value if not _is_blank(entry)]
-            if _is_blank(value):
-                if each.required:
-                    wrong[each.name] = Text("This field is required.")
-                continue
-            try:
-                values[each.name] = each.kind.take(value)
-            except ValueError as error:
-                wrong[each.name] = error.args[0]
-        if wrong:
-            raise ParameterError(wrong)
+            if not _is_blank(value):
+                values[each.name] = value
+            elif each.required:
+                # It is told together with all else that is wrong.
+                values[each.name] = MISSING
         return cls(**values)
 
     @classmethod
@@ -388,7 +385,7 @@ class Question(Declared, Generic[A_co]):
     """The page's endpoint and the end of its URL; :attr:`name` by default."""
     icon: ClassVar[str] = "fa-bar-chart"
     """Its icon in Flask-Admin's menu, a class of Font Awesome 4."""
-    template: ClassVar[str] = "bitmapist/answer.html"
+    template: ClassVar[str] = "flask_bitmapist/answer.html"
     """The page; a generic one shows the table and a chart."""
     in_menu: ClassVar[bool] = True
     """Whether there is a page for it, or JSON and CSV alone."""
@@ -467,7 +464,11 @@ class AnswerDict(TypedDict):
 
 @dataclass(frozen=True)
 class Answer(Result):
-    """The answer to a question, which it keeps."""
+    """The answer to a question, which it keeps.
+
+    It can be pickled, to be cached or sent: its numbers go with it, and who is behind
+    them can only be asked where it was made.
+    """
 
     ask: Ask = dataclasses.field(repr=False, compare=False)
 
@@ -536,7 +537,7 @@ class AskingFor(Generic[P, T]):
         self.question = question
 
         def method(query: Any, *args: P.args, **kwargs: P.kwargs) -> T:
-            return take(query(question(*args, **kwargs)))
+            return take(query(_asked(question, query, args, kwargs)))
 
         _sign(method, question)
         self._method = method
@@ -575,6 +576,24 @@ class Behind(Generic[P]):
     def __get__(self, answer: Any, owner: type) -> Callable[P, UserSet]:
         bound: Callable[P, UserSet] = self._method.__get__(answer, owner)
         return bound
+
+
+def _asked(
+    question: Callable[..., Question[A]],
+    query: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Question[A]:
+    """Make a question of what Python gives, which may be a user's object."""
+    declared: Any = question
+    users = [each.name for each in params_of(declared) if each.kind.name == "user"]
+    if not users:
+        return question(*args, **kwargs)
+    bound = inspect.signature(question).bind(*args, **kwargs)
+    for name in users:
+        if bound.arguments.get(name) is not None:
+            bound.arguments[name] = query.identity.known(bound.arguments[name])
+    return question(*bound.args, **bound.kwargs)
 
 
 def _sign(method: Callable[..., Any], made: Callable[..., Any]) -> None:
@@ -627,7 +646,7 @@ def period_of(periods: Sequence[Period], label: str) -> Period:
 
 def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
     if hint == When:
-        return Kind("day", _day, {"type": "string", "format": "date"})
+        return Kind("day", read_day, {"type": "string", "format": "date"})
     if hint == Who or hint == Who | None:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
     if hint == User or hint == User | None:
@@ -741,13 +760,14 @@ def _checked_text(text: Any) -> str:
 
 
 def _user(value: Any) -> User:
-    user = plain_user(value)
-    if not isinstance(user, str):
-        return user
-    _text(user)  # which may have white space at its ends: that tells users apart
-    number = _number(user)
-    # 5 and "5" are the same user, and the same question.
-    return number if number is not None and str(number) == user else user
+    try:
+        return plain_id(value)
+    except BadMarkError:
+        if isinstance(value, str):
+            _checked_text(value)
+        raise ValueError(
+            Text("This is not a user: %(given)s.", given=_typed(value))
+        ) from None
 
 
 def _switch(value: Any) -> bool:
@@ -785,13 +805,24 @@ def _number(value: Any) -> int | None:
         return int(text) if is_number else None
     if isinstance(value, bool):
         return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JSON has one kind of number, and so has its schema
     try:
         return operator.index(value)
     except TypeError:
         return None
 
 
-def _day(value: Any) -> date | datetime:
+def read_day(value: Any) -> date | datetime:
+    """Return the day or the moment, in UTC, that a surface was given.
+
+    Args:
+        value: A date, a datetime (without a time zone it is taken to be UTC), or
+            either as ISO text: ``2026-11-23``, ``2026-11-23T14:00``.
+
+    Raises:
+        ValueError: It is none of these.
+    """
     if isinstance(value, datetime):
         return to_utc(value)
     if isinstance(value, date):
@@ -803,7 +834,7 @@ def _day(value: Any) -> date | datetime:
         # Weeks and days without dashes are for machines.
         if len(text) >= 10 and text[4] == text[7] == "-":
             try:
-                return _day(read(text))
+                return read_day(read(text))
             except (ValueError, OverflowError):
                 continue
     raise ValueError(Text("This is not a date; write it as YYYY-MM-DD."))

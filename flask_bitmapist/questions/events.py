@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-from ..analysis.bitmaps import Bitmaps, Source
+from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import Text
-from ..analysis.expressions import Flag
+from ..analysis.expressions import Flag, Source
+from ..analysis.history import Days, first_and_last_days
 from ..analysis.periods import AsOf, Period, TimeGroup
 from ..analysis.results import Table, to_text
-from ..analysis.seen import Days, first_and_last_days
 from ..analysis.users import Selection, expression_users
 from .asking import Ask
 from .declare import (
@@ -269,7 +269,13 @@ class EventsAnswer(Answer):
 
     def notes(self) -> tuple[Text, ...]:
         notes = []
-        if self.scan is not None:
+        if self.scan is None:
+            notes.append(
+                Text(
+                    "The store is being searched for events; some may still be missing."
+                )
+            )
+        else:
             notes.append(
                 Text(
                     "Event list refreshed %(moment)s UTC.",
@@ -371,7 +377,7 @@ class Events(ListQuestion[EventsAnswer]):
 
     title = Text("Events")
     icon = "fa-list"
-    template = "bitmapist/events.html"
+    template = "flask_bitmapist/events.html"
     cell = InPeriod
 
     refresh: bool = param(

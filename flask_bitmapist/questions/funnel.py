@@ -12,7 +12,7 @@ import numpy as np
 from ..analysis.bitmaps import Stripe, Words
 from ..analysis.counting import count_bits, count_rows
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import evaluate_each, sources_over
+from ..analysis.expressions import evaluate_each, shown_name, sources_over
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import Selection
@@ -29,7 +29,6 @@ from .declare import (
     param,
     period_of,
 )
-from .trend import shown_name
 
 Outcome = Literal[
     "reached", "dropped-off", "still-open", "entered-again", "reached-open"
@@ -240,7 +239,7 @@ class Funnel(Question[FunnelAnswer]):
 
     title = Text("Funnel")
     icon = "fa-filter"
-    template = "bitmapist/funnel.html"
+    template = "flask_bitmapist/funnel.html"
     spans = ("num_periods",)
     cell = StepUsers
 

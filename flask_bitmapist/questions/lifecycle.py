@@ -12,7 +12,12 @@ import numpy as np
 from ..analysis.bitmaps import Stripe, Words
 from ..analysis.counting import Pair, count_pairs
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Expression, evaluate_each, sources_over
+from ..analysis.expressions import (
+    Expression,
+    evaluate_each,
+    shown_name,
+    sources_over,
+)
 from ..analysis.history import History
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
@@ -31,7 +36,6 @@ from .declare import (
     period_of,
     running_note,
 )
-from .trend import shown_name
 
 StageName = Literal["new", "returning", "resurrecting", "dormant", "active"]
 """One of the stages, or the users of the first three together."""
@@ -150,7 +154,7 @@ class Lifecycle(Question[LifecycleAnswer]):
     """Who is new, who returns, who stays away?"""
 
     icon = "fa-refresh"
-    template = "bitmapist/lifecycle.html"
+    template = "flask_bitmapist/lifecycle.html"
     spans = ("num_periods",)
     cell = Stage
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
-from ..analysis.bitmaps import Source
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Event, Expression, Named, Or
+from ..analysis.expressions import Event, Expression, Named, Or, Source
 from ..analysis.periods import Period
 from ..analysis.results import Table, to_text
 from ..analysis.united import United
@@ -300,7 +299,7 @@ class Overview(ListQuestion[OverviewAnswer]):
     title = Text("Overview")
     endpoint = "index"
     icon = "fa-dashboard"
-    template = "bitmapist/index.html"
+    template = "flask_bitmapist/index.html"
     cell = ActiveIn
 
     def sentence(self) -> Text:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple, TypedDict
 
-from ..analysis.bitmaps import Source
-from ..analysis.errors import Text
+from ..analysis.errors import Text, printable
+from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table, to_text
-from ..analysis.users import User
+from ..analysis.results import Table, User, to_text
 from .asking import Ask
 from .declare import Answer, AnswerDict, Question, param, plain
 from .who import period_words
@@ -181,7 +180,8 @@ class PersonAnswer(Answer):
         active = ["yes" if self.is_active(group) else "no" for group in self.periods]
         lines = [f"{name:{width}}  {each}" for name, each in zip(names, active)]
         if self.flags:
-            lines.append(f"{'flags':{width}}  {', '.join(self.flags)}")
+            flags = ", ".join(map(printable, self.flags))
+            lines.append(f"{'flags':{width}}  {flags}")
         if self.active_days:
             lines += ["", to_text(self.table())]
         return "\n".join(lines)
@@ -193,7 +193,7 @@ class Person(Question[PersonAnswer]):
     title = Text("People")
     endpoint = "people"
     icon = "fa-user"
-    template = "bitmapist/people.html"
+    template = "flask_bitmapist/people.html"
     is_private = True
 
     user: User = param(

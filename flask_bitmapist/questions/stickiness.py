@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from ..analysis.bitmaps import Stripe, Words, rolling_union
 from ..analysis.counting import count_rows
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Expression, evaluate_each, sources_over
+from ..analysis.expressions import (
+    Expression,
+    evaluate_each,
+    shown_name,
+    sources_over,
+)
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table, to_text
 from ..analysis.users import Selection
@@ -28,7 +33,6 @@ from .declare import (
     param,
     running_note,
 )
-from .trend import shown_name
 
 ROLLING_DAYS = 28
 """Four weeks: every weekday as often as the others."""
@@ -179,7 +183,7 @@ class Stickiness(Question[StickinessAnswer]):
     """How often do users come?"""
 
     icon = "fa-magnet"
-    template = "bitmapist/stickiness.html"
+    template = "flask_bitmapist/stickiness.html"
     cell = DaysActive
 
     event: Who = param(

@@ -11,7 +11,11 @@ import numpy as np
 from ..analysis.bitmaps import rolling_union
 from ..analysis.counting import count_rows
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Event, Expression, evaluate_each, sources_over
+from ..analysis.expressions import (
+    evaluate_each,
+    shown_name,
+    sources_over,
+)
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import Selection, expression_users
@@ -165,7 +169,7 @@ class Trend(Question[TrendAnswer]):
     title = Text("Trends")
     endpoint = "trends"
     icon = "fa-line-chart"
-    template = "bitmapist/trends.html"
+    template = "flask_bitmapist/trends.html"
     spans = ("num_periods",)
     cell = Point
 
@@ -314,11 +318,6 @@ def so_far_note(name: str, period: Period, so_far: SoFar) -> Text:
         **values,
         days=so_far.days,
     )
-
-
-def shown_name(expression: Expression) -> str:
-    """Return an expression as text, an event by its bare name."""
-    return expression.name if isinstance(expression, Event) else str(expression)
 
 
 def change(before: int | None, count: int | None) -> float | None:

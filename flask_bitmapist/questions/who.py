@@ -8,14 +8,14 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Expression
+from ..analysis.errors import QueryError, Text, printable
+from ..analysis.expressions import Expression, shown_name
 from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table
+from ..analysis.results import Table, User
 from ..analysis.users import (
     Selection,
-    User,
     UsersPage,
+    UsersPageDict,
     count_users,
     expression_users,
     has_user,
@@ -70,25 +70,21 @@ class HasDict(PeriodsDict):
     did: dict[str, bool]
 
 
-class UsersDict(AnswerDict):
+class UsersDict(AnswerDict, UsersPageDict):
     """The JSON of a list of users."""
 
     event: str
     time_group: str
     period: str
     complete: bool
-    users: str
-    ids: list[User]
-    total: int
-    page: int
-    pages: int
-    per_page: int
 
 
 @dataclass(frozen=True)
 class PeriodsAnswer(Answer):
     """One value for each of the periods that contain the day asked about."""
 
+    event: str
+    """The event's name, or the expression."""
     periods: tuple[Period, ...]
     """The one asked for; without a time group, from the shortest to the longest."""
     complete: tuple[bool, ...]
@@ -107,7 +103,7 @@ class PeriodsAnswer(Answer):
         """Return what the dict begins with."""
         return {
             **self.head(),
-            "event": self.question.event,
+            "event": self.event,
             "periods": self.by_group([each.label for each in self.periods]),
             "complete": self.by_group(self.complete),
         }
@@ -186,6 +182,8 @@ class HasAnswer(PeriodsAnswer):
 class UsersAnswer(Answer):
     """The users for whom something holds in one period."""
 
+    event: str
+    """The event's name, or the expression."""
     period: Period
     complete: bool
     """Whether the period has ended."""
@@ -230,7 +228,7 @@ class UsersAnswer(Answer):
     def to_dict(self) -> UsersDict:
         return {
             **self.head(),
-            "event": self.question.event,
+            "event": self.event,
             "time_group": self.question.time_group,
             "period": self.period.label,
             "complete": self.complete,
@@ -242,7 +240,7 @@ class UsersAnswer(Answer):
         return Table(["user_id"], [[str(each)] for each in users])
 
     def __str__(self) -> str:
-        return "\n".join(user for (user,) in self.table().rows)
+        return "\n".join(printable(user) for (user,) in self.table().rows)
 
 
 class Counted(Cell):
@@ -285,6 +283,7 @@ class Count(Question[CountAnswer]):
         selections = [expression_users(expression, period) for period in periods]
         return CountAnswer(
             ask=ask,
+            event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
             counts=tuple(count_users(selections, ask.bitmaps)),
@@ -338,6 +337,7 @@ class Has(Question[HasAnswer]):
             held = has_user(selections, ask.bitmaps, bit)
         return HasAnswer(
             ask=ask,
+            event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
             user=ask.known_as(self.user, bit),
@@ -381,7 +381,13 @@ class Users(Question[UsersAnswer]):
         (period,) = _current(ask, expression, self.time_group)
         (complete,) = ask.complete([period])
         found = ask.select(expression_users(expression, period))
-        return UsersAnswer(ask=ask, period=period, complete=complete, found=found)
+        return UsersAnswer(
+            ask=ask,
+            event=shown_name(expression),
+            period=period,
+            complete=complete,
+            found=found,
+        )
 
 
 def period_words(ask: Ask, period: Period) -> str:

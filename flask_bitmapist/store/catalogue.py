@@ -1,55 +1,91 @@
-"""Which events and flags there are."""
+"""Which events and flags there are: the one place that knows their names."""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
-import redis
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
-from .eventkeys import EventKey, event_keys
+from .connect import Command
+from .keys import EventKey, names_in, parse_key
 
 if TYPE_CHECKING:
     from redis import Redis
 
 EVENTS_KEY = "flask-bitmapist:events"
 FLAGS_KEY = "flask-bitmapist:flags"
-"""Sets of the names that this package has marked.  Plain bitmapist, whose keys begin
-with ``trackist_``, never sees them."""
+"""Sets of the names that are known.  Plain bitmapist, whose keys begin with
+``trackist_``, never sees them."""
+WALKED_KEY = "flask-bitmapist:walked"
+"""When a process last looked through all keys, and how many names it could not read."""
+WALKING_KEY = "flask-bitmapist:walking"
+"""Is there while a process looks through all keys."""
 
-# A name is told to Redis again after so many seconds, in case the set was lost.
-_REGISTERED_FOR = 3600.0
+WALK_EVERY = timedelta(hours=1)
+"""How old a walk may be before names are looked for anew."""
+WALK_AGAIN_AFTER = timedelta(minutes=1)
+"""How old a walk must be before a page may have names looked for anew."""
+PAGE_WAITS = 1.0
+"""Seconds that a page waits for the first walk."""
+
+# A process that ended in its walk leaves it to others after so many seconds.
+_WALK_TAKES = 60
+_ASKED_AGAIN_AFTER = 0.05
+
+# What was refused once is tried again after so many seconds.  A name that was there is
+# taken to be there for so many, without asking.
+_REFUSED_FOR = 3600.0
+_KNOWN_FOR = 60.0
+
+# bitmapist-server's patterns do not match a slash.
+_WITH_SLASHES = ("trackist_*", "trackist_*/*", "trackist_*/*/*", "trackist_*/*/*/*")
+
+_KEYS_AT_ONCE = 10_000
+_NAMES_AT_ONCE = 1_000
+
+_FAILURES = (RedisError, RedisClusterException, OSError)
 
 _logger = logging.getLogger(__name__)
 
 
-class Names(NamedTuple):
-    """Names in Redis."""
+class Known(NamedTuple):
+    """Names of events and flags."""
 
-    events: frozenset[str]
-    flags: frozenset[str]
+    events: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
+
+    def __or__(self, other: Known) -> Known:
+        return Known(self.events | other.events, self.flags | other.flags)
+
+    def __sub__(self, other: Known) -> Known:
+        return Known(self.events - other.events, self.flags - other.flags)
 
 
-@dataclass(frozen=True)
-class Scan:
-    """What a walk over all keys found, and when."""
+class Scan(NamedTuple):
+    """A walk over all keys."""
 
     at: datetime
-    names: Names
+    """When it began."""
     unreadable: int
-    """Keys of bitmapist's whose name is not UTF-8; they are left out."""
+    """Names that are not UTF-8; they are left out."""
 
 
 class Catalogue:
     """Knows the names of the events and flags in one store.
 
-    Names that were marked through this package stand in two sets of Redis, which
-    takes a constant number of commands to read.  What plain bitmapist wrote is found
-    by a walk over all keys: once for each process, and again when it is asked for.
+    They stand in two sets of Redis: each mark puts its own there, and a walk over all
+    keys those that plain bitmapist wrote.  One process walks for all, when nobody has
+    for an hour, and takes out what has no key any more.  What a process may not write
+    into the store it keeps for itself.
 
     Args:
         read: The client to read through.
@@ -60,12 +96,20 @@ class Catalogue:
         self._read = read
         self._write = write
         self._scan: Scan | None = None
-        self._registered: dict[tuple[str, str], float] = {}
+        # What this process has found, for as long as the store does not have it.
+        self._found = Known()
+        self._own_scan: Scan | None = None
+        self._known = Known()
+        self._known_until = 0.0
         self._has_sets = True
+        self._refused_until = 0.0
+        self._walk: tuple[Thread, Future[None]] | None = None
+
+    # -- what is read
 
     @property
     def scan(self) -> Scan | None:
-        """The latest walk over all keys, or None before the first."""
+        """The latest walk over all keys that is known of, None before the first."""
         return self._scan
 
     def names(self, refresh: bool = False) -> list[str]:
@@ -73,99 +117,302 @@ class Catalogue:
 
         Args:
             refresh: Walk over all keys, although that has been done before.
+
+        Raises:
+            redis.RedisError: The store does not answer.
         """
-        return sorted(self.all_names(refresh).events)
+        return sorted(self.known(refresh).events)
 
     def flags(self, refresh: bool = False) -> list[str]:
-        """Return the names of all unique events, sorted; as :meth:`names`."""
-        return sorted(self.all_names(refresh).flags)
+        """Return the names of all flags, sorted; as :meth:`names`."""
+        return sorted(self.known(refresh).flags)
 
-    def all_names(self, refresh: bool = False) -> Names:
-        """Return the names of all events and flags; as :meth:`names`."""
-        scan = self._scan
-        if scan is None or refresh:
-            scan = self._scan = self._walk()
-        registered = self._registered_names()
-        return Names(
-            scan.names.events | registered.events, scan.names.flags | registered.flags
-        )
+    def known(self, refresh: bool = False, patience: float | None = None) -> Known:
+        """Return the names of all events and flags.
 
-    def register(self, events: Iterable[str] = (), flags: Iterable[str] = ()) -> None:
-        """Make names known that are about to be marked.
+        Args:
+            refresh: Walk over all keys, although that has been done before.
+            patience: Seconds to wait for a walk that is needed, which goes on by itself
+                after that: until then there are only the names that marks have made
+                known.  Where names were found before, those are given at once.  None
+                waits to the end.
 
-        Costs nothing for a name that this process has registered lately.  A store
-        that refuses is left alone: its events are then found by the walk.
+        Raises:
+            redis.RedisError: The store does not answer.
         """
-        for key, names in ((EVENTS_KEY, events), (FLAGS_KEY, flags)):
-            new = [name for name in names if self._is_new(key, name)]
-            if new and self._has_sets:
-                self._add(key, new)
+        known = self._stored()
+        if refresh or self._age > WALK_EVERY:
+            self._look(timedelta(0) if refresh else WALK_EVERY, patience)
+            known = self._stored()
+        return known
 
-    def _is_new(self, key: str, name: str) -> bool:
-        registered = self._registered.get((key, name))
-        return registered is None or time.monotonic() - registered > _REGISTERED_FOR
+    def refresh(self, patience: float) -> bool:
+        """Walk over all keys again, unless that was done a moment ago.
 
-    def _add(self, key: str, names: list[str]) -> None:
-        try:
-            self._write.sadd(key, *names)
-        except redis.ResponseError as error:
-            _logger.info("event names could not be registered in Redis: %s", error)
-        # A refusal is remembered as well, or each mark would meet it again.
-        now = time.monotonic()
-        self._registered.update(((key, name), now) for name in names)
+        Args:
+            patience: Seconds to wait for the walk.
 
-    def _registered_names(self) -> Names:
-        if not self._has_sets:
-            return Names(frozenset(), frozenset())
+        Returns:
+            Whether it may be; a store is walked over once a minute at most, whoever
+            asks.
+        """
+        self._stored()
+        if self._age < WALK_AGAIN_AFTER:
+            return False
+        self._look(WALK_AGAIN_AFTER, patience, wait=True)
+        return True
+
+    def keeps(self, name: str, flag: bool = False) -> bool:
+        """Return whether the name of an event is kept, without looking for others.
+
+        Args:
+            name: The name.
+            flag: Mean a flag, not an event.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        known = self._known if time.monotonic() < self._known_until else Known()
+        if name not in known[flag]:
+            known = self._stored()
+        return name in known[flag]
+
+    @property
+    def _age(self) -> timedelta:
+        if self._scan is None:
+            return timedelta.max
+        return datetime.now(tz=timezone.utc) - self._scan.at
+
+    def _stored(self) -> Known:
+        """Return the names that the store has, with what only this process knows."""
+        known, scan = self._sets() if self._has_sets else (Known(), None)
+        own = self._own_scan
+        if own is not None and (scan is None or own.at > scan.at):
+            known, scan = known | self._found, own
+        self._scan = scan
+        self._known, self._known_until = known, time.monotonic() + _KNOWN_FOR
+        return known
+
+    def _sets(self) -> tuple[Known, Scan | None]:
         pipeline = self._read.pipeline(transaction=False)
         pipeline.smembers(EVENTS_KEY)
         pipeline.smembers(FLAGS_KEY)
+        pipeline.get(WALKED_KEY)
         try:
-            events, flags = pipeline.execute()
-        except redis.ResponseError as error:
+            events, flags, walked = pipeline.execute()
+        except ResponseError as error:
             _logger.info("event names are found by scanning all keys: %s", error)
             self._has_sets = False
-            return Names(frozenset(), frozenset())
-        return Names(frozenset(_decoded(events)), frozenset(_decoded(flags)))
+            return Known(), None
+        return Known(decoded(events), decoded(flags)), _scan_of(walked)
 
-    def forget(self, events: Iterable[str] = (), flags: Iterable[str] = ()) -> None:
+    # -- what is written
+
+    def naming(
+        self, events: Iterable[str] = (), flags: Iterable[str] = ()
+    ) -> list[Command]:
+        """Return the commands that make names known, for the pipeline of their marks.
+
+        They come after the marks: what stands in the sets has a key.
+
+        Args:
+            events: Names of events.
+            flags: Names of flags.
+        """
+        if time.monotonic() < self._refused_until:
+            return []
+        named = (EVENTS_KEY, sorted(events)), (FLAGS_KEY, sorted(flags))
+        return [("SADD", key, *names) for key, names in named if names]
+
+    def answered(self, replies: Iterable[object]) -> None:
+        """Take what the store said to :meth:`naming`.
+
+        A store that refuses is left alone for an hour: a walk finds the events.
+        """
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                _logger.info("event names cannot be kept in Redis: %s", reply)
+                self._refused_until = time.monotonic() + _REFUSED_FOR
+
+    def register(self, events: Iterable[str]) -> None:
+        """Make the names of events known, in a round trip of its own."""
+        for command in self.naming(events):
+            try:
+                self._write.execute_command(*command)  # type: ignore[no-untyped-call]
+            except ResponseError as error:
+                self.answered([error])
+
+    def forget(self, gone: Known) -> None:
         """Take names out that have been deleted.
 
-        Other processes go on to list them until they look through all keys again.
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
         """
-        gone = Names(frozenset(events), frozenset(flags))
-        for key, names in ((EVENTS_KEY, gone.events), (FLAGS_KEY, gone.flags)):
-            for name in names:
-                self._registered.pop((key, name), None)
-            if names and self._has_sets:
-                self._write.srem(key, *names)
-        if self._scan is not None:
-            known = self._scan.names
-            left = Names(known.events - gone.events, known.flags - gone.flags)
-            self._scan = replace(self._scan, names=left)
+        self._known_until = 0.0
+        self._found -= gone
+        try:
+            self._store(Known(), gone)
+        except ResponseError:
+            if self._has_sets:
+                raise
+
+    def _store(self, new: Known, gone: Known, scan: Scan | None = None) -> None:
+        pipeline = self._write.pipeline(transaction=False)
+        for key, added, removed in (
+            (EVENTS_KEY, new.events, gone.events),
+            (FLAGS_KEY, new.flags, gone.flags),
+        ):
+            for names in _parts(added):
+                pipeline.sadd(key, *names)
+            for names in _parts(removed):
+                pipeline.srem(key, *names)
+        if scan is not None:
+            pipeline.set(WALKED_KEY, f"{scan.at.timestamp():.6f} {scan.unreadable}")
+        pipeline.execute()
+
+    # -- looking through all keys
 
     def keys(self, event: str | None = None) -> Iterator[EventKey]:
-        """Yield the keys of bitmaps, found by a walk over all keys of Redis.
+        """Yield the keys of bitmaps, each once, found by a walk over all keys.
 
         Args:
             event: Only those of this event and of the flag of this name.
+
+        Raises:
+            redis.RedisError: The store does not answer.
         """
-        self._registered_names()  # tells whether this is a store without sets
-        return event_keys(self._read, event, slashes=not self._has_sets)
+        self._stored()  # tells whether this is a store without sets
+        name = None if event is None else event.encode("utf-8", "surrogateescape")
+        seen: set[bytes] = set()
+        for key in self._all_keys(self._read, name):
+            if key not in seen:
+                seen.add(key)
+                parsed = parse_key(key)
+                if parsed is not None and name in (None, parsed.name):
+                    yield parsed
 
-    def _walk(self) -> Scan:
-        events: set[bytes] = set()
-        flags: set[bytes] = set()
-        for key in self.keys():
-            (flags if key.is_flag else events).add(key.name)
-        found = Names(frozenset(_decoded(events)), frozenset(_decoded(flags)))
-        left_out = len(events) + len(flags) - len(found.events) - len(found.flags)
-        return Scan(datetime.now(tz=timezone.utc), found, left_out)
+    def _look(
+        self, oldest: timedelta, patience: float | None, wait: bool = False
+    ) -> None:
+        """Look through all keys, unless a walk is younger than *oldest*.
+
+        Args:
+            oldest: How old a walk may be.
+            patience: Seconds to wait for it, as for :meth:`known`.
+            wait: Wait also where names were found before.
+        """
+        if patience is None:
+            self._walk_for_all(oldest)
+            return
+        waits = wait or self._scan is None  # read first: the thread will change it
+        if self._walk is None or not self._walk[0].is_alive():
+            done: Future[None] = Future()
+            thread = Thread(
+                target=_carry_out,
+                args=(partial(self._walk_for_all, oldest), done),
+                name="flask-bitmapist-walk",
+                daemon=True,
+            )
+            self._walk = thread, done
+            thread.start()
+        if waits:
+            with suppress(TimeoutError):
+                self._walk[1].result(patience)
+
+    def _walk_for_all(self, oldest: timedelta) -> None:
+        """Walk over all keys, or wait for another process that does."""
+        while not self._is_taken():
+            time.sleep(_ASKED_AGAIN_AFTER)
+        try:
+            self._stored()
+            if self._age >= oldest:
+                self._walk_over_all()
+        finally:
+            with suppress(*_FAILURES):
+                self._write.delete(WALKING_KEY)
+
+    def _is_taken(self) -> bool:
+        """Return whether the walk is this process's, for the store or for itself."""
+        if not self._has_sets:
+            return True
+        try:
+            return bool(self._write.set(WALKING_KEY, 1, nx=True, ex=_WALK_TAKES))
+        except _FAILURES:
+            return True
+
+    def _walk_over_all(self) -> None:
+        before = self._sets()[0] if self._has_sets else Known()
+        at = datetime.now(tz=timezone.utc)
+        found, unreadable = self._walked(self._read)
+        self._own_scan, self._found = Scan(at, unreadable), found
+        if not self._has_sets:
+            return
+        try:
+            self._store(found - before, self._gone(before - found), self._own_scan)
+        except _FAILURES as error:
+            _logger.info("event names are kept in this process: %s", error)
+
+    def _gone(self, missed: Known) -> Known:
+        """Return those of the names that were missed that have no key indeed.
+
+        Where marks go to is looked at: a replica may be late, or another store.
+        """
+        if missed == Known():
+            return missed
+        try:
+            return missed - self._walked(self._write)[0]
+        except ResponseError:
+            return Known()
+
+    def _walked(self, client: Redis) -> tuple[Known, int]:
+        """Return all names that keys have, and how many more are not UTF-8."""
+        events, flags = names_in(self._all_keys(client))
+        known = Known(decoded(events), decoded(flags))
+        read = len(known.events) + len(known.flags)
+        return known, len(events) + len(flags) - read
+
+    def _all_keys(self, client: Redis, name: bytes | None = None) -> Iterator[bytes]:
+        """Yield keys that may be those of bitmaps, some of them more than once."""
+        patterns: Sequence[bytes | str] = _WITH_SLASHES
+        if self._has_sets:
+            escaped = re.sub(rb"([\\*?\[\]^-])", rb"\\\1", name or b"")
+            pattern = b"trackist_%b_*" % escaped if name is not None else b"trackist_*"
+            patterns = (pattern,)
+        for each in patterns:
+            yield from client.scan_iter(match=each, count=_KEYS_AT_ONCE)
 
 
-def _decoded(names: Iterable[bytes]) -> Iterator[str]:
+def _carry_out(work: Callable[[], None], done: Future[None]) -> None:
+    try:
+        work()
+    except BaseException as error:  # for whoever waits
+        _logger.info("event names could not be looked for: %s", error)
+        done.set_exception(error)
+    else:
+        done.set_result(None)
+
+
+def _scan_of(stamp: bytes | None) -> Scan | None:
+    try:
+        at, unreadable = (stamp or b"").split()
+        moment = datetime.fromtimestamp(float(at), tz=timezone.utc)
+        return Scan(moment, int(unreadable))
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _parts(names: Iterable[str]) -> Iterator[list[str]]:
+    ordered = sorted(names)
+    for at in range(0, len(ordered), _NAMES_AT_ONCE):
+        yield ordered[at : at + _NAMES_AT_ONCE]
+
+
+def decoded(names: Iterable[bytes]) -> frozenset[str]:
+    """Return the names that are UTF-8, as text."""
+    texts = set()
     for name in names:
         try:
-            yield name.decode()
+            texts.add(name.decode())
         except UnicodeDecodeError:
             continue
+    return frozenset(texts)

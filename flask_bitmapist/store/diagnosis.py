@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
-from ..analysis.bitmaps import Source
+from ..analysis.expressions import Source
 from ..analysis.periods import Period
 from .connect import redact
 from .keys import redis_key
@@ -245,9 +245,10 @@ def _big_ids(
             "warning",
             "ids",
             found,
-            "Large, sparse IDs waste memory in every bitmap. Use small, dense "
-            "IDs, or set BITMAPIST_ID_MAP to have them numbered and "
-            "BITMAPIST_MAX_ID to reject larger ones.",
+            "Large, sparse IDs waste memory in every bitmap. Use small, dense IDs; or "
+            "set BITMAPIST_MAX_ID to reject larger ones, or to number them, stop the "
+            "apps, delete the events of these users and run 'flask bitmapist id-map "
+            "on'.",
         )
     else:
         yield Finding("ok", "ids", found)

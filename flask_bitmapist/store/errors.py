@@ -11,6 +11,13 @@ class NotABitmapError(ResponseError):
     """A key with the name of an event's bitmap holds something else."""
 
 
+class DamagedIdMapError(ResponseError):
+    """What a store keeps of its users' numbers cannot be right.
+
+    Two people would share a number if it were used; marks wait until it is repaired.
+    """
+
+
 def of_key(error: ResponseError, key: bytes) -> ResponseError:
     """Return *error*, saying which key it is about."""
     name = key.decode("utf-8", "backslashreplace")

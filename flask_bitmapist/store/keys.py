@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
-from ..analysis.bitmaps import Source
+from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
 
 _EVENT_CLASSES: dict[TimeGroup, Any] = {
@@ -19,6 +21,13 @@ _EVENT_CLASSES: dict[TimeGroup, Any] = {
 }
 
 _UNIQUE_EVENTS: Any = UniqueEvents
+
+_KEY = re.compile(
+    rb"trackist_(?P<name>.+)_(?:(?P<flag>u)|(?P<date>W\d+-\d+|\d+-\d+(?:-\d+(?:-\d+)?)?))\Z",
+    re.DOTALL,
+)
+# What bitmapist's own bit operations leave behind for a while.
+_TEMPORARY = re.compile(rb"trackist_bitop_(?:AND|OR|XOR|NOT)_trackist_")
 
 
 @lru_cache(maxsize=16384)
@@ -54,3 +63,59 @@ def month_keys(event: str, years: range) -> tuple[tuple[bytes, ...], ...]:
 def _encoded(events: Any) -> bytes:
     # A key that is not UTF-8 is read as text with surrogates, and asked for as such.
     return str(events.redis_key).encode("utf-8", "surrogateescape")
+
+
+class EventKey(NamedTuple):
+    """The key of one bitmap, taken apart."""
+
+    key: bytes
+    name: bytes
+    """The event's name, or the flag's."""
+    is_flag: bool
+    period: Period | None
+    """None for a flag, and where the key's end is no date of the calendar."""
+
+
+def parse_key(key: bytes) -> EventKey | None:
+    """Take a key apart; None if it is not that of an event's bitmap."""
+    match = _matched(key)
+    if match is None:
+        return None
+    when = match["date"]
+    period = None if when is None else _period(when.decode())
+    return EventKey(key, match["name"], match["flag"] is not None, period)
+
+
+def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:
+    """Return the names of the events and of the flags that have any of *keys*."""
+    events: set[bytes] = set()
+    flags: set[bytes] = set()
+    for key in keys:
+        # Many keys have one name.  What comes before the last underscore tells it, and
+        # only the first of them is looked at closely.
+        heads = flags if key.endswith(b"_u") else events
+        head = key[: key.rfind(b"_")]
+        if head not in heads and _matched(key) is not None:
+            heads.add(head)
+    after = len("trackist_")
+    return {head[after:] for head in events}, {head[after:] for head in flags}
+
+
+def _matched(key: bytes) -> re.Match[bytes] | None:
+    return None if _TEMPORARY.match(key) else _KEY.match(key)
+
+
+def _period(text: str) -> Period | None:
+    numbers = [int(each) for each in text.lstrip("W").split("-")]
+    try:
+        if text.startswith("W"):
+            return Period.containing(
+                TimeGroup.WEEKS, date.fromisocalendar(numbers[0], numbers[1], 1)
+            )
+        group = (TimeGroup.MONTHS, TimeGroup.DAYS, TimeGroup.HOURS)[len(numbers) - 2]
+        day = numbers[2] if len(numbers) > 2 else 1
+        hour = numbers[3] if len(numbers) > 3 else 0
+        start = datetime(numbers[0], numbers[1], day, hour, tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+    return Period.containing(group, start)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from redis.exceptions import NoPermissionError, ResponseError
 
-from ..analysis.bitmaps import Rows, Source, Stripe
+from ..analysis.bitmaps import Rows, Stripe
 from ..analysis.counting import count_bits
+from ..analysis.errors import QueryError, Text
+from ..analysis.expressions import Source
 from ..analysis.history import EPOCH
-from ..analysis.keeping import kept_while_few
-from .budget import Budget
-from .cluster import Command, is_cluster, send_to_nodes
+from ..analysis.periods import kept_while_few
+from .connect import Command, is_cluster, send_to_nodes
 from .errors import of_key
 from .keys import month_keys, redis_key
 
@@ -42,9 +43,64 @@ COUNTED_AT_ONCE = 8
 # To ask for the years of one event takes some twenty kilobytes.
 EVENTS_AT_ONCE = 8
 
+LEAST_BYTES = 64 * 1024
+"""What asking for one bitmap costs at least, as bytes of work: a command, its key and
+its reply take as long as to walk over so many bytes."""
+
 _UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
 
 _logger = logging.getLogger(__name__)
+
+
+class Budget:
+    """Work that may still be done.  It serves one page, in one thread.
+
+    Work is counted in bytes that are walked over: to read a bitmap is one walk, and
+    each operation of a question on whole bitmaps is another.  Where the store tells how
+    long bitmaps are, a question that is too much is refused before anything of it is
+    read; elsewhere as soon as it has become too much.
+
+    Args:
+        most: How many bytes may be walked over in all, 0 for any number.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.done = 0
+        """Bytes that were walked over so far."""
+
+    def ask(self, bitmaps: int) -> None:
+        """Count so many *bitmaps* that are asked for, whatever is in them.
+
+        Raises:
+            QueryError: Together with the work before they are too much.
+        """
+        self.take(bitmaps * LEAST_BYTES)
+
+    def take(self, size: int) -> None:
+        """Count *size* bytes of work.
+
+        Raises:
+            QueryError: It is more than was left; the message says what to do.
+        """
+        self.done += size
+        if self.most and self.done > self.most:
+            raise QueryError(
+                Text(
+                    "This is too much work for one report: %(size)s, and at most "
+                    "%(most)s are allowed (BITMAPIST_MAX_WORK). Ask for fewer "
+                    "rows or periods, longer periods (weeks instead of days), or "
+                    "fewer events.",
+                    size=_megabytes(self.done),
+                    most=_megabytes(self.most),
+                )
+            )
+
+
+def _megabytes(size: int) -> Text:
+    if size < 1024 * 1024:
+        return Text("%(number)s bytes", number=size)
+    return Text("%(number)s MiB", number=size / 1024 / 1024)
 
 
 class BitmapReader:
@@ -66,7 +122,7 @@ class BitmapReader:
         np.empty(2 * STRIPE_BYTES, np.uint8)
         self._client = client
         self._refused: set[str] = set()
-        self._budget: Budget | None = None
+        self._budget = Budget(0)
 
     def within(self, most_work: int) -> BitmapReader:
         """Return a reader for one page, which refuses what is too much work.
@@ -75,7 +131,7 @@ class BitmapReader:
             most_work: How many bytes are walked over in all, 0 for any number.
         """
         reader = copy(self)
-        reader._budget = Budget(most_work) if most_work else None
+        reader._budget = Budget(most_work)
         return reader
 
     def stripes(self, sources: Sequence[Source], passes: int = 0) -> Iterator[Stripe]:
@@ -108,7 +164,7 @@ class BitmapReader:
             plan = plan.only([len(value) == fetch for value in values if value])
             start += fetch
             for part in cut:
-                self._worked(8 * part.width * passes)
+                self._budget.take(8 * part.width * passes)
                 yield part
             del values, cut  # this part goes before the next one comes
 
@@ -126,7 +182,7 @@ class BitmapReader:
         values = []
         for key in keys:
             (value,) = _checked(self._ask("GET", [key]), [key])
-            self._worked(len(value or b""))
+            self._budget.take(len(value or b""))
             values.append((value or b"")[start:stop])
         self._remember("GETRANGE")  # a key that may not be read is refused either way
         return values
@@ -139,7 +195,7 @@ class BitmapReader:
             redis.RedisError: A key cannot be read; the message names it.
         """
         single = [each for each in dict.fromkeys(sources) if each.parts() == (each,)]
-        self._planned(len(single))
+        self._budget.ask(len(single))
         totals = dict(zip(single, self._count(list(map(redis_key, single)))))
         united = [each for each in dict.fromkeys(sources) if each not in totals]
         totals.update(dict.fromkeys(united, 0))
@@ -150,13 +206,13 @@ class BitmapReader:
 
     def _count(self, keys: Sequence[bytes]) -> Iterator[int]:
         lengths = None
-        if self._budget is not None or len(keys) > 1:
+        if self._budget.most or len(keys) > 1:
             lengths = self._lengths(keys)
         if lengths is None:
             lengths = [COUNTED_BYTES // COUNTED_AT_ONCE] * len(keys)
         else:
             # The server reads them itself, and then nobody can stop it any more.
-            self._worked(sum(lengths))
+            self._budget.take(sum(lengths))
         rounds = (end // COUNTED_BYTES for end in accumulate(lengths))
         for _, each in groupby(zip(rounds, keys), lambda pair: pair[0]):
             some = [key for _, key in each]
@@ -176,7 +232,7 @@ class BitmapReader:
         years = range(EPOCH.year, until + 1)
         single = list(dict.fromkeys(events))
         # A year is one command, of twelve keys that need no bytes to be read.
-        self._planned(len(years) * len(single))
+        self._budget.ask(len(years) * len(single))
         found: dict[str, list[int]] = {}
         for start in range(0, len(single), EVENTS_AT_ONCE):
             some = single[start : start + EVENTS_AT_ONCE]
@@ -210,7 +266,7 @@ class BitmapReader:
     ) -> list[Any]:
         """Send *command* for each of *stored*, for repeated ones once."""
         single = list(dict.fromkeys(stored))
-        self._planned(len(single))
+        self._budget.ask(len(single))
         keys = list(map(redis_key, single))
         replies = _checked(self._ask(command, keys, *arguments), keys)
         reply_to = dict(zip(single, replies))
@@ -236,14 +292,6 @@ class BitmapReader:
             )
             self._refused.add(refused)
 
-    def _planned(self, bitmaps: int) -> None:
-        if self._budget is not None:
-            self._budget.ask(bitmaps)
-
-    def _worked(self, size: int) -> None:
-        if self._budget is not None and size:
-            self._budget.take(size)
-
     def _foreseen(self, keys: Sequence[bytes], passes: int) -> bool:
         """Count work before it is done, if it is limited and the server tells how much.
 
@@ -257,7 +305,7 @@ class BitmapReader:
         Raises:
             QueryError: It is too much.
         """
-        if self._budget is None:
+        if not self._budget.most:
             return True
         self._budget.ask(len(keys))
         lengths = self._lengths(keys) if keys else [0]

@@ -1,31 +1,30 @@
-"""The standalone pages."""
+"""The standalone pages: their routes, which load the pages with the first request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
-from flask import Blueprint, Response, has_request_context, redirect, request, url_for
+from flask import Blueprint, Response, has_request_context, request
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
 
-from ..questions.who import Users
 from . import door
-from .deletion import serve_deletion
-from .export import json_response
-from .openapi import document
-from .page import QuestionPage
-from .pages import endpoints_of, page_of, pages_of
-from .shell import turn_away
-from .surface import Surface, nonce
 
 if TYPE_CHECKING:
     from ..questions.declare import AnyQuestion
     from ..state import BitmapistState
+    from .surface import Surface
 
 HOST = "bitmapist_host"
+
+ENDPOINTS = (
+    *("index", "cohort", "trends", "lifecycle", "funnel", "stickiness", "people"),
+    *("events", "count", "has", "users"),
+)
+"""The pages of this package's questions.  They are declared with the questions, but all
+routes have to be there before the first request, and the questions need not."""
 
 
 class _AnyHostState(BlueprintSetupState):
@@ -57,49 +56,73 @@ def create_blueprint(state: BitmapistState) -> Blueprint:
         "bitmapist",
         "flask_bitmapist",
         url_prefix=state.settings.url_prefix,
-        template_folder="templates",
         static_folder="static",
     )
-    surface = Surface(state, pages_of)
-    for page in endpoints_of(state):
-        view = _page_view(page, surface)
-        blueprint.add_url_rule(page.path, page.name, view, methods=["GET", "POST"])
-    blueprint.add_url_rule(
-        "/openapi.json",
-        "openapi",
-        _view("openapi", lambda: _openapi(surface), _openapi.__doc__),
-    )
-    blueprint.add_url_rule(
-        "/events/delete",
-        "delete",
-        _view("delete", lambda: serve_deletion(surface), "Deletes an event."),
-        methods=["GET", "POST"],
-    )
-    blueprint.url_value_preprocessor(door.enter)
-    blueprint.before_request(_view("guard", lambda: guard(surface), guard.__doc__))
-    blueprint.url_value_preprocessor(_without_host)
-    blueprint.url_defaults(
-        _view(
-            "with_host",
-            lambda endpoint, values: _with_host(state, values),
-            _with_host.__doc__,
-        )
-    )
-    # Not of the blueprint alone: a page that is not found belongs to none.
-    blueprint.after_app_request(
-        _view(
-            "secured",
-            lambda response: _secured(state, response),
-            _secured.__doc__,
-        )
-    )
+    _add_pages(blueprint, state)
+    _add_hooks(blueprint, state)
     return blueprint
 
 
-def _view(
-    name: str, answer: Callable[..., Any], about: str | None
-) -> Callable[..., Any]:
-    return door.named(answer, __name__, name, about or "")
+def _add_pages(blueprint: Blueprint, state: BitmapistState) -> None:
+    # What extensions know views by is their module and their name.
+    def openapi() -> ResponseReturnValue:
+        """Answer with the OpenAPI document of the questions."""
+        from .openapi import document
+        from .responses import json_response, leave
+
+        told = document(state.query.questions(), state.settings.url_prefix)
+        return leave(json_response(told), _surface(state))
+
+    def delete() -> ResponseReturnValue:
+        """Answer a request to delete an event."""
+        from .deletion import serve_deletion
+
+        return serve_deletion(_surface(state))
+
+    methods = ["GET", "POST"]
+    for name in (*ENDPOINTS, *(each.endpoint for each in state.own.values())):
+        view = _page_view(state, name)
+        blueprint.add_url_rule(door.path_of(name), name, view, methods=methods)
+    blueprint.add_url_rule("/openapi.json", "openapi", openapi)
+    blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
+
+
+def _add_hooks(blueprint: Blueprint, state: BitmapistState) -> None:
+    def guard() -> ResponseReturnValue | None:
+        """Answer the current request for whoever may not see the pages."""
+        endpoint = (request.endpoint or "").rpartition(".")[2]
+        if endpoint == "static":
+            # The stylesheets of the refusal; whoever installs the package has them.
+            return None
+        verdict = state.access.decide()
+        if isinstance(verdict, AnyResponse):
+            return verdict
+        if verdict:
+            return None
+        from .responses import turn_away
+
+        return turn_away(_surface(state), not _has_html(state, endpoint))
+
+    def with_host(endpoint: str, values: dict[str, Any]) -> None:
+        """Keep links on the host that was asked."""
+        if has_request_context():
+            values.setdefault(HOST, request.host)
+
+    def secured(response: Response) -> Response:
+        """Keep a page to its own origin, unless the app says otherwise."""
+        if _is_ours(state.settings.url_prefix):
+            from .surface import nonce
+
+            _secure(response, nonce(state))
+        return response
+
+    blueprint.url_value_preprocessor(door.enter)
+    blueprint.before_request(guard)
+    if state.app.url_map.host_matching:
+        blueprint.url_value_preprocessor(_without_host)
+        blueprint.url_defaults(with_host)
+    # Not of the blueprint alone: a page that is not found belongs to none.
+    blueprint.after_app_request(secured)
 
 
 def add_question(state: BitmapistState, question: AnyQuestion) -> None:
@@ -109,65 +132,43 @@ def add_question(state: BitmapistState, question: AnyQuestion) -> None:
         state: What the extension keeps for the app.
         question: The question.
     """
-    page, app = page_of(question), state.app
+    app = state.app
     options: dict[str, Any] = {}
     if app.url_map.host_matching:
         options["host"] = f"<{HOST}>"
     app.add_url_rule(
-        f"{state.settings.url_prefix}{page.path}",
-        f"bitmapist.{page.name}",
-        _page_view(page, Surface(state, pages_of)),
+        f"{state.settings.url_prefix}{door.path_of(question.endpoint)}",
+        f"bitmapist.{question.endpoint}",
+        _page_view(state, question.endpoint),
         methods=["GET", "POST"],
         **options,
     )
 
 
-def _page_view(page: QuestionPage, surface: Surface) -> Callable[..., Any]:
-    return _view(page.name, _serving(page, surface), f"The page {page.name!r}.")
+def _page_view(state: BitmapistState, endpoint: str) -> Callable[..., Any]:
+    def view() -> Response:
+        """Answer a request for the page of a question."""
+        from .legacy import serve
+
+        questions = state.query.questions()
+        question = next(each for each in questions if each.endpoint == endpoint)
+        return serve(question, _surface(state))
+
+    # Extensions tell views apart by their names.
+    view.__name__ = view.__qualname__ = endpoint
+    return view
 
 
-def _openapi(surface: Surface) -> ResponseReturnValue:
-    """Answer with the OpenAPI document of the questions."""
-    state = surface.state
-    told = document(state.query.questions(), state.settings.url_prefix)
-    return door.leave(json_response(told), surface)
+def _surface(state: BitmapistState) -> Surface:
+    from .surface import Surface
+
+    return Surface(state)
 
 
-def _serving(page: QuestionPage, surface: Surface) -> Callable[[], ResponseReturnValue]:
-    if page.question is Users:
-        return lambda: _users(page, surface)
-    return lambda: page.serve(surface)
-
-
-def _users(page: QuestionPage, surface: Surface) -> ResponseReturnValue:
-    """Answer who did something; who asks about one user is sent on to their page."""
-    asks_about_one = "user_id" in request.args or not request.args
-    if request.method == "POST" or not asks_about_one:
-        return page.serve(surface)
-    arguments = [
-        ("user" if name == "user_id" else name, value)
-        for name, value in request.args.items(multi=True)
-    ]
-    query = f"?{urlencode(arguments)}" if arguments else ""
-    return door.unkept(redirect(f"{url_for('.people')}{query}", 301))
-
-
-def guard(surface: Surface) -> ResponseReturnValue | None:
-    """Answer the current request for whoever may not see the pages.
-
-    Args:
-        surface: Where they are shown.
-
-    Returns:
-        None if the request may go on.
-    """
-    # The stylesheets of the refusal; whoever installs the package has them anyway.
-    if (request.endpoint or "").endswith(".static"):
-        return None
-    verdict = surface.state.access.decide()
-    if isinstance(verdict, AnyResponse):
-        return verdict
-    return None if verdict else turn_away(surface)
+def _has_html(state: BitmapistState, endpoint: str) -> bool:
+    """Return whether people look at what an endpoint answers, not programs alone."""
+    pages = {each.endpoint for each in state.query.questions() if each.in_menu}
+    return endpoint in pages | {"delete"}
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -175,17 +176,13 @@ def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:
         values.pop(HOST, None)
 
 
-def _with_host(state: BitmapistState, values: dict[str, Any]) -> None:
-    """Keep links on the host that was asked."""
-    if has_request_context() and state.app.url_map.host_matching:
-        values.setdefault(HOST, request.host)
+def _secure(response: Response, given: str) -> None:
+    """Add the headers that keep a page to its own origin, unless the app sets them.
 
-
-def _secured(state: BitmapistState, response: Response) -> Response:
-    """Add the headers that keep a page to its own origin, unless the app sets them."""
-    if not _is_ours(state.settings.url_prefix):
-        return response
-    given = nonce(state)
+    Args:
+        response: The response.
+        given: The nonce of its scripts and styles, empty where it has none.
+    """
     source = f"'self' 'nonce-{given}'" if given else "'self'"
     response.headers.setdefault(
         "Content-Security-Policy",
@@ -195,7 +192,6 @@ def _secured(state: BitmapistState, response: Response) -> Response:
     )
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
-    return response
 
 
 def _is_ours(url_prefix: str) -> bool:

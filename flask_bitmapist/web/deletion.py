@@ -10,17 +10,23 @@ from flask.typing import ResponseReturnValue
 from wtforms import Form, StringField
 from wtforms.csrf.session import SessionCSRF
 
-from ..analysis.errors import Text
+from ..analysis.errors import QueryError, Text
 from ..capture.deletion import Deletion, plan_deletion
-from ..capture.names import MAX_BYTES
+from ..capture.marks import MAX_BYTES
 from ..questions.declare import Declared, ParameterError, When, param
 from . import door, formats
-from .export import json_response
-from .shell import Place, answered, context_of, errors_response, refuse
-from .surface import Surface, wants_json
+from .responses import (
+    Place,
+    answered,
+    errors_response,
+    json_response,
+    refuse,
+    unkept,
+)
+from .surface import Surface
 from .texts import gettext
 
-TEMPLATE = "bitmapist/delete.html"
+TEMPLATE = "flask_bitmapist/delete.html"
 
 PAGE = Place("events", Text("Delete an event"))
 """In no menu: it belongs to the Events page."""
@@ -28,7 +34,7 @@ PAGE = Place("events", Text("Delete an event"))
 TOKEN = "bitmapist_csrf"
 """Not ``csrf_token``, which is what Flask-WTF calls its own."""
 
-ACCEPTED = door.Declared(
+ACCEPTED = door.Accepted(
     frozenset({"event", "before", "confirm", TOKEN, "format", "json"})
 )
 
@@ -69,7 +75,7 @@ def serve_deletion(surface: Surface) -> ResponseReturnValue:
         return refuse(
             surface, gettext("Deleting requires the app's SECRET_KEY to be set.")
         )
-    return door.unkept(answered(PAGE, surface, lambda: _respond(surface)))
+    return unkept(answered(surface, PAGE, lambda: _respond(surface), door.wants_json()))
 
 
 def _respond(surface: Surface) -> ResponseReturnValue:
@@ -78,8 +84,9 @@ def _respond(surface: Surface) -> ResponseReturnValue:
         door.check_body()
         read = door.form_arguments if is_post else door.url_arguments
         form = _form(surface, read(ACCEPTED))
-    except door.TurnedAwayError as error:
-        return _shown(surface, _form(surface, None), None, error.messages["form"][0])
+    except QueryError as error:
+        message = formats.translated(error.message)
+        return _shown(surface, _form(surface, None), None, message)
     if not form.event.data:
         return _shown(surface, form, None, gettext("Choose an event."))
     if len(form.event.data.encode(errors="replace")) > MAX_BYTES:
@@ -137,7 +144,7 @@ def _shown(
     problem: str | None = None,
 ) -> ResponseReturnValue:
     status = 200 if problem is None else 400
-    if wants_json():
+    if door.wants_json():
         if problem:
             return errors_response({"form": [problem]}, status)
         return json_response(_told(plan), status)
@@ -147,7 +154,7 @@ def _shown(
 def _done(surface: Surface, form: DeletionForm, plan: Deletion) -> ResponseReturnValue:
     told = _told(plan)  # who was there can only be counted before
     gone = plan.carry_out()
-    if wants_json():
+    if door.wants_json():
         return json_response({**told, "deleted": gone})
     return _rendered(surface, form, plan, gone=gone)
 
@@ -160,9 +167,7 @@ def _rendered(
     gone: int | None = None,
 ) -> str:
     own = {"form": form, "plan": plan, "problem": problem, "gone": gone}
-    return surface.render(
-        TEMPLATE, **context_of(PAGE, surface), **own, kinds=KINDS, token=TOKEN
-    )
+    return surface.render(TEMPLATE, PAGE, **own, kinds=KINDS, token=TOKEN)
 
 
 def _told(plan: Deletion | None) -> dict[str, Any]:

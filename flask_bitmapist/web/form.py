@@ -50,54 +50,32 @@ class QuestionForm:
                 shown[each.name] = str(shown[each.name]).lower() in _ON
         kept: Any = question  # checkers do not see that a class can be hashed
         self.fields = form_of(kept)(data=shown)
-        self._others: dict[str, list[str]] = {}
-
-    @property
-    def about(self) -> list[Field]:
+        self.about: list[Field] = []
         """The fields that come first: what the question is about."""
-        return [each for each in self.fields if _param(each).positional]
-
-    @property
-    def options(self) -> list[Field]:
+        self.options: list[Field] = []
         """The other fields, switches aside."""
-        return [
-            each
-            for each in self.fields
-            if not _param(each).positional and not _is_switch(each)
-        ]
-
-    @property
-    def switches(self) -> list[Field]:
+        self.switches: list[Field] = []
         """The fields that are ticked or not."""
-        return [each for each in self.fields if _is_switch(each)]
-
-    def tell(self, error: QueryError) -> None:
-        """Show what is wrong beside the fields that it is about."""
-        told: Mapping[str, str] = (
-            error.wrong
-            if isinstance(error, ParameterError)
-            else {error.field or "form": error.message}
-        )
-        for name, text in told.items():
-            message = formats.translated(text)
-            if name in self.fields:
-                field = self.fields[name]
-                field.errors = [*field.errors, message]
+        for field in self.fields:
+            asked: Param = field.render_kw["param"]
+            if asked.kind.name == "switch":
+                self.switches.append(field)
             else:
-                self._others.setdefault(name, []).append(message)
-
-    @property
-    def messages(self) -> dict[str, list[str]]:
-        """What is wrong, by the name of the parameter; ``form`` for all of it."""
-        beside = {each.name: [*map(str, each.errors)] for each in self.fields}
-        told = {name: messages for name, messages in beside.items() if messages}
-        return {**told, **self._others}
+                (self.about if asked.positional else self.options).append(field)
 
     def label_of(self, name: str) -> str:
         """Return what a parameter is called on the page, empty if unknown."""
         if name not in self.fields:
             return ""
-        return formats.translated(_param(self.fields[name]).label)
+        return formats.translated(self.fields[name].render_kw["param"].label)
+
+
+def messages_of(error: QueryError) -> dict[str, list[str]]:
+    """Return what is wrong, by the name of the parameter; ``form`` for all of it."""
+    wrong: Mapping[str, str] = {error.field or "form": error.message}
+    if isinstance(error, ParameterError):
+        wrong = error.wrong
+    return {name: [formats.translated(text)] for name, text in wrong.items()}
 
 
 @cache
@@ -135,15 +113,6 @@ def _default(param: Param) -> Any:
     if isinstance(param.default, tuple):
         return list(map(str, param.default))
     return param.default if param.kind.name == "switch" else str(param.default)
-
-
-def _param(field: Any) -> Param:
-    found: Param = field.render_kw["param"]
-    return found
-
-
-def _is_switch(field: Any) -> bool:
-    return _param(field).kind.name == "switch"
 
 
 _ON = frozenset({"y", "yes", "true", "on", "1"})

@@ -1,16 +1,27 @@
-"""Numbers, shares and periods as people read them."""
+"""Numbers, shares and periods as people read them, and the colours of heatmaps."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ..analysis.errors import Text
+from ..analysis.errors import Text, printable
 from ..analysis.periods import Period, TimeGroup
-from .heat import LEVELS
 from .texts import gettext, lazy, locale
 
+if TYPE_CHECKING:
+    from ..questions.cohort import CohortAnswer, Shares
+
 BLANK = "–"
+
+LEVELS = 10
+"""Colours run from level 0, for nobody, to this one."""
+
+_SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
 
 _MONTHS = (
     *(lazy("Jan"), lazy("Feb"), lazy("Mar"), lazy("Apr"), lazy("May"), lazy("Jun")),
@@ -108,7 +119,7 @@ def _shown(value: object) -> str:
         return number(value)
     if isinstance(value, date):
         return f"{day(value)} {value.year}"
-    return translated(value) if isinstance(value, str) else str(value)
+    return translated(value) if isinstance(value, Text) else printable(str(value))
 
 
 def change(share: float | None) -> str:
@@ -213,7 +224,7 @@ def month(period: Period) -> str:
 
 
 def calendar_level(events: int, most: int) -> int:
-    """Return the colour of a day in a calendar, see :data:`~.heat.LEVELS`.
+    """Return the colour of a day in a calendar, see :data:`LEVELS`.
 
     Args:
         events: How many different events were done on it.
@@ -230,3 +241,50 @@ def direction(share: float | None) -> str:
     if not share:
         return ""
     return "bm-up" if share > 0 else "bm-down"
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """The colours of a cohort's cells."""
+
+    scale: float
+    """The share, from 0 to 1, from which on a cell has the strongest colour."""
+    levels: Sequence[Sequence[int]]
+    """By row and column."""
+    averages: Sequence[int]
+
+    @property
+    def steps(self) -> Iterator[tuple[int, float]]:
+        """Colours and the shares up to which they go, for the legend."""
+        for level in range(LEVELS + 1):
+            yield level, self.scale * level / LEVELS
+
+
+def heatmap(answer: CohortAnswer) -> Heatmap:
+    """Return the colours of a cohort."""
+    scale = _scale(answer.shares)
+    return Heatmap(
+        scale=scale,
+        levels=[_levels(row, scale) for row in answer.shares],
+        averages=_levels(answer.averages, scale),
+    )
+
+
+def _scale(shares: Sequence[Shares]) -> float:
+    """Return the share that gets the strongest colour.
+
+    Column 0 is left out where there are others: who did something in a period mostly
+    did it in that period, and next to that everything else would look alike.
+    """
+    largest = max((share or 0.0 for row in shares for share in row[1:]), default=0.0)
+    if not largest:
+        largest = max((row[0] or 0.0 for row in shares), default=0.0) or 1.0
+    return next((each for each in _SCALES if each >= largest), 1.0)
+
+
+def _levels(shares: Shares, scale: float) -> list[int]:
+    # The smallest share above nobody is told apart from nobody.
+    return [
+        min(LEVELS, max(1, math.ceil(share / scale * LEVELS - 1e-9))) if share else 0
+        for share in shares
+    ]

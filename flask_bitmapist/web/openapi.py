@@ -15,8 +15,9 @@ from ..questions.schema import (
     parameters_schema,
     schema_of,
 )
+from .door import path_of
 from .page import ListPage
-from .shell import ErrorsDict
+from .responses import ErrorsDict
 
 
 def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
@@ -38,7 +39,7 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             ),
         },
         "servers": [{"url": prefix}],
-        "paths": {_path(each): _operations(each) for each in asked},
+        "paths": {path_of(each.endpoint): _operations(each) for each in asked},
         "components": {
             "schemas": {
                 **{each.__name__: answer_schema(each) for each in asked},
@@ -47,10 +48,6 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             }
         },
     }
-
-
-def _path(question: type[Question[Any]]) -> str:
-    return "/" if question.endpoint == "index" else f"/{question.endpoint}"
 
 
 def _operations(question: type[Question[Any]]) -> Schema:

@@ -10,14 +10,15 @@ from inspect import cleandoc
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import redirect, request
+from flask import Response, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
-from ..query import as_of
+from ..query import Query, as_of
 from ..questions.declare import (
     Answer,
+    AnyQuestion,
     Cell,
     Declared,
     Question,
@@ -26,12 +27,20 @@ from ..questions.declare import (
     params_of,
 )
 from ..questions.events import ranked
+from ..store.catalogue import PAGE_WAITS
 from ..store.userset import UserSet
 from . import door, formats
-from .export import csv_response, json_response, users_csv
-from .form import PRESETS, QuestionForm, Texts, edited, preset, texts_in
-from .shell import answered, context_of, errors_response
-from .surface import Surface, wants_json
+from .form import PRESETS, QuestionForm, Texts, edited, messages_of, preset, texts_in
+from .responses import (
+    Place,
+    answered,
+    csv_response,
+    errors_response,
+    json_response,
+    unkept,
+    users_csv,
+)
+from .surface import Surface
 from .texts import gettext
 
 MOST_SUGGESTIONS = 2000
@@ -51,90 +60,11 @@ class ListPage(Declared):
     per_page: int = param(Text("Users per page"), default=100, most=10_000)
 
 
-_OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
-"""What every page takes beside the question's parameters."""
-
-
-class QuestionPage:
-    """The page of one question.
-
-    Args:
-        question: The question's class.
-    """
-
-    fragment: str | None = None
-    """The part of the page that answers a POST; JSON does where there is none."""
-
-    def __init__(self, question: type[Question[Any]]) -> None:
-        self.question = question
-        self.name = question.endpoint
-        self.icon = question.icon
-        self.path = "/" if self.name == "index" else f"/{self.name}"
-        self.is_private = question.is_private
-        self.has_html = question.in_menu
-
-    @cached_property
-    def accepted(self) -> door.Declared:
-        """What the page takes; everything else in a URL is passed over."""
-        behind = () if self.question.cell is None else params_of(self.question.cell)
-        params = (*params_of(self.question), *behind, *params_of(ListPage))
-        return door.Declared(
-            frozenset({each.name for each in params} | _OF_THE_PAGE),
-            {each.name: frozenset({""}) for each in params if each.kind.many},
-        )
-
-    @property
-    def title(self) -> str:
-        """What the page is called, in the language of the request."""
-        return formats.translated(self.question.title)
-
-    def serve(self, surface: Surface) -> ResponseReturnValue:
-        """Answer the current request.
-
-        Args:
-            surface: Where the page is shown.
-        """
-        asked = _Request(self, surface)
-        response = answered(self, surface, asked.respond, not self.has_html)
-        return door.unkept(response) if self.is_private else response
-
-    def body(self, surface: Surface) -> Texts:
-        """Return what the body of a POST asks: JSON, by the names of the parameters.
-
-        Raises:
-            TurnedAwayError: It is something else.
-            ParameterError: It has a name that is not known.
-        """
-        given = door.json_object()
-        # A character may take six bytes of a body, and counts as what it is.
-        door.check_size([json.dumps(given, ensure_ascii=False)])
-        cell = self.question.cell
-        check_names(given, [self.question, *filter(None, [cell]), ListPage])
-        return given
-
-    def texts(self, arguments: MultiDict[str, str], surface: Surface) -> Texts:
-        """Return what the arguments of a URL ask, see :func:`texts_in`."""
-        return texts_in(self.question, arguments)
-
-    def edited(self, texts: Texts, arguments: MultiDict[str, str]) -> Texts | None:
-        """Return the texts after a button of the form, see :func:`edited`."""
-        return edited(self.question, texts, arguments)
-
-    def read(self, texts: Texts, surface: Surface) -> Question[Any]:
-        """Return the question that the texts ask.
-
-        Raises:
-            QueryError: They ask none.
-        """
-        return self.question.read(texts)
-
-    def context(self, texts: Texts) -> Mapping[str, Any]:
-        """Return what the template needs beside what all questions have."""
-        return {}
-
-
 _OF_A_LIST = frozenset(each.name for each in params_of(ListPage))
 """What says which part of a list is shown: of the users, where they are asked for."""
+
+_OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
+"""What every page takes beside the question's parameters."""
 
 
 class Links:
@@ -161,97 +91,158 @@ class Links:
         kept = {name: value for name, value in merged.items() if value is not None}
         return self._surface.url(self._name, **kept) or ""
 
-    @property
-    def bare(self) -> str:
-        """The page's URL without any question."""
-        return self._surface.url(self._name) or ""
-
     def without(self, *names: str) -> Links:
         """Return the links of the same question without some arguments."""
         kept = {name: text for name, text in self._texts.items() if name not in names}
         return Links(self._surface, self._name, kept)
 
     @cached_property
-    def _own(self) -> str:
-        return self.without(*_OF_A_LIST)()
+    def _whole(self) -> str:
+        # Made once for all numbers of a page.
+        return self(**dict.fromkeys(_OF_A_LIST))
 
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
-        url = self._own
+        url = self._whole
         given = {name: value for name, value in cell.items() if value is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
 
-class _Request:
-    """One request being answered."""
+class QuestionPage:
+    """One request for the page of a question.
 
-    def __init__(self, page: QuestionPage, surface: Surface) -> None:
-        self.page = page
-        self.question = page.question
+    Args:
+        question: The question's class.
+        surface: Where the page is shown.
+    """
+
+    fragment: str | None = None
+    """The part of the page that answers a POST; JSON does where there is none."""
+
+    def __init__(self, question: AnyQuestion, surface: Surface) -> None:
+        self.question = question
         self.surface = surface
+        self.place = Place(question.endpoint, question.title)
         self.is_post = request.method == "POST"
+        self.is_program = (
+            not question.in_menu
+            or door.wants_json()
+            or (self.is_post and self.fragment is None)
+        )
+        """Whether it is a program that asks, which reads no HTML."""
         self.arguments: MultiDict[str, str] = MultiDict()
+        """What the URL has of what the page takes."""
         self.texts: Texts = {}
+        """What is asked, by the names of the parameters."""
 
-    def respond(self) -> ResponseReturnValue:
+    def serve(self) -> Response:
+        """Answer the request."""
+        answer = answered(self.surface, self.place, self._respond, self.is_program)
+        return unkept(answer) if self.question.is_private else answer
+
+    # -- what can be asked in a way of its own, see :mod:`.legacy`
+
+    def accepted(self) -> door.Accepted:
+        """Return what the page takes; everything else in a URL is passed over."""
+        behind = () if self.question.cell is None else params_of(self.question.cell)
+        params = (*params_of(self.question), *behind, *params_of(ListPage))
+        return door.Accepted(
+            frozenset({each.name for each in params} | _OF_THE_PAGE),
+            {each.name: frozenset({""}) for each in params if each.kind.many},
+        )
+
+    def body(self) -> Texts:
+        """Return what the body of a POST asks: JSON, by the names of the parameters.
+
+        Raises:
+            QueryError: It is something else, or has a name that is not known.
+        """
+        given = door.json_object()
+        # A character may take six bytes of a body, and counts as what it is.
+        door.check_size([json.dumps(given, ensure_ascii=False)])
+        cell = self.question.cell
+        check_names(given, [self.question, *filter(None, [cell]), ListPage])
+        return given
+
+    def asked_in(self, arguments: MultiDict[str, str]) -> Texts:
+        """Return what the arguments of a URL ask, see :func:`texts_in`."""
+        return texts_in(self.question, arguments)
+
+    def edited(self) -> Texts | None:
+        """Return the texts after a button of the form, see :func:`edited`."""
+        return edited(self.question, self.texts, self.arguments)
+
+    def read(self, texts: Texts) -> Question[Any]:
+        """Return the question that the texts ask.
+
+        Raises:
+            QueryError: They ask none.
+        """
+        return self.question.read(texts)
+
+    def context(self) -> Mapping[str, Any]:
+        """Return what the template needs beside what all questions have."""
+        return {}
+
+    # -- how it is answered
+
+    def _respond(self) -> ResponseReturnValue:
         try:
             door.check_body()
-            self.arguments = door.url_arguments(self.page.accepted) or MultiDict()
-            self.texts = self._read()
-        except door.TurnedAwayError as error:
-            return self._refused(QuestionForm(self.question, {}), error.messages)
+            self.arguments = door.url_arguments(self.accepted())
+            if self.is_post:
+                self.texts = self.body()
+                return self._answer()
+            self.texts = texts_in(self.question, self.arguments)
+            self.texts = self.asked_in(self.arguments)
+            if "preset" in self.arguments:
+                self.texts = preset(self.question, self.texts, self.arguments["preset"])
+                return redirect(self._links(self.texts)() or request.path)
+            changes = self.edited()
+            if changes is not None:
+                # Somebody is still at it: no reproach for what is not filled in yet.
+                self.texts = changes
+                return self._html()
+            if self._asks_nothing():
+                return self._html()
+            return self._answer()
         except QueryError as error:
-            form = QuestionForm(self.question, texts_in(self.question, self.arguments))
-            return self._told(form, error)
-        if self.is_post:
-            return self._asked(QuestionForm(self.question, {}))
-        if "preset" in self.arguments:
-            changed = preset(self.question, self.texts, self.arguments["preset"])
-            return redirect(self._links(changed)() or request.path)
-        changes = self.page.edited(self.texts, self.arguments)
-        if changes is not None:
-            # Somebody is still at it: no reproach for what is not filled in yet.
-            self.texts = changes
-            return self._html(QuestionForm(self.question, changes), changes)
-        form = QuestionForm(self.question, self.texts)
-        wants_form = self.arguments.get("format", "html") == "html"
-        if wants_form and not self._is_program and self._asks_nothing():
-            return self._html(form, self.texts)
-        return self._asked(form)
-
-    def _read(self) -> Texts:
-        if self.is_post:
-            return self.page.body(self.surface)
-        return self.page.texts(self.arguments, self.surface)
-
-    def _asked(self, form: QuestionForm) -> ResponseReturnValue:
-        try:
-            cell = self._cell()
-            asked = self.texts
-            if cell is not None:
-                asked = {n: each for n, each in asked.items() if n not in _OF_A_LIST}
-            answer = self._query(self.page.read(asked, self.surface))
-            if cell is not None:
-                return self._users(answer, answer.behind(cell))
-            return self._answered(form, answer)
-        except QueryError as error:
-            return self._told(form, error)
-
-    def _told(self, form: QuestionForm, error: QueryError) -> ResponseReturnValue:
-        form.tell(error)
-        return self._refused(form, form.messages)
-
-    def _query(self, question: Question[Any]) -> Any:
-        state = self.surface.state
-        query = state.query.within(
-            state.settings.max_work, lambda: door.may_look_through(state)
-        )
-        return query(question)
+            messages = messages_of(error)
+            if self.is_program:
+                return errors_response(messages, 400)
+            return self._html(messages=messages), 400
 
     def _asks_nothing(self) -> bool:
-        """Whether nothing is filled in, of what has to be."""
-        required = any(each.required for each in params_of(self.question))
-        return required and not self.texts
+        """Whether a person has filled in nothing, of what has to be."""
+        wanted = self.arguments.get("format", "html")
+        if self.texts or self.is_program or wanted != "html":
+            return False
+        return any(each.required for each in params_of(self.question))
+
+    @cached_property
+    def _query(self) -> Query:
+        state = self.surface.state
+        return state.query.within(state.settings.max_work, PAGE_WAITS)
+
+    def _answer(self) -> ResponseReturnValue:
+        cell, asked = self._cell(), self.texts
+        if cell is not None:
+            asked = {
+                name: each for name, each in asked.items() if name not in _OF_A_LIST
+            }
+        question = self.read(asked)
+        answer: Answer = self._query(question)
+        if cell is not None:
+            return unkept(self._list(answer, answer.behind(cell)))
+        wanted = self._wanted()
+        if wanted == "json":
+            return json_response(answer.to_dict())
+        if wanted == "html":
+            return self._html(answer)
+        said = re.sub(r"\W+", "-", str(question.sentence()).lower()).strip("-")[:80]
+        if answer.listing is not None:
+            return users_csv(answer.listing, said)
+        return csv_response(answer.table(), said)
 
     def _cell(self) -> Cell | None:
         """Return which number's users are asked for, if any."""
@@ -267,47 +258,20 @@ class _Request:
         names = [each.name for each in params_of(declared)]
         return {name: self.texts[name] for name in names if name in self.texts}
 
-    def _answered(self, form: QuestionForm, answer: Answer) -> ResponseReturnValue:
-        wanted = self._wanted()
-        if wanted == "csv" and answer.listing is not None:
-            return users_csv(answer.listing, _file_name(answer.question))
-        if wanted == "csv":
-            return csv_response(answer.table(), _file_name(answer.question))
-        if wanted == "json":
-            return json_response(answer.to_dict())
-        return self._html(form, answer.question.arguments(), answer)
-
     def _wanted(self) -> str:
-        allowed = ("html", "json", "csv") if self.page.has_html else ("json", "csv")
+        allowed = ("html", "json", "csv") if self.question.in_menu else ("json", "csv")
         wanted = self.arguments.get("format") or allowed[0]
         if wanted not in allowed:
             raise QueryError(
                 Text("Use one of %(allowed)s.", allowed=", ".join(allowed)),
                 field="format",
             )
-        return "json" if wanted == "html" and self._is_program else wanted
+        return "json" if wanted == "html" and self.is_program else wanted
 
-    @property
-    def _is_program(self) -> bool:
-        """Whether it is a program that asks, which reads no HTML."""
-        if wants_json() or not self.page.has_html:
-            return True
-        return self.is_post and self.page.fragment is None
-
-    def _refused(
-        self, form: QuestionForm, messages: Mapping[str, list[str]]
-    ) -> ResponseReturnValue:
-        if self._is_program:
-            return errors_response(dict(messages), 400)
-        return self._html(form, self.texts, messages=messages), 400
-
-    def _users(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
-        return door.unkept(self._listed(answer, users))
-
-    def _listed(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
+    def _list(self, answer: Answer, users: UserSet) -> ResponseReturnValue:
         wanted = self._wanted()
         if wanted == "csv":
-            return users_csv(users, f"{self.page.name}-users")
+            return users_csv(users, f"{self.place.name}-users")
         part = ListPage.read(self._texts_of(ListPage))
         shown = users.page(part.page, part.per_page)
         if wanted == "json":
@@ -318,48 +282,53 @@ class _Request:
         cell = {
             name: value
             for name, value in self.arguments.items()
-            if name not in ("page", "per_page", "format")
+            if name not in (*_OF_A_LIST, "format")
         }
         return surface.render(
-            "bitmapist/userlist.html",
-            **self._context(),
+            "flask_bitmapist/userlist.html",
+            self.place,
             users=shown,
             shown=rows,
             has_names=any(name for _, name, _ in rows),
             has_links=any(url for _, _, url in rows),
             own_url=lambda user: surface.url("people", user=user),
-            link=Links(surface, self.page.name, cell),
+            link=self._links(cell),
             back=self._links(answer.question.arguments())(),
         )
 
     def _html(
         self,
-        form: QuestionForm,
-        texts: Texts,
         answer: Answer | None = None,
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
-        names = self.surface.state.query.names
+        names = self._query.names
         known = [*names.defined, *names.events()]
-        part = self.page.fragment if self.is_post else None
+        told: dict[str, Any] = {"sentence": None, "warnings": [], "notes": []}
+        texts = self.texts
+        if answer is not None:
+            texts = answer.question.arguments()
+            told = {
+                "sentence": formats.translated(answer.question.sentence()),
+                "warnings": [*map(formats.translated, answer.warnings)],
+                "notes": [*map(formats.translated, answer.notes())],
+            }
         return self.surface.render(
-            part or self.question.template,
-            **self._context(),
-            **self.page.context(self.texts),
-            form=form,
+            (self.is_post and self.fragment) or self.question.template,
+            self.place,
+            **told,
+            **self.context(),
+            form=QuestionForm(self.question, self.texts),
             answer=answer,
-            sentence=None if answer is None else _sentence(answer.question),
             messages=messages or {},
-            warnings=[]
-            if answer is None
-            else [*map(formats.translated, answer.warnings)],
-            notes=[] if answer is None else [*map(formats.translated, answer.notes())],
             about=gettext(cleandoc(self.question.__doc__ or "")),
             examples=[] if answer or messages else self._examples(known),
             event_names=known[:MOST_SUGGESTIONS],
             link=self._links(texts),
             presets=PRESETS if self.question.spans else {},
         )
+
+    def _links(self, texts: Texts) -> Links:
+        return Links(self.surface, self.place.name, texts)
 
     def _examples(self, known: Sequence[str]) -> list[tuple[str, str]]:
         """Return events to ask about, the busiest first, and the URL of each."""
@@ -385,25 +354,10 @@ class _Request:
         """Return the busiest events; none where that takes too long to find out."""
         state = self.surface.state
         query = state.query.within(state.settings.max_work)
-        names = query.names.events()
+        names = self._query.names.events()
         if len(names) > MOST_RANKED:
             return []
         try:
             return ranked(names, query.bitmaps, as_of(None))
         except QueryError:
             return []
-
-    def _context(self) -> dict[str, Any]:
-        return context_of(self.page, self.surface)
-
-    def _links(self, texts: Texts) -> Links:
-        return Links(self.surface, self.page.name, texts)
-
-
-def _sentence(question: Question[Any]) -> str:
-    return formats.translated(question.sentence())
-
-
-def _file_name(question: Question[Any]) -> str:
-    said = re.sub(r"\W+", "-", str(question.sentence()).lower())
-    return said.strip("-")[:80]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from flask import render_template, request, url_for
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixLoader
 from markupsafe import Markup
 
-from .door import bounded_template
+from ..query import utc_now
+from . import formats
+from .responses import BoundedTemplate, Place
+from .texts import gettext, language, ngettext
 
 if TYPE_CHECKING:
     from ..state import BitmapistState
-    from .page import QuestionPage
+
+
+# An app's template that stands in for one of these extends it by its second name.
+_PACKAGE = PackageLoader("flask_bitmapist", "templates/flask_bitmapist")
+_TEMPLATES = PrefixLoader({"flask_bitmapist": _PACKAGE, "!flask_bitmapist": _PACKAGE})
 
 
 class Surface:
@@ -23,27 +32,25 @@ class Surface:
 
     Args:
         state: What the extension keeps for the app.
-        pages: Gives all pages that there may be, in the order of the menu.
     """
 
-    layout = "bitmapist/layout.html"
+    layout = "flask_bitmapist/layout.html"
     """The template that page templates extend."""
 
     scheme = "auto"
     """``light`` or ``dark`` colours, or ``auto`` for what the reader prefers."""
 
-    def __init__(
-        self,
-        state: BitmapistState,
-        pages: Callable[[BitmapistState], Sequence[QuestionPage]],
-    ) -> None:
+    def __init__(self, state: BitmapistState) -> None:
         self.state = state
-        self._pages = pages
 
-    @property
-    def pages(self) -> Sequence[QuestionPage]:
-        """All pages that there may be, the app's own ones too."""
-        return self._pages(self.state)
+    def menu(self) -> list[tuple[Place, str]]:
+        """Return the pages of the menu, the app's own ones last, each with its URL."""
+        links = [
+            (Place(each.endpoint, each.title), self.url(each.endpoint))
+            for each in self.state.query.questions()
+            if each.in_menu
+        ]
+        return [(place, url) for place, url in links if url is not None]
 
     def url(self, page: str, /, **arguments: Any) -> str | None:
         """Return the URL of a page, or None where this surface has no such page.
@@ -60,7 +67,7 @@ class Surface:
     @property
     def is_restricted(self) -> bool:
         """Whether code of the app decides who sees it, not a word of a setting."""
-        return self.state.access.is_explicit
+        return self.state.access.rule is not None
 
     @property
     def is_public(self) -> bool:
@@ -94,17 +101,76 @@ class Surface:
         """
         settings = self.state.settings
         name = settings.user_name(user) if settings.user_name is not None else None
-        return str(name) if name else "", _user_url(settings.user_url, user)
+        url = _user_url(settings.user_url, user)
+        if url is not None and not _is_link(url):
+            self.state.recorder.reports.once(
+                "user url",
+                "BITMAPIST_USER_URL gave %r, which is not linked: a URL begins with "
+                "http:, https: or /, or is relative",
+                url,
+            )
+            url = None
+        return str(name) if name else "", url
 
-    def render(self, template: str, **context: Any) -> str:
+    def environment(self) -> Environment:
+        """Return what reads the templates, whatever the app has set up for its own.
+
+        It always escapes, and writes no bytecode: that would not tell which settings
+        it was made with.  What the app has added for its templates is there, so that
+        they may extend those of the package.
+        """
+        app = self.state.app.jinja_env
+        own = Environment(
+            autoescape=True,
+            loader=self._loader(),
+            undefined=app.undefined,
+            auto_reload=app.auto_reload,
+        )
+        own.filters = {**app.filters, **own.filters}
+        own.tests = {**app.tests, **own.tests}
+        own.globals = {**app.globals, **own.globals}
+        return own
+
+    def _loader(self) -> BaseLoader:
+        """Return what finds templates: the app's, then those of the package."""
+        theirs = self.state.app.jinja_env.loader
+        return ChoiceLoader([_TEMPLATES] if theirs is None else [theirs, _TEMPLATES])
+
+    fill: Callable[..., str] = staticmethod(render_template)
+    """Fills in a template, with what the surface's layout needs beside."""
+
+    def render(self, template: str, page: Place, **context: Any) -> str:
         """Return *template* filled in.
+
+        Args:
+            template: Its name.
+            page: Which page it is.
+            context: What it needs beside what the template of every page does.
 
         Raises:
             QueryError: The text would be longer than an answer may be.
         """
-        return render_template(
-            bounded_template(self.state.app.jinja_env, template), **context
-        )
+        given = {
+            "page": page,
+            "surface": self,
+            "t": gettext,
+            "tn": ngettext,
+            "fmt": formats,
+            "language": language(),
+            "left_out": self._left_out,
+            **context,
+        }
+        environment = self.state.environments.get(type(self))
+        if environment is None:
+            environment = self.environment()
+            environment.template_class = BoundedTemplate
+            self.state.environments[type(self)] = environment
+        return self.fill(environment.get_template(template), **given)
+
+    def _left_out(self) -> list[str]:
+        """Return what to say of marks that were left out."""
+        found = self.state.recorder.reports.left_out.look()
+        return [formats.translated(told) for told in found.told(utc_now())]
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
@@ -115,16 +181,17 @@ def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
     return setting.format(id=quote(str(user), safe="")) if setting else None
 
 
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+
+
+def _is_link(url: str) -> bool:
+    """Return whether a click on *url* leads to a page and runs nothing here."""
+    # A browser passes over white space and control characters.
+    scheme = _SCHEME.match(re.sub(r"[\x00-\x20]+", "", url))
+    return scheme is None or scheme[1].lower() in ("http", "https")
+
+
 def nonce(state: BitmapistState) -> str:
     """Return the nonce of the current response, empty if the app gives none."""
     generator = state.settings.csp_nonce
     return str(generator()) if generator is not None else ""
-
-
-def wants_json() -> bool:
-    """Return whether the request asks for JSON, in whichever way."""
-    return (
-        request.args.get("format") == "json"
-        or request.args.get("json", "").lower() in ("true", "1", "y", "yes", "on")
-        or request.accept_mimetypes.best == "application/json"
-    )

@@ -1,0 +1,122 @@
+"""The commands for all that is stored of events: export and delete."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+import click
+
+from ..analysis.errors import printable
+from ..analysis.expressions import Event
+from ..analysis.periods import Period, TimeGroup
+from ..analysis.users import expression_users
+from ..capture.deletion import Deletion, plan_deletion
+from ..query import as_of
+from ..state import BitmapistState
+from .common import DAY, asks, show_json
+
+EVERYTHING = "everything"
+"""What is typed to delete all events."""
+
+
+@click.command("export")
+@click.argument("events", nargs=-1)
+@click.option("--since", type=DAY, required=True, help="First day, YYYY-MM-DD.")
+@click.option("--until", type=DAY, help="Last day; today by default.")
+@click.option("--hourly", is_flag=True, help="Export hours, where they were recorded.")
+@asks
+def export_command(
+    state: BitmapistState,
+    events: tuple[str, ...],
+    since: date,
+    until: date | None,
+    hourly: bool,
+) -> None:
+    """Export who did EVENTS on which day, as CSV that the import command reads.
+
+    All events by default.  Bitmaps record the day (or the hour, with --hourly) and
+    nothing finer, so each timestamp is the start of it.  Control characters in a name
+    are written as escapes, as in all tables.
+    """
+    group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
+    period = Period.containing(group, since)
+    last = as_of(until).period(group)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["user_id", "event", "timestamp"])
+    names = events or tuple(state.catalogue.names())
+    while period <= last:
+        writer.writerows(_rows(state, names, period))
+        period = period.shift(1)
+
+
+def _rows(
+    state: BitmapistState, names: tuple[str, ...], period: Period
+) -> Iterator[list[Any]]:
+    at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
+    for event in names:
+        for user in state.query.select(expression_users(Event(event), period)):
+            yield [printable(str(user)), printable(event), at]
+
+
+@click.command("delete")
+@click.argument("event", required=False)
+@click.option("--all", "everything", is_flag=True, help="All events and flags.")
+@click.option("--flag", is_flag=True, help="Delete the flag of that name.")
+@click.option(
+    "--before",
+    type=DAY,
+    help="Only delete periods that ended before this day (UTC).",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
+@asks
+def delete_command(
+    state: BitmapistState,
+    event: str | None,
+    everything: bool,
+    flag: bool,
+    before: date | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete an event, after showing what will be deleted.
+
+    Buffered events that are written later may bring it back.
+    """
+    if (event is None) != everything:
+        raise click.UsageError("name an event, or use --all")
+    if as_json and not yes:
+        raise click.UsageError("--json requires --yes")
+    day = before.date() if isinstance(before, datetime) else before
+    plan = plan_deletion(state, event, flag, day)
+    told = plan.to_dict()
+    if not as_json:
+        _show(plan, told)
+        if not plan.keys and before is not None:
+            return
+        if not yes:
+            _confirm(event)
+    gone = plan.carry_out()
+    if as_json:
+        show_json({**told, "deleted": gone})
+    else:
+        click.echo(f"Deleted {gone:,} bitmaps.")
+
+
+def _show(plan: Deletion, told: dict[str, Any]) -> None:
+    count = len(plan.keys)
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in plan.periods.items())
+    click.echo(f"{count:,} bitmaps" + (f" ({kinds})" if kinds else ""))
+    users = "too many to count" if told["users"] is None else f"{told['users']:,}"
+    click.echo(f"Users affected: {users}")
+
+
+def _confirm(event: str | None) -> None:
+    wanted = EVERYTHING if event is None else event
+    typed = click.prompt(f"Type {wanted!r} to confirm", default="", show_default=False)
+    if typed != wanted:
+        raise click.ClickException("Names do not match; nothing was deleted.")

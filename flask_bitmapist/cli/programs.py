@@ -1,0 +1,127 @@
+"""What programs are told: the OpenAPI document, and tools for a language model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._version import __version__
+from ..analysis.errors import QueryError
+from ..questions.declare import Question
+from ..questions.schema import parameters_schema
+from ..web.openapi import document
+from .common import asks, show_json
+
+if TYPE_CHECKING:
+    from mcp.server.lowlevel import Server
+
+    from ..state import BitmapistState
+
+INSTRUCTIONS = (
+    "Exact answers about what the users of this app do. Call events first to see "
+    "which events exist. Counts are unique users; shares are fractions; periods "
+    "are calendar periods in UTC; a period that is not complete is still in "
+    "progress."
+)
+
+
+@click.command("openapi")
+@asks
+def openapi_command(state: BitmapistState) -> None:
+    """Print the OpenAPI 3.1 document of the JSON endpoints."""
+    show_json(document(state.query.questions(), state.settings.url_prefix))
+
+
+@click.command("mcp")
+@click.option(
+    "--people",
+    is_flag=True,
+    help="Also offer questions about individual users, with their IDs.",
+)
+@asks
+def mcp_command(state: BitmapistState, people: bool) -> None:
+    """Serve all reports to a language model, read-only, over stdin and stdout.
+
+    Speaks the Model Context Protocol; requires the extra "mcp".
+    """
+    try:
+        import anyio
+        from mcp.server.stdio import stdio_server
+    except ImportError:
+        raise click.ClickException(
+            "this command requires the MCP SDK: pip install 'flask-bitmapist[mcp]'"
+        ) from None
+
+    server = server_of(state, people)
+
+    async def serve() -> None:
+        async with stdio_server() as (incoming, outgoing):
+            options = server.create_initialization_options()
+            await server.run(incoming, outgoing, options)
+
+    anyio.run(serve)
+
+
+def server_of(state: BitmapistState, people: bool) -> Server[Any]:
+    """Return the server: a tool for each question.
+
+    Args:
+        state: The app's state.
+        people: Whether to offer what tells of single users.
+    """
+    import mcp.types as types
+    from mcp.server.lowlevel import Server
+
+    offered = {
+        each.name: each
+        for each in state.query.questions()
+        if people or not each.is_private
+    }
+
+    async def list_tools(_context: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[_tool(each) for each in offered.values()])
+
+    async def call_tool(_context: Any, params: Any) -> types.CallToolResult:
+        text, is_error = _called(state, offered, params.name, params.arguments or {})
+        content: list[Any] = [types.TextContent(type="text", text=text)]
+        return types.CallToolResult(content=content, is_error=is_error)
+
+    return Server(
+        "flask-bitmapist",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def _tool(question: type[Question[Any]]) -> Any:
+    import mcp.types as types
+
+    return types.Tool(
+        name=question.name,
+        title=str(question.title),
+        description=(question.__doc__ or "").strip(),
+        input_schema=parameters_schema(question),
+        annotations=types.ToolAnnotations(read_only_hint=True, open_world_hint=False),
+    )
+
+
+def _called(
+    state: BitmapistState,
+    offered: dict[str, type[Question[Any]]],
+    name: str,
+    arguments: dict[str, Any],
+) -> tuple[str, bool]:
+    """Return the text of an answer, and whether it tells what was wrong."""
+    question = offered.get(name)
+    if question is None:
+        return f"There is no tool {name!r}; use one of {', '.join(offered)}.", True
+    try:
+        with state.app.app_context():
+            answer = state.query(question.from_json(arguments))
+            return json.dumps(answer.to_dict()), False
+    except QueryError as error:
+        return str(error), True
