@@ -132,8 +132,11 @@ class CsvFile:
             for piece in self._pieces
             for block in self._table(piece) or self._rows(piece) or self._by_rows(piece)
         )
-        # The next block is read while the last one is worked on: pyarrow, numpy and
-        # gzip let other threads go on.
+        if self._arrow is None:
+            yield from blocks
+            return
+        # The next block is read while the last one is worked on.  The csv module would
+        # only take turns with whoever does that.
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(next, blocks, None)
             while (block := ahead.result()) is not None:
