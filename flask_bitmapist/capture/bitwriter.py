@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 _MOST_IN_COMMAND = 2000
 _MOST_IN_TRIP = 10_000
 
-# A bit by BITFIELD costs Redis some 300 ns, which is what BITOP takes for 500 bytes.
-# The five commands of a whole value cost as much as a few bits.
-_BYTES_FOR_A_BIT = 500
+# To send, join and count so many bytes of a value takes as long as a bit by BITFIELD;
+# and its commands cost as much as a few bits.
+_BYTES_FOR_A_BIT = 400
 _FEW = 64
 
 # A value is made in memory, here and there.
 _MOST_BYTES_OF_VALUE = 32 * 1024 * 1024
 _MOST_BYTES_IN_TRIP = 4 * 1024 * 1024
+# Up to so many bytes there may be a byte for each bit on the way.
+_SHORT = 1024 * 1024
 
 TEMPORARY = "flask-bitmapist:temporary:"
 """What the names of temporary keys begin with."""
@@ -257,20 +259,25 @@ def _largest(users: Users) -> int:
 
 def _value(users: Users) -> bytes:
     """Return the bitmap that has the bits of *users* and no others."""
-    value = bytearray(_largest(users) // 8 + 1)
+    size = _largest(users) // 8 + 1
+    value = bytearray(size)
     if not _is_array(users):
         for user in users:
             value[user >> 3] |= 128 >> (user & 7)
-    else:
-        # It came as an array, so numpy is there; who only marks never loads it.
-        import numpy as np
+        return bytes(value)
+    # It came as an array, so numpy is there; who only marks never loads it.
+    import numpy as np
 
-        numbers = np.sort(users)
-        places = numbers >> 3
-        firsts = np.flatnonzero(np.diff(places, prepend=-1))
-        bits = (128 >> (numbers & 7)).astype(np.uint8)
-        array = np.frombuffer(value, dtype=np.uint8)
-        array[places[firsts]] = np.bitwise_or.reduceat(bits, firsts)
+    if size <= _SHORT:
+        flags = np.zeros(size * 8, dtype=np.bool_)
+        flags[users] = True
+        return np.packbits(flags).tobytes()
+    numbers = np.sort(users)
+    places = numbers >> 3
+    firsts = np.flatnonzero(np.diff(places, prepend=-1))
+    bits = (128 >> (numbers & 7)).astype(np.uint8)
+    array = np.frombuffer(value, dtype=np.uint8)
+    array[places[firsts]] = np.bitwise_or.reduceat(bits, firsts)
     return bytes(value)
 
 

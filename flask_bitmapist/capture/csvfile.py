@@ -14,6 +14,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -126,8 +127,21 @@ class CsvFile:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows as blocks, with the number of the line where each row ends."""
-        for piece in self._pieces:
-            yield from self._table(piece) or self._rows(piece) or self._by_rows(piece)
+        blocks = (
+            block
+            for piece in self._pieces
+            for block in self._table(piece) or self._rows(piece) or self._by_rows(piece)
+        )
+        if self._arrow is None:
+            yield from blocks
+            return
+        # The next block is read while the last one is worked on.  The csv module would
+        # only take turns with whoever does that.
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(next, blocks, None)
+            while (block := ahead.result()) is not None:
+                ahead = reader.submit(next, blocks, None)
+                yield block
 
     def _block(
         self,
