@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -52,6 +53,12 @@ def pytest_configure() -> None:
             "optional packages come with 'pip install -e .[test]', and "
             "BITMAPIST_TEST_BARE=1 is for an environment without any."
         )
+
+
+def pytest_collection_finish() -> None:
+    """Let the search for garbage pass over what imports made, which stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
 # Text that is no code: configuration of other programs, output, data.
-TEXT = {"text", "ini", "json", "csv", "nginx", "html", "toml", "yaml", "diff"}
+TEXT = {"text", "jinja", "ini", "json", "csv", "nginx", "html", "toml", "yaml", "diff"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
