@@ -126,6 +126,8 @@ def make_app(redis_url: str) -> Callable[..., Flask]:
                 "BITMAPIST_ACCESS": "public",
                 "SECRET_KEY": "for the tests",
                 "BITMAPIST_REDIS_URL": redis_url,
+                # A server that is slow, as all is on a busy machine, is not gone.
+                "BITMAPIST_MARK_TIMEOUT": 5,
                 **settings,
             }
         )
