@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -39,6 +40,11 @@ OPTIONAL = (
     *("jsonschema", "mcp", "mypy", "numkong", "openapi_spec_validator", "pandas"),
     *("playwright", "rich", "sqlalchemy"),
 )
+
+# Tests start some two hundred processes.  Where bytecode is not to be kept, as in many
+# containers, each would compile the package anew, which takes half a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
