@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -39,6 +41,11 @@ OPTIONAL = (
     *("playwright", "rich", "sqlalchemy"),
 )
 
+# Tests start some two hundred processes.  Where bytecode is not to be kept, as in many
+# containers, each would compile the package anew, which takes half a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -52,6 +59,12 @@ def pytest_configure() -> None:
             "optional packages come with 'pip install -e .[test]', and "
             "BITMAPIST_TEST_BARE=1 is for an environment without any."
         )
+
+
+def pytest_collection_finish() -> None:
+    """Let the search for garbage pass over what imports made, which stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,6 +132,8 @@ def make_app(redis_url: str) -> Callable[..., Flask]:
                 "BITMAPIST_ACCESS": "public",
                 "SECRET_KEY": "for the tests",
                 "BITMAPIST_REDIS_URL": redis_url,
+                # A server that is slow, as all is on a busy machine, is not gone.
+                "BITMAPIST_MARK_TIMEOUT": 5,
                 **settings,
             }
         )
