@@ -74,6 +74,7 @@ def test_every_command_says_what_it_is_for() -> None:
         "import",
         "export",
         "delete",
+        "forget",
         "doctor",
         "id-map",
         "openapi",
