@@ -238,8 +238,9 @@ class Settings:
     )
     allow_delete: bool = setting(
         False,
-        "Allow deleting events on the Events page, if a callable in BITMAPIST_ACCESS "
-        "or a restricted Flask-Admin decides who sees it.",
+        "Allow deleting events on the Events page, and erasing people on the People "
+        "page, if a callable in BITMAPIST_ACCESS or a restricted Flask-Admin decides "
+        "who sees them.",
     )
     csp_nonce: Callable[..., Any] | None = setting(
         None,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Executable
 
     from .capture.deletion import Deletion
+    from .capture.erasing import Receipt
     from .capture.importing import ImportSummary
     from .query import Query
     from .questions.declare import AnyQuestion, Question
@@ -341,6 +342,69 @@ class FlaskBitmapist:
             raise RuntimeError("no app is initialised; call init_app(app) first")
         return plan_deletion(state, event, flag, before)
 
+    def forget(self, user: Any, *, by: str | None = None) -> Receipt:
+        """Erase a person from all that :attr:`app` keeps.
+
+        Their bit is cleared in every bitmap, their id loses its number, and their marks
+        that still wait are dropped, in other processes when their turn comes.  What is
+        marked afterwards is kept as that of somebody new.  It cannot be undone; doing
+        it again does no harm, and finishes what was interrupted.
+
+        Args:
+            user: The person, as for a mark: an id, or a user's object.
+            by: Who asks for it, for the receipt.
+
+        Returns:
+            The receipt, which names the person only by an HMAC under ``SECRET_KEY``.
+
+        Raises:
+            QueryError: Nobody can be called so.
+            RuntimeError: No app has been initialised, or it has no ``SECRET_KEY``.
+            redis.RedisError: The store does not answer, or refuses; call it again.
+
+        Example:
+            >>> app.secret_key = "change me"
+            >>> bitmapist.forget(7, by="privacy desk").remaining
+            0
+        """
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        return state.recorder.forget(user, by)
+
+    def person(self, user: Any) -> dict[str, Any]:
+        """Return all that :attr:`app` keeps of a person, to hand it out to them.
+
+        It is found as :meth:`forget` finds it, by a look into every bitmap; what
+        :attr:`query`'s ``person`` tells is of some days.  Marks that still wait are not
+        in it: call :meth:`flush` first.
+
+        Args:
+            user: The person, as for a mark: an id, or a user's object.
+
+        Returns:
+            Plain values that go into JSON: ``user_id``; ``events``, by name the
+            ``months``, ``weeks``, ``days`` and ``hours`` in which they did it, oldest
+            first; and ``flags``.
+
+        Raises:
+            QueryError: Nobody can be called so.
+            RuntimeError: No app has been initialised.
+            redis.RedisError: The store does not answer.
+
+        Example:
+            >>> bitmapist.person(7)
+            {'user_id': 7, 'events': {}, 'flags': []}
+        """
+        from .capture.erasing import export_person
+
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        recorder = state.recorder
+        told = export_person(recorder.eraser, user)
+        return {"user_id": recorder.identity.known(user), **told}
+
     def flush(self) -> bool:
         """Write all marks of :attr:`app` that wait, now.
 
@@ -356,7 +420,7 @@ _OF_ANOTHER = (
     "use that object for names, questions and access"
 )
 
-OTHER_PAGES = frozenset({"static", "openapi", "delete"})
+OTHER_PAGES = frozenset({"static", "openapi", "delete", "forget"})
 """Endpoints of the pages that are of no question."""
 
 

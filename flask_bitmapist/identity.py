@@ -398,6 +398,32 @@ class Identity:
             return None
         return _asked_number(key)
 
+    def number_given(self, key: User) -> int | None:
+        """Return the number that a key was given; None if it has none, or is its bit.
+
+        Args:
+            key: As :meth:`key` gives it.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        stamp, numbers = self._look([key])
+        if stamp.holds != KEYS or _stands_for_itself(key, stamp):
+            return None
+        return numbers[0]
+
+    def release(self, key: User, number: int) -> None:
+        """Let a key have no number; that number is not given again.
+
+        Args:
+            key: As :meth:`key` gives it.
+            number: The number that it has.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        self._map.remove(str(key), number)
+
     def _may_be_key(self, key: User) -> bool:
         """Return whether an empty store may become one in which a user is called so."""
         if isinstance(key, int) and key <= LARGEST_ID:

@@ -29,6 +29,7 @@ from flask_bitmapist.capture import bitwriter, csvfile, marks, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
+from flask_bitmapist.capture.erasing import ERASING_KEY, FORGOTTEN_KEY
 from flask_bitmapist.capture.importing import (
     LONGEST_EXAMPLE,
     MOST_EXAMPLES,
@@ -72,8 +73,10 @@ from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
 __all__ = [
+    "ERASING_KEY",
     "EVENTS_KEY",
     "FLAGS_KEY",
+    "FORGOTTEN_KEY",
     "LEAST_BYTES",
     "LONGEST_EXAMPLE",
     "MAX_BYTES",

@@ -75,6 +75,7 @@ def test_every_command_says_what_it_is_for() -> None:
         "import",
         "export",
         "delete",
+        "forget",
         "doctor",
         "backfill",
         "id-map",

@@ -185,35 +185,35 @@ def test_a_forked_process_leaves_its_parents_file_alone(tmp_path: Path) -> None:
     parent.close()
 
 
-GOOD = b'["x", "2026-01-01T12", false, false, %d, 1]\n'
+GOOD = b'["x", "2026-01-01T12", false, false, %d, 1, 0]\n'
 
 HOSTILE = {
     "no JSON": b"\x00\xffnothing\n",
     "an empty line": b"\n",
     "another version": b'{"version": 2, "event": "x"}\n',
-    "a field less": b'["x", "2026-01-01T12", false, false, 1]\n',
-    "a field more": b'["x", "2026-01-01T12", false, false, 1, 1, 1]\n',
+    "a field less": b'["x", "2026-01-01T12", false, false, 1, 0]\n',
+    "a field more": b'["x", "2026-01-01T12", false, false, 1, 1, 1, 0]\n',
     "deep JSON": b"[" * 10_000 + b"\n",
-    "a user that is a list": b'["x", "2026-01-01T12", false, false, [1], 1]\n',
-    "a user that is a dict": b'["x", "2026-01-01T12", false, false, {"a": 1}, 1]\n',
-    "no user": b'["x", "2026-01-01T12", false, false, null, 1]\n',
-    "a user that is a fraction": b'["x", "2026-01-01T12", false, false, 1.5, 1]\n',
-    "a user that is true": b'["x", "2026-01-01T12", false, false, true, 1]\n',
-    "a user below 0": b'["x", "2026-01-01T12", false, false, -1, 1]\n',
-    "a user of many digits": b'["x", "2026-01-01T12", false, false, 1%s, 1]\n'
+    "a user that is a list": b'["x", "2026-01-01T12", false, false, [1], 1, 0]\n',
+    "a user that is a dict": b'["x", "2026-01-01T12", false, false, {"a": 1}, 1, 0]\n',
+    "no user": b'["x", "2026-01-01T12", false, false, null, 1, 0]\n',
+    "a user that is a fraction": b'["x", "2026-01-01T12", false, false, 1.5, 1, 0]\n',
+    "a user that is true": b'["x", "2026-01-01T12", false, false, true, 1, 0]\n',
+    "a user below 0": b'["x", "2026-01-01T12", false, false, -1, 1, 0]\n',
+    "a user of many digits": b'["x", "2026-01-01T12", false, false, 1%s, 1, 0]\n'
     % (b"0" * 5000),
-    "an event that is a number": b'[7, "2026-01-01T12", false, false, 1, 1]\n',
-    "no event": b'[null, "2026-01-01T12", false, false, 1, 1]\n',
-    "an empty event": b'["", "2026-01-01T12", false, false, 1, 1]\n',
-    "a long event": b'["%s", "2026-01-01T12", false, false, 1, 1]\n' % (b"x" * 2000),
-    "an event like a key": b'["x_2026-1-1", "2026-01-01T12", false, false, 1, 1]\n',
-    "an hour that is none": b'["x", "yesterday", false, false, 1, 1]\n',
-    "an hour that is a number": b'["x", 2026, false, false, 1, 1]\n',
-    "an hour outside the calendar": b'["x", "99999-01-01T12", false, false, 1, 1]\n',
-    "neither hour nor flag": b'["x", null, false, false, 1, 1]\n',
-    "hourly is a number": b'["x", "2026-01-01T12", 7, false, 1, 1]\n',
-    "a value that is no bit": b'["x", "2026-01-01T12", false, false, 1, 2]\n',
-    "a value that is a list": b'["x", "2026-01-01T12", false, false, 1, []]\n',
+    "an event that is a number": b'[7, "2026-01-01T12", false, false, 1, 1, 0]\n',
+    "no event": b'[null, "2026-01-01T12", false, false, 1, 1, 0]\n',
+    "an empty event": b'["", "2026-01-01T12", false, false, 1, 1, 0]\n',
+    "a long event": b'["%s", "2026-01-01T12", false, false, 1, 1, 0]\n' % (b"x" * 2000),
+    "an event like a key": b'["x_2026-1-1", "2026-01-01T12", false, false, 1, 1, 0]\n',
+    "an hour that is none": b'["x", "yesterday", false, false, 1, 1, 0]\n',
+    "an hour that is a number": b'["x", 2026, false, false, 1, 1, 0]\n',
+    "an hour outside the calendar": b'["x", "99999-01-01T12", false, false, 1, 1, 0]\n',
+    "neither hour nor flag": b'["x", null, false, false, 1, 1, 0]\n',
+    "hourly is a number": b'["x", "2026-01-01T12", 7, false, 1, 1, 0]\n',
+    "a value that is no bit": b'["x", "2026-01-01T12", false, false, 1, 2, 0]\n',
+    "a value that is a list": b'["x", "2026-01-01T12", false, false, 1, [], 0]\n',
     "a very long line": b'["x", "%s"]\n' % (b"x" * 1_000_000),
 }
 

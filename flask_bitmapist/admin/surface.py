@@ -81,6 +81,12 @@ class AdminSurface(Surface):
         address: str = self._view.get_url(f"{self._view.endpoint}.delete", **arguments)
         return address
 
+    def erasing_url(self, **arguments: Any) -> str | None:
+        if not self.may_delete or not hasattr(self._view, "forget"):
+            return None
+        address: str = self._view.get_url(f"{self._view.endpoint}.forget", **arguments)
+        return address
+
     def asset(self, filename: str) -> str:
         # All tabs take them from one address, so that a browser keeps one copy.
         first = next(iter(_views[self._view.admin].values()), self._view)

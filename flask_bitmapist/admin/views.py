@@ -25,7 +25,7 @@ from ..questions.stickiness import Stickiness
 from ..questions.trend import Trend
 from ..state import current_state, demanded_state
 from ..web import door
-from ..web.deletion import serve_deletion
+from ..web.deletion import serve_deletion, serve_erasing
 from ..web.formats import translated
 from ..web.legacy import serve, to_people
 from ..web.responses import turn_away
@@ -246,6 +246,11 @@ class UsersView(PageView):
     """
 
     question = Person
+
+    @expose("/forget", methods=("GET", "POST"))  # type: ignore[untyped-decorator]
+    def forget(self) -> ResponseReturnValue:
+        """Answer a request to erase a person."""
+        return serve_erasing(AdminSurface(self, demanded_state()))
 
     def create_blueprint(self, admin: Admin) -> Blueprint:
         """Return the view's blueprint, to which the old URL of the tab leads."""

@@ -33,6 +33,7 @@ BATCH = 500
 """Keys that are deleted in one round trip."""
 
 FLAG = "flag"
+TEMPORARY = "temporary"
 
 logger = logging.getLogger("flask_bitmapist")
 
@@ -52,6 +53,8 @@ class Deletion:
     before: date | None
     keys: tuple[EventKey, ...] = field(repr=False)
     """The keys of the bitmaps."""
+    temporary: tuple[bytes, ...] = field(repr=False)
+    """Where all goes: the keys that bitmapist's bit operations have left behind."""
     _app: Flask = field(repr=False)
     _client: Redis = field(repr=False)
     _bitmaps: Bitmaps = field(repr=False)
@@ -59,9 +62,11 @@ class Deletion:
 
     @cached_property
     def periods(self) -> dict[str, int]:
-        """How many bitmaps there are of months, weeks, days, hours, and of a flag."""
+        """How many bitmaps there are of months, weeks, days, hours, and of a flag; and
+        of bit operations."""
         kinds = Counter(map(_kind, self.keys))
-        order = ("months", "weeks", "days", "hours", FLAG, "other")
+        kinds[TEMPORARY] = len(self.temporary)
+        order = ("months", "weeks", "days", "hours", FLAG, "other", TEMPORARY)
         return {kind: kinds[kind] for kind in order if kinds[kind]}
 
     @cached_property
@@ -90,7 +95,7 @@ class Deletion:
             "event": self.event,
             "flag": self.flag,
             "before": None if self.before is None else self.before.isoformat(),
-            "keys": len(self.keys),
+            "keys": len(self.keys) + len(self.temporary),
             "users": self.users,
             "periods": self.periods,
         }
@@ -109,14 +114,14 @@ class Deletion:
                 how many keys were gone by then.
         """
         gone = 0
-        keys = iter([each.key for each in self.keys])
+        keys = iter([*[each.key for each in self.keys], *self.temporary])
         try:
             while batch := list(islice(keys, BATCH)):
                 gone += _unlink(self._client, batch)
             if self.before is None:
                 self._forget_names()
         except redis.RedisError as error:
-            raise _stopped(error, gone, len(self.keys)) from error
+            raise _stopped(error, gone, len(self.keys) + len(self.temporary)) from error
         self._tell(gone)
         return gone
 
@@ -168,6 +173,9 @@ def plan_deletion(
         flag=flag,
         before=before,
         keys=tuple(_chosen(state.catalogue.keys(event), event, flag, before)),
+        temporary=tuple(
+            state.catalogue.temporary_keys() if event is None and before is None else ()
+        ),
         _app=state.app,
         _client=state.systems["default"],
         _bitmaps=bitmaps or state.query.bitmaps,

@@ -69,6 +69,8 @@ class Mark(NamedTuple):
     value: int
     at: datetime | None
     """The moment that was given, in UTC; None for the moment of the call."""
+    made: float = 0.0
+    """When it was made, in seconds since 1970; 0 if that is not known."""
 
 
 @lru_cache(maxsize=8192)

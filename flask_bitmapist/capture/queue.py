@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from . import processes
+from .erasing import Eraser
 from .marks import Mark
 from .reports import Reports
 from .spool import Spool
 from .writer import FAILURES, Writer
 
 if TYPE_CHECKING:
+    from ..analysis.results import User
     from ..config import Settings
 
 logger = logging.getLogger("flask_bitmapist")
@@ -47,6 +49,7 @@ class Queue:
 
     Args:
         writer: How marks are written.
+        eraser: Knows whose marks are not to be written any more.
         settings: Timeouts, sizes and what to do on an error.
         reports: Told what becomes of each mark.
         spool: Where waiting marks are kept as well while Redis fails, if anywhere.
@@ -60,12 +63,14 @@ class Queue:
     def __init__(
         self,
         writer: Writer,
+        eraser: Eraser,
         settings: Settings,
         reports: Reports,
         spool: Spool | None,
         environ: Callable[[], Mapping[str, Any] | None],
     ) -> None:
         self._writer = writer
+        self._eraser = eraser
         self._settings = settings
         self._reports = reports
         self._spool = spool
@@ -187,6 +192,26 @@ class Queue:
         with self._writing:
             return self._write_all()
 
+    def drop(self, user: User, until: float) -> int:
+        """Drop the marks of a user that wait, and wait for those on their way.
+
+        Args:
+            user: As a mark has them.
+            until: Seconds since 1970; what was made later stays.
+
+        Returns:
+            How many waited.
+        """
+        with self._writing, self._lock:
+            dropped = self._buffer.drop(user, until)
+            if dropped and self._spool is not None:
+                if self._buffer:
+                    self._spool.rewrite(self._buffer.marks())
+                else:
+                    self._spool.clear()
+        self._reports.lost(dropped, "erased")
+        return len(dropped)
+
     def _save(self, marks: Sequence[Mark]) -> None:
         """Keep marks in the file as well; the caller holds the lock."""
         if self._spool is None:
@@ -277,12 +302,18 @@ class Queue:
         return True
 
     def _write_batch(self, batch: Sequence[tuple[Hashable, Mark]]) -> None:
-        refused = self._writer.write([mark for _, mark in batch])
+        marks = [mark for _, mark in batch]
+        refused, erased = self._eraser.write_waiting(marks, self._writer.write)
         with self._lock:
-            self._buffer.remove(key for key, _ in batch)
+            # In place of an erased mark there may be a later one by now, which stays.
+            stay = self._buffer.renewed(batch, erased) if erased else {}
+            self._buffer.remove(key for key, _ in batch if key not in stay)
             if not self._buffer and self._spool is not None:
                 self._spool.clear()
-        self._reports.flushed(len(batch), refused)
+        self._reports.flushed(len(batch) - len(erased), refused)
+        self._reports.lost(
+            [mark for mark in erased if mark not in stay.values()], "erased"
+        )
         self._reports.share()
 
     def _give_up_waiting(self) -> None:
@@ -300,7 +331,10 @@ class Queue:
         for leftover in self._spool.leftovers() if self._spool else ():
             try:
                 for marks in leftover.batches(self._settings.batch_size):
-                    self._reports.recovered(len(marks), self._writer.write(marks))
+                    refused, erased = self._eraser.write_waiting(
+                        marks, self._writer.write
+                    )
+                    self._reports.recovered(len(marks) - len(erased), refused)
             except FAILURES as error:
                 self._has_leftovers = True
                 self.failed(error)
@@ -398,6 +432,8 @@ class Buffer:
             # by itself.
             key = next(self._numbers)
         elif key in self._marks:
+            # The later one: whoever was erased in between is marked anew.
+            self._marks[key] = mark
             return MERGED
         if len(self._marks) >= self._size:
             return FULL
@@ -416,6 +452,27 @@ class Buffer:
             self._marks.pop(key, None)
         if not self._marks:
             self._holds_unmarks = False
+
+    def renewed(
+        self, batch: Iterable[tuple[Hashable, Mark]], erased: Iterable[Mark]
+    ) -> dict[Hashable, Mark]:
+        """Return the erased marks in whose place is a later one, by their keys."""
+        gone = set(map(id, erased))
+        return {
+            key: mark
+            for key, mark in batch
+            if id(mark) in gone and self._marks.get(key, mark) is not mark
+        }
+
+    def drop(self, user: User, until: float) -> list[Mark]:
+        """Take out the marks of a user that were made until a moment."""
+        found = {
+            key: mark
+            for key, mark in self._marks.items()
+            if mark.user == user and mark.made <= until
+        }
+        self.remove(found)
+        return list(found.values())
 
     def marks(self) -> list[Mark]:
         """Return all marks, the oldest first."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
+from time import time
 from typing import TYPE_CHECKING, Any
 
 import bitmapist
@@ -15,8 +17,10 @@ from redis.cluster import ClusterPipeline
 from ..analysis.errors import BadMarkError
 from ..analysis.periods import to_utc
 from ..identity import Identity
+from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from ..store.idmap import identity_of
+from .erasing import Eraser, Receipt
 from .leftout import Tally
 from .marks import Mark, bits_of, check_name, current_hour, hour_of
 from .queue import Queue
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from ..analysis.results import User
     from ..config import Settings
     from ..state import Globals
-    from ..store.catalogue import Catalogue
 
 DEFAULT_SYSTEM = "default"
 
@@ -78,7 +81,14 @@ class Recorder:
             self._writer = Writer(marks, identity_of(settings, marks), catalogue)
             file = settings.spool_file
             spool = Spool(file, self.identity.key) if file else None
-            self._queue = Queue(self._writer, settings, self.reports, spool, environ)
+            self._eraser = Eraser(
+                *(client, marks, self.identity),
+                catalogue or Catalogue(client, client),
+                _secret_of(app),
+            )
+            self._queue = Queue(
+                *(self._writer, self._eraser, settings, self.reports, spool, environ)
+            )
 
     @property
     def counters(self) -> Counters:
@@ -116,6 +126,19 @@ class Recorder:
         """
         return self._queue is None or self._queue.flush()
 
+    # --- Erasing people
+
+    @property
+    def eraser(self) -> Eraser:
+        """Knows what the store holds of a person."""
+        assert self._queue is not None  # an app has one
+        return self._eraser
+
+    def forget(self, user: Any, by: str | None = None) -> Receipt:
+        """Erase a person; see :meth:`FlaskBitmapist.forget`."""
+        assert self._queue is not None
+        return self._eraser.erase(user, by, self._queue.drop)
+
     # --- Making marks
 
     def mark(
@@ -140,7 +163,7 @@ class Recorder:
         hour = current_hour() if now is None else _hour(now)
         at = None if now is None else to_utc(now)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, key, value, at)
+        return Mark(bits, key, value, at, time())
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
@@ -148,7 +171,7 @@ class Recorder:
         if key is None:
             return None
         bits = bits_of(check_name(event_name), None, False, True)
-        return Mark(bits, key, value, None)
+        return Mark(bits, key, value, None, time())
 
     # --- Handing them on
 
@@ -305,6 +328,13 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
         # On a new connection, each round trip may take the timeout.
         introduce=False,
     )
+
+
+def _secret_of(app: Flask | None) -> Callable[[], str | bytes | None]:
+    """Return what tells an app's ``SECRET_KEY``, which may be set later."""
+    # Not to be kept by a thread that still writes, once it is gone.
+    found = weakref.ref(app) if app is not None else None
+    return lambda: getattr(found(), "secret_key", None) if found is not None else None
 
 
 def _hour(now: Any) -> int:

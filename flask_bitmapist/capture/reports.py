@@ -55,7 +55,8 @@ event_dropped = _signals.signal(
         user_id: The user's id or key.
         now: When, in UTC; the hour if the moment is no longer known.
         value: 1 or 0.
-        reason: Why: ``"full"``, ``"refused"``, ``"error"`` or ``"exit"``.
+        reason: Why: ``"full"``, ``"refused"``, ``"error"``, ``"exit"``, or ``"erased"``
+            where the user was erased while it waited.
     """,
 )
 

@@ -281,7 +281,8 @@ def _write_all(file: FileIO, data: bytes) -> None:
 def _line(mark: Mark) -> bytes:
     bits = mark.bits
     hour = None if bits.hour is None else moment_of(bits.hour).isoformat()[:13]
-    fields = [bits.event, hour, bits.hourly, bits.unique, mark.user, mark.value]
+    fields: list[object] = [bits.event, hour, bits.hourly, bits.unique]
+    fields += [mark.user, mark.value, round(mark.made, 6)]
     return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
@@ -294,19 +295,21 @@ def _mark(line: bytes, key_of: Callable[[Any], int | str | None]) -> Mark:
     if not line.endswith(b"\n"):
         raise ValueError("a line is too long, or the process ended in the middle of it")
     try:
-        event, hour, hourly, unique, user, value = json.loads(line)
+        event, hour, hourly, unique, user, value, made = json.loads(line)
     except (ValueError, TypeError, RecursionError):
-        raise ValueError(f"a line has not the six fields: {line[:80]!r}") from None
+        raise ValueError(f"a line has not the seven fields: {line[:80]!r}") from None
     if type(hourly) is not bool or type(unique) is not bool or value not in (0, 1):
         raise ValueError(f"{[hourly, unique, value]!r:.80} says not what to write")
     if type(user) not in (int, str):
         raise BadMarkError("bad key", f"{user!r:.80} is no user")
+    if type(made) not in (int, float):
+        raise ValueError(f"{made!r:.80} is no moment")
     number = None if hour is None and unique else _hour(hour)
     bits = bits_of(check_name(event), number, hourly, unique)
     key = key_of(user)
     if key is None:
         raise BadMarkError("bad key", f"{user!r:.80} is no user")
-    return Mark(bits, key, int(value), None)
+    return Mark(bits, key, int(value), None, float(made))
 
 
 def _hour(hour: Any) -> int:

@@ -7,7 +7,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 from ..questions.declare import AnyQuestion
 from .doctor import doctor_command
-from .events import delete_command, export_command
+from .events import delete_command, export_command, forget_command
 from .idmap import id_map_group
 from .importing import backfill_command, import_command
 from .programs import mcp_command, openapi_command
@@ -40,6 +40,7 @@ for command in (
     backfill_command,
     export_command,
     delete_command,
+    forget_command,
     id_map_group,
     doctor_command,
     openapi_command,

@@ -71,6 +71,7 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "Use this for development and tests only; in production, set "
             "BITMAPIST_REDIS_URL to a Redis server.",
         )
+    yield from _temporary(state)
     yield from _users(state)
     yield _counting()
     extensions = state.app.extensions
@@ -81,6 +82,21 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "Flask-Admin's pages, the tabs among them, fail: Flask-Babel is installed "
             "and not initialised",
             "Call Babel(app) of flask_babel, or uninstall Flask-Babel.",
+        )
+
+
+def _temporary(state: BitmapistState) -> Iterator[Finding]:
+    """Say what plain bitmapist and version 0.1.2 have left behind."""
+    try:
+        count = len(state.catalogue.temporary_keys())
+    except RedisError:
+        return  # what is wrong with it is told already
+    if count:
+        yield Finding(
+            "warning",
+            "temporary keys",
+            f"{count:,} of bitmapist's bit operations, which hold users for ever",
+            "Call bitmapist.delete_temporary_bitop_keys() while nothing uses them.",
         )
 
 

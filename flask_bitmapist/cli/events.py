@@ -1,4 +1,4 @@
-"""The commands for all that is stored of events: export and delete."""
+"""The commands for all that is stored: export, delete, and forget a person."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime
+from getpass import getuser
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from ..analysis.users import expression_users
 from ..capture.deletion import Deletion, plan_deletion
 from ..query import as_of
 from ..state import BitmapistState
-from .common import DAY, asks, show_json
+from .common import DAY, asks, show_json, tell
 
 EVERYTHING = "everything"
 """What is typed to delete all events."""
@@ -99,7 +100,8 @@ def delete_command(
         if not plan.keys and before is not None:
             return
         if not yes:
-            _confirm(event)
+            wanted = EVERYTHING if event is None else event
+            _confirm(wanted, "Names do not match; nothing was deleted.")
     gone = plan.carry_out()
     if as_json:
         show_json({**told, "deleted": gone})
@@ -107,16 +109,53 @@ def delete_command(
         click.echo(f"Deleted {gone:,} bitmaps.")
 
 
+@click.command("forget")
+@click.argument("user")
+@click.option("--by", help="Who asks for it; by default your account here.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
+@asks
+def forget_command(
+    state: BitmapistState, user: str, by: str | None, yes: bool, as_json: bool
+) -> None:
+    """Erase USER from all events, flags and temporary keys, and print a receipt.
+
+    Run it again if it was interrupted.
+    """
+    if as_json and not yes:
+        raise click.UsageError("--json requires --yes")
+    recorder = state.recorder
+    try:
+        recorder.eraser.name_of(user)  # says what is missing before anybody types
+        if not yes:
+            tell(f"Bitmaps with this user: {len(recorder.eraser.holding(user)):,}")
+            _confirm(user, "User IDs do not match; nothing was erased.")
+        receipt = recorder.forget(user, by or _account())
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        show_json(receipt.to_dict())
+        return
+    for name, value in receipt.to_dict().items():
+        tell(f"{name:9}  {'-' if value is None else value}")
+
+
+def _account() -> str | None:
+    try:
+        return getuser()
+    except (ImportError, KeyError, OSError):
+        return None
+
+
 def _show(plan: Deletion, told: dict[str, Any]) -> None:
-    count = len(plan.keys)
+    count = told["keys"]
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in plan.periods.items())
     click.echo(f"{count:,} bitmaps" + (f" ({kinds})" if kinds else ""))
     users = "too many to count" if told["users"] is None else f"{told['users']:,}"
     click.echo(f"Users affected: {users}")
 
 
-def _confirm(event: str | None) -> None:
-    wanted = EVERYTHING if event is None else event
+def _confirm(wanted: str, refusal: str) -> None:
     typed = click.prompt(f"Type {wanted!r} to confirm", default="", show_default=False)
     if typed != wanted:
-        raise click.ClickException("Names do not match; nothing was deleted.")
+        raise click.ClickException(refusal)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from .connect import Command
-from .keys import EventKey, names_in, parse_key
+from .keys import EventKey, holds_users, is_temporary, names_in, parse_key
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -290,6 +290,29 @@ class Catalogue:
                 parsed = parse_key(key)
                 if parsed is not None and name in (None, parsed.name):
                     yield parsed
+
+    def holding_users(self) -> Iterator[bytes]:
+        """Yield the keys of all that holds bits of users, each once, where marks go to.
+
+        That is bitmaps, and what bitmapist's bit operations have left behind.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        self._stored()  # tells whether this is a store without sets
+        seen: set[bytes] = set()
+        for key in self._all_keys(self._write):
+            if key not in seen and holds_users(key):
+                seen.add(key)
+                yield key
+
+    def temporary_keys(self) -> list[bytes]:
+        """Return the keys that bit operations of bitmapist have left behind.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        return [key for key in self.holding_users() if is_temporary(key)]
 
     def _look(
         self, oldest: timedelta, patience: float | None, wait: bool = False

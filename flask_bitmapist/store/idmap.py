@@ -223,6 +223,14 @@ class IdMap:
             found += map(_text, self._client.hmget(HASH, fields))
         return found
 
+    def remove(self, key: str, number: int) -> None:
+        """Take a key and its number out; the number is not given again.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        self._client.hdel(HASH, _field(key), b"\xff%d" % number)
+
     # --- What an operator does while the apps are stopped
 
     def highest_bit(self) -> int:
@@ -307,7 +315,8 @@ class IdMap:
         if above is None:
             # The first number that was given is the next one.
             above = min(known.values(), default=highest + 1) - 1
-        end = max([above, highest, *back]) + 1
+        # Numbers of people who are gone are below the counter, if that is left.
+        end = max(max([above, highest, *back]) + 1, head.get(_NEXT) or 0)
         self._client.set(WITNESS, KEYS)
         self._client.hset(HASH, mapping=_begin(above, end))
         items = [(key, known[key]) for key in known]

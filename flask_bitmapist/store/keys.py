@@ -86,6 +86,16 @@ def parse_key(key: bytes) -> EventKey | None:
     return EventKey(key, match["name"], match["flag"] is not None, period)
 
 
+def holds_users(key: bytes) -> bool:
+    """Return whether a key is that of bits of users, kept or temporary ones."""
+    return is_temporary(key) or _KEY.match(key) is not None
+
+
+def is_temporary(key: bytes) -> bool:
+    """Return whether a key is one that a bit operation of bitmapist left behind."""
+    return _TEMPORARY.match(key) is not None
+
+
 def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:
     """Return the names of the events and of the flags that have any of *keys*."""
     events: set[bytes] = set()
@@ -102,7 +112,7 @@ def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:
 
 
 def _matched(key: bytes) -> re.Match[bytes] | None:
-    return None if _TEMPORARY.match(key) else _KEY.match(key)
+    return None if is_temporary(key) else _KEY.match(key)
 
 
 def _period(text: str) -> Period | None:

@@ -79,12 +79,19 @@ def _add_pages(blueprint: Blueprint, state: BitmapistState) -> None:
 
         return serve_deletion(_surface(state))
 
+    def forget() -> ResponseReturnValue:
+        """Answer a request to erase a person."""
+        from .deletion import serve_erasing
+
+        return serve_erasing(_surface(state))
+
     methods = ["GET", "POST"]
     for name in (*ENDPOINTS, *(each.endpoint for each in state.own.values())):
         view = _page_view(state, name)
         blueprint.add_url_rule(door.path_of(name), name, view, methods=methods)
     blueprint.add_url_rule("/openapi.json", "openapi", openapi)
     blueprint.add_url_rule("/events/delete", "delete", delete, methods=methods)
+    blueprint.add_url_rule("/people/forget", "forget", forget, methods=methods)
 
 
 def _add_hooks(blueprint: Blueprint, state: BitmapistState) -> None:
@@ -168,7 +175,7 @@ def _surface(state: BitmapistState) -> Surface:
 def _has_html(state: BitmapistState, endpoint: str) -> bool:
     """Return whether people look at what an endpoint answers, not programs alone."""
     pages = {each.endpoint for each in state.query.questions() if each.in_menu}
-    return endpoint in pages | {"delete"}
+    return endpoint in pages | {"delete", "forget"}
 
 
 def _without_host(endpoint: str | None, values: dict[str, Any] | None) -> None:

@@ -76,12 +76,16 @@ class Surface:
 
     @property
     def may_delete(self) -> bool:
-        """Whether events may be deleted here by whoever sees the page."""
+        """Whether events and people may be deleted here by whoever sees it."""
         return self.state.settings.allow_delete and self.is_restricted
 
     def deletion_url(self, **arguments: Any) -> str | None:
         """Return where an event is deleted, or None where that is not allowed."""
         return url_for(".delete", **arguments) if self.may_delete else None
+
+    def erasing_url(self, **arguments: Any) -> str | None:
+        """Return where a person is erased, or None where that is not allowed."""
+        return url_for(".forget", **arguments) if self.may_delete else None
 
     def asset(self, filename: str) -> str:
         """Return the URL of a file in ``static/``."""
