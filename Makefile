@@ -23,10 +23,19 @@ coverage: redis-server
 	@$(BIN)/coverage json --quiet -o $(VENV)/coverage.json
 	@$(BIN)/python scripts/check_coverage.py $(VENV)/coverage.json
 
+# What others read and run is at least of their form.
+CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(CHECK_SCHEMA).github-workflows .github/workflows/*.yml
+	$(CHECK_SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/bug.yml \
+		.github/ISSUE_TEMPLATE/wish.yml
+	$(CHECK_SCHEMA).dependabot .github/dependabot.yml
+	$(CHECK_SCHEMA).readthedocs .readthedocs.yaml
+	$(CHECK_SCHEMA).compose-spec compose.yaml
+	$(CHECK_SCHEMA).citation-file-format CITATION.cff
 	$(BIN)/mypy
 
 format: $(VENV)/.installed-lint
