@@ -138,7 +138,7 @@ def test_tasks_of_celery_mark(redis_url: str, tmp_path: Path) -> None:
     given = {"BROKER_URL": broker, "FLASK_BITMAPIST_REDIS_URL": redis_url}
     send = "from examples.celery_jobs import send_newsletter as s; s.delay(7)"
     run(f"-c {shlex.quote(send)}", **given)
-    worker = "-m celery -A examples.celery_jobs.jobs worker --pool solo --loglevel warning"
+    worker = "-m celery -A examples.celery_jobs.jobs worker --pool solo"
     process = subprocess.Popen(
         [sys.executable, *worker.split()], cwd=ROOT, env={**os.environ, **given}
     )
