@@ -245,6 +245,11 @@ def test_every_python_that_is_promised_has_an_environment_and_a_workflow(
     (factors,) = re.findall(r"^env_list = py\{([\d,]+)\}", tox, re.MULTILINE)
     assert factors.split(",") == [each.replace(".", "") for each in promised]
 
+    left_out = re.findall(r"--ignore=(\S+)", tox)
+    assert left_out
+    for name in left_out:
+        assert (ROOT / name).is_file(), name
+
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     (matrix,) = re.findall(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)
     assert re.findall(r"[\d.]+", matrix) == promised
