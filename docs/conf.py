@@ -105,8 +105,9 @@ def _for_programs(app, exception):
 
 def _first_sentence(page):
     """Return the first sentence of what a page says below its title, as plain text."""
-    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
-    texts = [each for each in paragraphs if re.match(r"(?!```)[A-Za-z`*\[]", each)]
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^(```|:::).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    texts = [each for each in text.split("\n\n") if re.match(r"[A-Za-z`*\[]", each)]
     text = " ".join(texts[0].split()) if texts else ""
     text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
     return re.split(r"(?<=[.:])\s", text)[0].rstrip(":")
