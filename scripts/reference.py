@@ -25,10 +25,9 @@ SETTINGS = """\
 # Settings
 
 Set them in `app.config`, or in `FlaskBitmapist(app, config={...})`, which takes
-precedence. A wrong value or a misspelt name is an error at startup that names the setting.
-
-With `app.config.from_prefixed_env()` they come from the environment, under names such as
-`FLASK_BITMAPIST_REDIS_URL`.
+precedence. A wrong value or a misspelt name is an error at startup that names the
+setting. With `app.config.from_prefixed_env()`, they come from the environment, under
+names such as `FLASK_BITMAPIST_REDIS_URL`.
 
 | Name | Default | Meaning |
 | --- | --- | --- |
