@@ -36,12 +36,12 @@ names such as `FLASK_BITMAPIST_REDIS_URL`.
 QUESTIONS_HEAD = """\
 # Questions
 
-What can be asked, and with which parameters. Names, defaults and bounds are the same
-in Python, on the command line (with dashes instead of underscores), in URLs, in JSON
-bodies and for MCP. Lists are written `events=a&events=b` in a URL.
-[Definitions](definitions.md) says what the numbers mean, [JSON](json.md) what
-answers look like, and [Ask a question of your own](../howto/own-question.md) how to add
-one.
+What you can ask, and with which parameters. Names, defaults and bounds are the same in
+Python, on the command line (with dashes instead of underscores), in URLs, in JSON
+bodies and for MCP. In a URL, write lists as `events=a&events=b`.
+
+[Definitions](definitions.md) says what the numbers mean, [JSON](json.md) what answers
+look like, and [Declare a question](../howto/own-question.md) how to add your own.
 
 Every question also takes these:
 """
@@ -50,7 +50,7 @@ VALUES = {
     "event": "an event, a defined name or an expression",
     "switch": "yes or no",
     "day": "a day or a moment",
-    "user": "a user's id or key",
+    "user": "a user's ID or key",
     "text": "text",
 }
 
@@ -75,7 +75,7 @@ def questions() -> str:
         parts += [f"\n## {question.name}\n", _about(question), "", *_ways(question), ""]
         parts += _table(own)
         if question.cell is not None:
-            parts.append("\nThe users behind a number are named by:\n")
+            parts.append("\nFor the users behind a number, add:\n")
             parts += _table(params_of(question.cell))
     return "\n".join(parts) + "\n"
 
