@@ -42,7 +42,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# docs/reference/questions.md, from the declarations of the questions.
+# The pages of questions and settings in docs/reference/, from their declarations.
 reference: $(VENV)/.installed
 	$(BIN)/python -m scripts.reference
 

@@ -383,7 +383,7 @@ class FlaskBitmapist:
             user: The person, as for a mark: an id, or a user's object.
 
         Returns:
-            Plain values that go into JSON: ``user_id``; ``events``, by name the
+            What goes into JSON as it is, with ``user_id``; ``events``, by name the
             ``months``, ``weeks``, ``days`` and ``hours`` in which they did it, oldest
             first; and ``flags``.
 

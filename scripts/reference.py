@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/reference/questions.md from the declarations of the questions.
+"""Write the reference of questions and settings from their declarations.
 
 python -m scripts.reference
 """
@@ -7,27 +7,41 @@ python -m scripts.reference
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
 
 import click
 
 from flask_bitmapist.cli.questions import command_of
+from flask_bitmapist.config import PREFIX, Settings
 from flask_bitmapist.query import QUESTIONS
 from flask_bitmapist.questions import Question, params_of
 from flask_bitmapist.questions.declare import AnyQuestion, Kind, Param, plain, written
 
-FILE = Path(__file__).parents[1] / "docs" / "reference" / "questions.md"
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
-INTRODUCTION = """\
+SETTINGS = """\
+# Settings
+
+Set them in `app.config`, or in `FlaskBitmapist(app, config={...})`, which takes
+precedence. A wrong value or a misspelt name is an error at startup that names the
+setting. With `app.config.from_prefixed_env()`, they come from the environment, under
+names such as `FLASK_BITMAPIST_REDIS_URL`.
+
+| Name | Default | Meaning |
+| --- | --- | --- |
+"""
+
+QUESTIONS_HEAD = """\
 # Questions
 
-What can be asked, and with which parameters. Names, defaults and bounds are the same
-in Python, on the command line (with dashes instead of underscores), in URLs, in JSON
-bodies and for MCP. Lists are written `events=a&events=b` in a URL.
-[Definitions](../definitions.md) says what the numbers mean, [JSON](../json.md) what
-answers look like, and [Ask a question of your own](../howto/own-question.md) how to add
-one.
+What you can ask, and with which parameters. Names, defaults and bounds are the same in
+Python, on the command line (with dashes instead of underscores), in URLs, in JSON
+bodies and for MCP. In a URL, write lists as `events=a&events=b`.
+
+[Definitions](definitions.md) says what the numbers mean, [JSON](json.md) what answers
+look like, and [Declare a question](../howto/own-question.md) how to add your own.
 
 Every question also takes these:
 """
@@ -36,22 +50,32 @@ VALUES = {
     "event": "an event, a defined name or an expression",
     "switch": "yes or no",
     "day": "a day or a moment",
-    "user": "a user's id or key",
+    "user": "a user's ID or key",
     "text": "text",
 }
 
 
-def reference() -> str:
-    """Return the page."""
+def settings() -> str:
+    """Return the page of all settings."""
+    rows = (
+        f"| `{PREFIX}{each.name.upper()}` | `{each.default!r}` | "
+        f"{each.metadata['help']} |\n"
+        for each in fields(Settings)
+    )
+    return SETTINGS + "".join(rows)
+
+
+def questions() -> str:
+    """Return the page of all questions."""
     shared = params_of(Question)
-    parts = [INTRODUCTION, *_table(shared)]
+    parts = [QUESTIONS_HEAD, *_table(shared)]
     names = {each.name for each in shared}
     for question in QUESTIONS:
         own = [each for each in params_of(question) if each.name not in names]
         parts += [f"\n## {question.name}\n", _about(question), "", *_ways(question), ""]
         parts += _table(own)
         if question.cell is not None:
-            parts.append("\nThe users behind a number are named by:\n")
+            parts.append("\nFor the users behind a number, add:\n")
             parts += _table(params_of(question.cell))
     return "\n".join(parts) + "\n"
 
@@ -112,4 +136,6 @@ def _default(param: Param) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(reference(), encoding="utf-8")
+    for page in (questions, settings):
+        text = page()
+        (FOLDER / f"{page.__name__}.md").write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """What version 0.1.2 had: its names, and what they did.
 
-What is different on purpose is in docs/howto/from-0.1.2.md.
+What is different on purpose is in docs/upgrade/from-0.1.2.md.
 """
 
 from __future__ import annotations

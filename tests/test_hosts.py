@@ -398,7 +398,7 @@ def test_the_docs_name_what_csrf_protection_may_let_through(redis_url: str) -> N
     csrf = load("flask_wtf", "CSRFProtect")()
     app = Host(csrf.init_app).app(redis_url)
     client = app.test_client()
-    text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
     names = re.findall(r'csrf\.exempt\("(.+?)"\)', text)
     for surface, name in zip(SURFACES, names, strict=True):
         url = f"{url_of('cohort', surface)}?json=y&allow_unknown=y"
@@ -457,7 +457,9 @@ def host_with_templates(
 
 
 BLOCKS = re.findall(
-    r"^\| `(bm_\w+)` \|", (ROOT / "docs/pages.md").read_text(encoding="utf-8"), re.M
+    r"^\| `(bm_\w+)` \|",
+    (ROOT / "docs/reference/pages.md").read_text(encoding="utf-8"),
+    re.M,
 )
 """The blocks that an app may fill."""
 

@@ -1,4 +1,4 @@
-"""The JSON of the pages is as docs/json.md describes it."""
+"""The JSON of the pages is as docs/reference/json.md describes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flask_bitmapist.questions import params_of
 
 from .pages import ANSWERS, PAGES
 
-DESCRIBED = Path(__file__).parent.parent / "docs" / "json.md"
+DESCRIBED = Path(__file__).parent.parent / "docs" / "reference" / "json.md"
 
 QUESTIONS = {
     "index": ("Overview and Events", ""),

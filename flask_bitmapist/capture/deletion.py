@@ -54,7 +54,7 @@ class Deletion:
     keys: tuple[EventKey, ...] = field(repr=False)
     """The keys of the bitmaps."""
     temporary: tuple[bytes, ...] = field(repr=False)
-    """Where all goes: the keys that bitmapist's bit operations have left behind."""
+    """The keys that bitmapist's bit operations have left behind, if all goes."""
     _app: Flask = field(repr=False)
     _client: Redis = field(repr=False)
     _bitmaps: Bitmaps = field(repr=False)

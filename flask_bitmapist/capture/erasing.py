@@ -50,7 +50,7 @@ class Receipt:
     person: str
     """HMAC-SHA-256 of the id under the app's ``SECRET_KEY``; the same each time."""
     at: datetime
-    """The moment, in UTC: marks made before it are gone."""
+    """When, in UTC.  Marks made before that moment are gone."""
     by: str | None
     """Who asked for it; None if that is not known."""
     keys: int

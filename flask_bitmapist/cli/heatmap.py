@@ -108,6 +108,11 @@ def _plain(answer: CohortAnswer) -> str:
     lines = [_heading(answer), *_rows(answer), _averages(answer)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths)).rstrip()
-        for line in lines
+        "  ".join(
+            [
+                first.ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(cells, widths[1:])),
+            ]
+        ).rstrip()
+        for first, *cells in lines
     )
