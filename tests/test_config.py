@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_version_0_1_and_the_system_is_called_system()
 ):
     settings = load({}, {})
     assert settings.redis_system == "system"
-    assert settings.redis_url == "redis://localhost:6379"
+    assert FlaskBitmapist(Flask("tracked")).redis_url == "redis://localhost:6379"
     assert settings.track_hourly is False
     assert settings.disable_blueprint is False
 

@@ -10,7 +10,7 @@ from .doctor import doctor_command
 from .events import delete_command, export_command, forget_command
 from .idmap import id_map_group
 from .importing import backfill_command, import_command
-from .programs import mcp_command, openapi_command
+from .programs import mcp_command, openapi_command, token_command
 from .questions import QUESTIONS, command_of
 
 
@@ -45,6 +45,7 @@ for command in (
     doctor_command,
     openapi_command,
     mcp_command,
+    token_command,
 ):
     bitmapist_cli.add_command(command)
 

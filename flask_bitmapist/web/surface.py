@@ -17,6 +17,8 @@ from .responses import BoundedTemplate, Place
 from .texts import gettext, language, ngettext
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from ..state import BitmapistState
 
 
@@ -63,6 +65,11 @@ class Surface:
         if f"{blueprint}.{page}" not in self.state.app.view_functions:
             return None
         return url_for(f".{page}", **arguments)
+
+    @property
+    def scope(self) -> str | None:
+        """What the program that asks has a token for; None where it has none."""
+        return self.state.access.scope()
 
     @property
     def is_restricted(self) -> bool:
@@ -175,6 +182,26 @@ class Surface:
         """Return what to say of marks that were left out."""
         found = self.state.recorder.reports.left_out.look()
         return [formats.translated(told) for told in found.told(utc_now())]
+
+
+def user_endpoint(app: Flask, view: str) -> str | None:
+    """Return the endpoint at which a ModelView shows one user, if there is one.
+
+    Args:
+        app: The app.
+        view: The view's own endpoint, ``BITMAPIST_ADMIN_USER_VIEW``.
+    """
+    # Details where the view shows them, else the form.
+    endpoints = (f"{view}.{action}" for action in ("details_view", "edit_view"))
+    return next((each for each in endpoints if each in app.view_functions), None)
+
+
+def no_user_view(view: str) -> str:
+    """Return what to say of a ``BITMAPIST_ADMIN_USER_VIEW`` that is not there."""
+    return (
+        f"BITMAPIST_ADMIN_USER_VIEW is {view!r}, and no ModelView has that endpoint: "
+        "user IDs are no links"
+    )
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
