@@ -85,6 +85,7 @@ setup(
             "templates/**/*",
             "static/**/*",
             "translations/**/*",
+            "data/*",
         ]
     },
     zip_safe=False,

@@ -218,6 +218,8 @@ def test_the_url_above_all_tabs_leads_to_the_overview(admin_app: Flask) -> None:
         ["forget", "7", "--yes"],
         ["id-map", "on", "--yes"],
         ["id-map", "repair", "--yes"],
+        ["sample"],
+        ["sample", "--remove"],
     ],
     ids=" ".join,
 )

@@ -21,7 +21,7 @@ pytest.importorskip("flask_admin")
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-SAMPLE = ROOT / "demo_app" / "data" / "cdnow_sample.csv.gz"
+SAMPLE = ROOT / "flask_bitmapist" / "data" / "cdnow_sample.csv.gz"
 BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -57,7 +57,8 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 def test_every_command_of_a_page_works(
     page: Path, redis_url: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "demo_app").symlink_to(ROOT / "demo_app")
+    for name in ("demo_app", "flask_bitmapist"):
+        (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / SAMPLE.name).symlink_to(SAMPLE)
     makes_its_own = "a file `app.py`" in page.read_text(encoding="utf-8")
     app = blocks(page if makes_its_own else ROOT / "README.md", "python")[0]

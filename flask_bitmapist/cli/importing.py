@@ -25,6 +25,7 @@ from ..capture.importing import (
     ImportSummary,
     RejectedRow,
 )
+from ..capture.sample import SampleError, fill, take_out
 from ..query import utc_now
 from ..questions.cohort import Cohort
 from ..questions.declare import Group
@@ -202,6 +203,26 @@ def backfill_command(
         said = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise click.ClickException(f"the database says: {said[0]}") from None
     conclude(state, summary)
+
+
+@click.command("sample")
+@click.option("--remove", is_flag=True, help="Take it out again, and nothing else.")
+@writes
+def sample_command(state: BitmapistState, remove: bool) -> None:
+    """Fill an empty store with a sample: 18 months of purchases that end yesterday.
+
+    They are real, of 2,357 customers of an online shop for CDs.
+    """
+    try:
+        if remove:
+            click.echo(f"{_count(take_out(state), 'bitmap')} of the sample taken out.")
+            return
+        filled = fill(state)
+    except SampleError as error:
+        raise click.ClickException(str(error)) from None
+    _report(filled.summary, "row")
+    conclude(state, filled.summary)
+    click.echo("'flask bitmapist sample --remove' takes it out again.")
 
 
 def bring_in(

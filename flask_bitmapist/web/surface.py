@@ -12,6 +12,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixL
 from markupsafe import Markup
 
 from ..query import utc_now
+from ..state import MEMORY_URL
 from . import formats
 from .responses import BoundedTemplate, Place
 from .texts import gettext, language, ngettext
@@ -80,6 +81,11 @@ class Surface:
     def is_public(self) -> bool:
         """Whether everybody may see the page."""
         return self.state.access.is_public and not self.is_restricted
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether commands cannot reach the store, which is inside this process."""
+        return self.state.redis_url.startswith(MEMORY_URL)
 
     @property
     def may_delete(self) -> bool:
