@@ -157,6 +157,7 @@ setup(
             "templates/**/*",
             "static/**/*",
             "translations/**/*",
+            "data/*",
         ]
     },
     zip_safe=False,
@@ -172,6 +173,7 @@ setup(
         **EXTRAS,
         "all": [each for extra in EXTRAS.values() for each in extra],
     },
+    entry_points={"pytest11": ["flask_bitmapist = flask_bitmapist.testing"]},
     cmdclass={"test": RunTests, "bdist_wheel": WheelWithSBOM},
     classifiers=[
         "Development Status :: 4 - Beta",

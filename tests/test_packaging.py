@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -108,10 +109,24 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
         "static/bitmapist.css",
         "static/bitmapist.js",
         "translations/de/LC_MESSAGES/bitmapist.mo",
+        "data/cdnow_sample.csv.gz",
     ],
 )
 def test_the_wheel_holds_what_is_not_python(built: Built, name: str) -> None:
     assert f"flask_bitmapist/{name}" in built.names_in_wheel()
+
+
+def test_pytest_finds_the_fixture_by_itself(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        (name,) = (
+            n for n in archive.namelist() if n.endswith("dist-info/entry_points.txt")
+        )
+        told = archive.read(name).decode()
+    assert told.split() == ["[pytest11]", "flask_bitmapist", "=", PLUGIN]
+    assert importlib.util.find_spec(PLUGIN) is not None
+
+
+PLUGIN = "flask_bitmapist.testing"
 
 
 def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:
@@ -141,8 +156,8 @@ def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:
         "CONTRIBUTING.md",
         "tox.ini",
         "scripts/seed.py",
-        "demo_app/data/cdnow_sample.csv.gz",
-        "demo_app/data/README.md",
+        "flask_bitmapist/data/cdnow_sample.csv.gz",
+        "flask_bitmapist/data/README.md",
         "demo_app/templates/demo/index.html",
         "demo_app/static/demo.css",
         "tests/conftest.py",

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIVE_MINUTES = ROOT / "docs" / "five-minutes.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("**/*.md"))]
-SAMPLE = ROOT / "demo_app" / "data" / "cdnow_sample.csv.gz"
+SAMPLE = ROOT / "flask_bitmapist" / "data" / "cdnow_sample.csv.gz"
 BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 IMPORTED = re.compile(r"^(?:from|import) (\w+)", re.MULTILINE)
@@ -112,7 +112,8 @@ def test_the_five_minutes_end_at_a_heatmap_of_the_apps_own_orders(
 
 def prepare(page: Path, folder: Path) -> None:
     """Put what a page takes for granted into a folder: an app, its database, a file."""
-    (folder / "demo_app").symlink_to(ROOT / "demo_app")
+    for name in ("demo_app", "flask_bitmapist"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / SAMPLE.name).symlink_to(SAMPLE)
     text = page.read_text(encoding="utf-8")
     makes_its_own = "`app.py`" in text
