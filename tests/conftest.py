@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -45,6 +46,13 @@ OPTIONAL = (
 # containers, each would compile the package anew, which takes half a second.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Whoever runs the tests may have had signals ignored, as nohup does, and so would all that
+# they start; a signal that has a handler here has its usual meaning there.
+for _name in ("SIGINT", "SIGHUP"):
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 

@@ -190,20 +190,14 @@ def test_browsers_find_an_icon(demo: Flask) -> None:
 
 
 def start(**environment: str) -> subprocess.Popen[str]:
-    # What is started in the background of a shell ignores Ctrl-C, and so would all that
-    # it starts; a signal that has a handler here has its usual meaning there.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "demo_app", "--port", "0"],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo_app", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_started_it_prints_its_address_and_ctrl_c_stops_it() -> None:

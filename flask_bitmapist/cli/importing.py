@@ -343,8 +343,9 @@ def _url_of(app: Flask, question: Cohort) -> str | None:
     if found is None:
         return None
     is_known = bool(app.config["SERVER_NAME"])
+    arguments: dict[str, Any] = dict(question.arguments())
     with app.test_request_context():
-        return url_for(found, _external=is_known, **question.arguments())
+        return url_for(found, _external=is_known, **arguments)
 
 
 @contextmanager
