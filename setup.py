@@ -85,6 +85,7 @@ setup(
             "templates/**/*",
             "static/**/*",
             "translations/**/*",
+            "data/*",
         ]
     },
     zip_safe=False,
@@ -145,6 +146,7 @@ setup(
         "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
         "tox": ["tox>=4.28"],
     },
+    entry_points={"pytest11": ["flask_bitmapist = flask_bitmapist.testing"]},
     cmdclass={"test": RunTests},
     classifiers=[
         "Development Status :: 4 - Beta",

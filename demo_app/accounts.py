@@ -7,7 +7,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .history import CUSTOMERS
+from flask_bitmapist.capture.sample import CUSTOMERS
 
 PASSWORD = "demo"
 VISITORS = ("Ada", "Grace", "Linus")

@@ -13,8 +13,9 @@ from flask_admin.theme import Bootstrap4Theme
 from flask_babel import Babel
 
 from flask_bitmapist import FlaskBitmapist
+from flask_bitmapist.capture import sample
 
-from . import history, shop
+from . import shop
 from .accounts import User, create_accounts, db, login_manager, name_of
 
 bitmapist = FlaskBitmapist()
@@ -60,5 +61,5 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     with app.app_context():
         create_accounts()
-        app.extensions["record_shop"] = history.replay(app)
+        app.extensions["record_shop"] = sample.replay(app.extensions["bitmapist"])
     return app

@@ -17,9 +17,9 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required, login_user, logout_user
 
 from flask_bitmapist import mark
+from flask_bitmapist.capture import sample
 from flask_bitmapist.store.connect import redact
 
-from . import history
 from .accounts import PASSWORD, VISITORS, User, db
 from .questions import QUESTIONS, RETENTION
 
@@ -45,7 +45,7 @@ def index() -> ResponseReturnValue:
         retention=RETENTION,
         questions=QUESTIONS,
         replay=current_app.extensions["record_shop"],
-        sample=history,
+        sample=sample,
         store=_store(),
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any
 
 from flask import Flask, request
 from werkzeug.wrappers import Response
+
+from .config import NUMBERS, PEOPLE
 
 Rule = Callable[[], Any]
 """Called in the request; gives True, False, or a response to send instead."""
@@ -22,6 +26,10 @@ _FORWARDED = (
     *("HTTP_X_ORIGINAL", "HTTP_X_PROXY", "HTTP_CF_", "HTTP_FLY_", "HTTP_X_ENVOY"),
 )
 """How the names of headers begin that proxies and tunnels add."""
+
+
+class UnknownTokenError(Exception):
+    """The request brings a token that the app does not know."""
 
 
 @dataclass
@@ -40,11 +48,13 @@ class Access:
         setting: ``BITMAPIST_ACCESS``.
         registered: What :meth:`FlaskBitmapist.access` was given, which comes before
             the setting.
+        tokens: ``BITMAPIST_API_TOKENS``: the hashes of tokens, by their scope.
     """
 
     app: Flask
     setting: str | Rule
     registered: Registered
+    tokens: Mapping[str, Collection[str]] = field(default_factory=dict, repr=False)
 
     @property
     def rule(self) -> Rule | None:
@@ -58,23 +68,57 @@ class Access:
         """Whether the setting lets everybody in."""
         return self.rule is None and self.setting == PUBLIC
 
-    def decide(self, admin: Callable[[], Any] | None = None) -> bool | Response:
+    def decide(
+        self, admin: Callable[[], Any] | None = None, *, takes_tokens: bool = False
+    ) -> bool | Response:
         """Return whether the current request may see the pages, on either surface.
 
-        The app's own rule decides; where there is none, the rule of the Admin; where
-        that is open to everybody or there is no Admin, the word of the setting.
+        A program's token lets it in.  Else the app's own rule decides; where there is
+        none, the rule of the Admin; where that is open to everybody or there is no
+        Admin, the word of the setting.
 
         Args:
             admin: What the app's Admin has overridden ``is_accessible`` with, for a
                 tab in one that restricts anything.
+            takes_tokens: Whether a token counts, as it does for questions on the
+                standalone pages.  What may be asked depends on its :meth:`scope`.
 
         Returns:
             True, False, or the response to send instead, such as a redirect to a
             login.  Nothing but True lets anybody in: None, 1 or a text do not.
 
         Raises:
+            UnknownTokenError: The request brings a token, and is not let in by a rule
+                of the app, which may know more tokens than these.
             Exception: Whatever the app's callable raises; nothing is shown then.
         """
+        token = _bearer() if takes_tokens and self.tokens else None
+        if token is None:
+            return self._decide(admin)
+        if self.scope() is not None:
+            return True
+        if self.rule is None or self._decide(admin) is not True:
+            raise UnknownTokenError
+        return True
+
+    def scope(self) -> str | None:
+        """Return what the current request may ask by its token, if it has a known one.
+
+        Returns:
+            ``"people"`` for everything, ``"numbers"`` for all but single users.
+        """
+        token = _bearer()
+        if token is None:
+            return None
+        found = sha256(token.encode(errors="replace")).hexdigest()
+        known = {
+            # Each is compared, and each in the same time.
+            scope: sum([compare_digest(found, each) for each in self.tokens[scope]])
+            for scope in self.tokens
+        }
+        return next((each for each in (PEOPLE, NUMBERS) if known.get(each)), None)
+
+    def _decide(self, admin: Callable[[], Any] | None) -> bool | Response:
         rule = self.rule
         if rule is None:
             if admin is not None:
@@ -90,6 +134,14 @@ class Access:
                 type(verdict).__name__,
             )
         return False
+
+
+def _bearer() -> str | None:
+    """Return the token that the current request brings, if any."""
+    given = request.authorization
+    if given is None or given.type != "bearer":
+        return None
+    return given.token or ""
 
 
 def is_local() -> bool:

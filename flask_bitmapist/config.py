@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,14 @@ from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
 
 PREFIX = "BITMAPIST_"
+
+DEFAULT_URL = "redis://localhost:6379"
+"""Where events are stored where nothing says it, outside of tests."""
+
+NUMBERS, PEOPLE = SCOPES = ("numbers", "people")
+"""What a program may ask about; people includes numbers."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 Check = Callable[[Any], "str | None"]
 """Takes a value and returns what is wrong with it, or None."""
@@ -44,10 +54,14 @@ def _not_empty(value: Any) -> str | None:
     return None if value else "it must not be empty"
 
 
+def _url(value: Any) -> str | None:
+    return None if value is None else check_url(value)
+
+
 def _read_url(value: Any) -> str | None:
     if value is not None and value.startswith("memory://"):
         return "each memory:// store is separate and starts empty"
-    return None if value is None else check_url(value)
+    return _url(value)
 
 
 def _url_prefix(value: Any) -> str | None:
@@ -60,6 +74,27 @@ def _access(value: Any) -> str | None:
     if callable(value) or value in ("local", "public"):
         return None
     return "it must be 'local', 'public' or a callable"
+
+
+def _jinja_name(value: Any) -> str | None:
+    if not value or (value.isidentifier() and not iskeyword(value)):
+        return None
+    return "it must be a name as templates have them, or empty"
+
+
+def _api_tokens(value: Any) -> str | None:
+    """Check that all are hashes: whoever reads the settings shall not get in."""
+    for scope, hashes in (value or {}).items():
+        if scope not in SCOPES or not isinstance(hashes, (list, tuple, set, frozenset)):
+            return f"it must hold lists under {' and '.join(map(repr, SCOPES))}"
+        if not all(
+            isinstance(each, str) and _SHA256.fullmatch(each) for each in hashes
+        ):
+            return (
+                "it holds SHA-256 hashes, of 64 digits 0-9 and a-f; "
+                "'flask bitmapist token' makes a token and prints its hash"
+            )
+    return None
 
 
 def _user_url(value: Any) -> str | None:
@@ -117,12 +152,13 @@ class Settings:
         _not_empty,
         none="default",
     )
-    redis_url: str = setting(
-        "redis://localhost:6379",
+    redis_url: str | None = setting(
+        None,
         "Where events are stored: a redis://, rediss:// or unix:// URL, "
         "redis+cluster:// or redis+sentinel:// with several hosts, or memory:// for a "
-        "store inside this process.",
-        check_url,
+        "store inside this process.  None is redis://localhost:6379, and memory:// "
+        "while TESTING is set.",
+        _url,
         secret=True,
     )
     redis_read_url: str | None = setting(
@@ -236,6 +272,14 @@ class Settings:
         "before 'local' and 'public'.",
         _access,
     )
+    api_tokens: dict[str, Any] | None = setting(
+        None,
+        "Tokens with which programs may ask: a dict of lists of SHA-256 hashes, under "
+        "'numbers' and 'people' (who may also ask about single users).  'flask "
+        "bitmapist token' makes one.",
+        _api_tokens,
+        secret=True,
+    )
     allow_delete: bool = setting(
         False,
         "Allow deleting events on the Events page, and erasing people on the People "
@@ -257,6 +301,13 @@ class Settings:
         "",
         "Endpoint of the Flask-Admin ModelView of users that IDs link to inside "
         "Flask-Admin.",
+    )
+    jinja_name: str = setting(
+        "bitmapist",
+        "Name under which templates have the extension, as in "
+        "{{ bitmapist.query.count('song:played', 'day') }}; empty for none.  Whatever "
+        "the app itself calls so comes first.",
+        _jinja_name,
     )
     user_name: Callable[..., Any] | None = setting(
         None,
@@ -280,12 +331,17 @@ def load(app_config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Setting
 
     Raises:
         ConfigError: A value is of the wrong type or not allowed, or there is no
-            setting of that name.  The message names the setting.
+            setting of that name.  The message names the setting.  A name in the app's
+            configuration that is like no other is let pass: it may be of a later
+            version, which the app has been set back from, or of an earlier one.
     """
-    known = {PREFIX + each.name.upper(): each for each in fields(Settings)}
-    for name in (*overrides, *(each for each in app_config if is_ours(each))):
+    known = _known()
+    for name in overrides:
         if name not in known:
-            raise ConfigError(_unknown(name, known))
+            raise ConfigError(_unknown(name))
+    for name in unknown(app_config):
+        if nearest(name) is not None:
+            raise ConfigError(_unknown(name))
     values = {}
     for name, each in known.items():
         value = overrides.get(name, app_config.get(name, each.default))
@@ -298,9 +354,27 @@ def is_ours(name: Any) -> bool:
     return isinstance(name, str) and name.startswith(PREFIX)
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(name).upper(), known, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+def unknown(app_config: Mapping[str, Any]) -> list[str]:
+    """Return the names in an app's configuration that are meant for no setting."""
+    known = _known()
+    return [name for name in app_config if is_ours(name) and name not in known]
+
+
+def nearest(name: str) -> str | None:
+    """Return the setting that a wrong name is nearly called like, if any."""
+    # What all begin with would make all alike.
+    rest = {known.removeprefix(PREFIX): known for known in _known()}
+    close = difflib.get_close_matches(str(name).upper().removeprefix(PREFIX), rest, n=1)
+    return rest[close[0]] if close else None
+
+
+def _known() -> dict[str, Any]:
+    return {PREFIX + each.name.upper(): each for each in fields(Settings)}
+
+
+def _unknown(name: str) -> str:
+    close = nearest(name)
+    hint = f"; did you mean {close}?" if close else ""
     return f"{name!r} is not a setting of Flask-Bitmapist{hint}"
 
 
@@ -337,6 +411,7 @@ _TYPES = {
     "float": _Type("a number", lambda value: type(value) is float),
     "str": _Type("a string", lambda value: type(value) is str),
     "None": _Type("None", lambda value: value is None),
+    "dict[str, Any]": _Type("a dict", lambda value: type(value) is dict),
     "Callable[..., Any]": _Type("a callable", callable),
 }
 """By the words of a setting's annotation: its name for people, and a check."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import date
+import logging
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 # What answers questions, and numpy with it, is loaded with the first question: an app
 # that marks, and a worker that is never asked, do without.
+
+logger = logging.getLogger("flask_bitmapist")
 
 R = TypeVar("R", bound=Rule)
 Q = TypeVar("Q", bound="Question[Any]")
@@ -100,9 +103,12 @@ class FlaskBitmapist:
         settings = configuration.load(app.config, overrides)
         state: BitmapistState | None = app.extensions.get(EXTENSION_NAME)
         if state is None:
-            access = Access(app, settings.access, self._registered)
+            tokens = settings.api_tokens or {}
+            access = Access(app, settings.access, self._registered, tokens)
             state = create_state(app, settings, self._named, self._own, access)
             _register(state)
+            _warn_of_unknown(app)
+            self._enter_templates(app, settings.jinja_name)
         elif state.settings != settings:
             raise RuntimeError(_initialised_twice(state.settings, settings))
         if state.named is not self._named:
@@ -114,6 +120,18 @@ class FlaskBitmapist:
         tabs = admin if admin is not None else self._admin
         if tabs is not None:
             _add_tabs(state, tabs)
+
+    def _enter_templates(self, app: Flask, name: str) -> None:
+        """Let the templates of an app use this object, by a name."""
+
+        def add() -> dict[str, Any]:
+            # As a global, so that imported macros have it.  Not before the first
+            # template is filled in: the app may still change what Jinja is made with.
+            app.jinja_env.globals.setdefault(name, self)
+            return {}
+
+        if name:
+            app.context_processor(add)
 
     def define(self, name: str, expression: str | Expression) -> None:
         """Give an expression a name, under which it stands beside the events.
@@ -308,6 +326,55 @@ class FlaskBitmapist:
                 time_format=time_format,
             )
 
+    def import_rows(
+        self,
+        rows: Iterable[tuple[Any, str, datetime | date | str | float]],
+        *,
+        track_hourly: bool | None = None,
+        time_format: str = "iso",
+        max_events: int = 1000,
+    ) -> ImportSummary:
+        """Mark the events of many rows at once, in :attr:`app`.
+
+        Rows that cannot be used are counted and left out.  Doing it again changes
+        nothing.
+
+        Args:
+            rows: Users, events and times, in this order.  Times without an offset are
+                in UTC.
+            track_hourly: Record hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
+            time_format: How times are written that are no date or datetime: ``"iso"``,
+                ``"epoch"`` (seconds since 1970), ``"epoch-ms"`` (milliseconds), or a
+                format of :meth:`datetime.datetime.strptime`.
+            max_events: Different events that are taken; rows of further ones are left
+                out.
+
+        Returns:
+            How many rows there were, which of them were left out and why, and how many
+            bits are new.
+
+        Raises:
+            RuntimeError: No app has been initialised.
+            ValueError: There is no such time format.
+            redis.RedisError: The store does not take the rows; do it again later.
+
+        Example:
+            >>> bitmapist.import_rows([(7, "order:placed", "2024-05-01")]).written
+            1
+        """
+        from .capture.importing import import_rows
+
+        state = self._state
+        if state is None:
+            raise RuntimeError("no app is initialised; call init_app(app) first")
+        return import_rows(
+            state,
+            rows,
+            track_hourly=track_hourly,
+            time_format=time_format,
+            max_events=max_events,
+        )
+
     def deletion(
         self, event: str | None, *, flag: bool = False, before: date | None = None
     ) -> Deletion:
@@ -436,6 +503,14 @@ def _checked_config(config: dict[str, Any] | None) -> dict[str, Any] | None:
     if config is None or isinstance(config, dict):
         return config
     raise ValueError(f"config must be a dict or None, not {type(config).__name__}")
+
+
+def _warn_of_unknown(app: Flask) -> None:
+    for name in configuration.unknown(app.config):
+        logger.warning(
+            "%s is not a setting of this version of Flask-Bitmapist, and is ignored",
+            name,
+        )
 
 
 def _register(state: BitmapistState) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
+from weakref import WeakSet
 
-from flask import has_request_context
+from flask import current_app, has_request_context
 from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 
@@ -22,6 +24,11 @@ from .capture.recorder import Recorder
 from .config import Settings
 from .identity import Identity, is_value
 from .state import WITHOUT_APP, current_state, request_environ
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+logger = logging.getLogger("flask_bitmapist")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -202,6 +209,31 @@ def recorder_for(*systems: Any) -> Recorder:
     return _without_app()
 
 
+def _recorder_in(*systems: Any) -> Recorder | None:
+    """Return what :func:`recorder_for` does, or None in a request of another app.
+
+    A view of a blueprint may be marked for one app, and be used in another that knows
+    nothing of it: it works there, unmarked.
+
+    Raises:
+        RuntimeError: As :func:`recorder_for` does, outside a request.
+    """
+    try:
+        return recorder_for(*systems)
+    except RuntimeError as error:
+        if not has_request_context():
+            raise
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        if app not in _told:
+            _told.add(app)
+            logger.warning("nothing is tracked in the app %r: %s", app.name, error)
+        return None
+
+
+_told: WeakSet[Flask] = WeakSet()
+"""Apps without the extension of which the log says so."""
+
+
 @functools.lru_cache
 def _without_app() -> Recorder:
     """Return a recorder for the host's own connections, as bitmapist would use them."""
@@ -220,7 +252,9 @@ def _mark(
     *,
     value: int,
 ) -> None:
-    recorder = recorder_for(system)
+    recorder = _recorder_in(system)
+    if recorder is None:
+        return
     mark = _made(
         recorder,
         event_name,
@@ -231,7 +265,9 @@ def _mark(
 
 
 def _flag(event_name: str, uuid: Any, system: Any, *, value: int) -> None:
-    recorder = recorder_for(system)
+    recorder = _recorder_in(system)
+    if recorder is None:
+        return
     mark = _made(recorder, event_name, lambda: recorder.flag(event_name, uuid, value))
     if mark is not None:
         # bitmapist puts a flag straight on a pipeline that is passed in.
@@ -310,6 +346,10 @@ class _MarkedView:
         self.signature = _signature_of(view)
         self.wrapper: Callable[..., Any] = self._wrapper()
         self.wrapper.__bitmapist__ = self  # type: ignore[attr-defined]
+        with suppress(AttributeError):  # as of a bound method
+            # A view knows of its marks, also where a route leads past them.
+            innermost: Any = _layers(view)[-1]
+            innermost.__bitmapist_marked__ = self.wrapper
 
     @classmethod
     def of(cls, view: Callable[..., Any]) -> _MarkedView:
@@ -355,7 +395,9 @@ class _MarkedView:
     def _write(
         self, trips: _Trips, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        recorder = recorder_for(*[trip[0].system for trip in trips])
+        recorder = _recorder_in(*[trip[0].system for trip in trips])
+        if recorder is None:
+            return
         # Flask itself passes all arguments by name.
         arguments = self._by_name(args, kwargs) if args else kwargs
         for trip in trips:
@@ -374,6 +416,33 @@ class _MarkedView:
             return self.signature.bind_partial(*args, **kwargs).arguments
         except TypeError:
             return kwargs
+
+
+def unreached(app: Flask) -> Iterator[tuple[str, str]]:
+    """Find views whose marks stand above the route, which leads past them.
+
+    Args:
+        app: The app whose routes are looked at.
+
+    Returns:
+        The name of each such view, and its route.
+    """
+    views = {name: _layers(view) for name, view in app.view_functions.items()}
+    reached = {id(layer) for layers in views.values() for layer in layers}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in views:  # one that is only built has none
+            view: Any = views[rule.endpoint][-1]
+            marked = getattr(view, "__bitmapist_marked__", None)
+            if marked is not None and id(marked) not in reached:
+                yield f"{view.__module__}.{view.__qualname__}", rule.rule
+
+
+def _layers(view: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Return a view and all that it wraps, the innermost last."""
+    layers = [view]
+    while (inner := getattr(layers[-1], "__wrapped__", None)) is not None:
+        layers.append(inner)
+    return layers
 
 
 _Trips: TypeAlias = Sequence[Sequence[PlannedMark]]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -24,9 +25,9 @@ from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.local import LocalProxy
 
 from .capture.recorder import DEFAULT_SYSTEM, Recorder
-from .config import Settings
+from .config import DEFAULT_URL, Settings
 from .store.catalogue import Catalogue
-from .store.connect import open_client
+from .store.connect import open_client, open_for_tests, require_fakeredis
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from .questions.declare import AnyQuestion
 
 EXTENSION_NAME = "bitmapist"
+
+MEMORY_URL = "memory://"
+"""What a store inside this process is asked for with."""
 
 
 class _Follower(LocalProxy[Any]):
@@ -56,7 +60,7 @@ class Globals:
     """
 
     def __init__(self, settings: Settings, own: Mapping[str, Redis]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._own = own
 
     def client(self, system: Any) -> Redis:
@@ -86,7 +90,7 @@ class Globals:
         """Whether hours are kept unless a mark says otherwise."""
         present: Any = bitmapist.TRACK_HOURLY
         if type(present) is _Follower:
-            return self._settings.track_hourly
+            return self.settings.track_hourly
         return bool(present)
 
 
@@ -100,6 +104,8 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
+    url: str
+    """Where it is, password included: keep it from pages and logs."""
     _named: Mapping[str, Expression]
     _own: Mapping[str, AnyQuestion]
 
@@ -123,8 +129,6 @@ class BitmapistState:
 
     app: Flask
     settings: Settings
-    globals: Globals
-    """bitmapist's settings of the process, as the app sees them."""
     named: dict[str, Expression]
     """Expressions that the app has given names, see :meth:`FlaskBitmapist.define`."""
     own: dict[str, AnyQuestion]
@@ -133,6 +137,8 @@ class BitmapistState:
     """Who may see the pages."""
     _own: Store
     _elsewhere: Store | None = None
+    _of_tests: Store | None = None
+    _lent: Store | None = None
     admins: list[Any] = field(default_factory=list)
     """The Flask-Admin instances that already have the tabs."""
     environments: dict[type, Environment] = field(default_factory=dict)
@@ -144,26 +150,67 @@ class BitmapistState:
         """What serves the app now.
 
         That is at the Redis of its settings, unless a client was put into
-        ``bitmapist.SYSTEMS["default"]`` since: then it is at that one.
+        ``bitmapist.SYSTEMS["default"]`` since: then it is at that one.  Tests of an app
+        whose settings name no Redis have one of their own, in memory: what answers on
+        this machine may be anybody's.
         """
+        if self._lent is not None:
+            return self._lent
         client = _put_in_place(DEFAULT_SYSTEM)
         if client is None:
+            # Many apps are told that they are tested when they are made already.
+            if self.settings.redis_url is None and self.app.testing:
+                return self._for_tests()
             return self._own
         with self._lock:
             if self._elsewhere is None or self._elsewhere.client is not client:
-                self._elsewhere = self._store_at(client)
+                process = self._own.recorder.process
+                self._elsewhere = self._store_at(client, process, self._own.url)
             return self._elsewhere
 
-    def _store_at(self, client: Redis) -> Store:
+    @contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """Serve the app at an empty store inside this process, for a while.
+
+        Raises:
+            RuntimeError: fakeredis is not installed.
+        """
+        require_fakeredis()
+        before, self._lent = self._lent, self._in_memory()
+        try:
+            yield
+        finally:
+            self._lent = before
+
+    def _for_tests(self) -> Store:
+        with self._lock:
+            if self._of_tests is None:
+                self._of_tests = self._in_memory()
+            return self._of_tests
+
+    def _in_memory(self) -> Store:
+        client, is_there = open_for_tests()
+        # Without fakeredis marks come to nothing, which the log says once.
+        on_error = self.settings.on_error if is_there else "ignore"
+        settings = replace(self.settings, on_error=on_error)
+        process = Globals(settings, _named_alike(settings, client))
+        return self._store_at(client, process, MEMORY_URL)
+
+    def _store_at(self, client: Redis, process: Globals, url: str) -> Store:
         # What the file keeps is for the Redis of the settings.
-        settings = replace(self.settings, spool_file="")
+        settings = replace(process.settings, spool_file="")
         catalogue = Catalogue(client, client)
         recorder = Recorder(
-            *(settings, client, self.app, self.globals, request_environ),
+            *(settings, client, self.app, process, request_environ),
             mark_client=client,
             catalogue=catalogue,
         )
-        return Store(client, client, recorder, catalogue, self.named, self.own)
+        return Store(client, client, recorder, catalogue, url, self.named, self.own)
+
+    @property
+    def globals(self) -> Globals:
+        """bitmapist's settings of the process, as the app sees them."""
+        return self.store.recorder.process
 
     @property
     def systems(self) -> dict[str, Redis]:
@@ -194,7 +241,7 @@ class BitmapistState:
     @property
     def redis_url(self) -> str:
         """The configured URL, password included: keep it from pages and logs."""
-        return self.settings.redis_url
+        return self.store.url
 
     @property
     def SYSTEMS(self) -> dict[str, Any]:  # noqa: N802 - the name of version 0.1
@@ -231,20 +278,27 @@ def create_state(
         own: The app's own questions, by name.
         access: Who may see the pages.
     """
-    client = _open(settings.redis_url, settings)
+    url = settings.redis_url or DEFAULT_URL
+    client = _open(url, settings)
     elsewhere = settings.redis_read_url
     reads = client if elsewhere is None else _open(elsewhere, settings)
-    names = dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
+    names = _named_alike(settings, client)
     process = Globals(settings, names)
     catalogue = Catalogue(reads, client)
     recorder = Recorder(
-        settings, client, app, process, request_environ, catalogue=catalogue
+        *(replace(settings, redis_url=url), client, app, process, request_environ),
+        catalogue=catalogue,
     )
-    at_home = Store(client, reads, recorder, catalogue, named, own)
-    state = BitmapistState(app, settings, process, named, own, access, at_home)
+    at_home = Store(client, reads, recorder, catalogue, url, named, own)
+    state = BitmapistState(app, settings, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)
     return state
+
+
+def _named_alike(settings: Settings, client: Redis) -> Mapping[str, Redis]:
+    """Return a client under the names of an app's systems."""
+    return dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
 
 
 def _open(url: str, settings: Settings) -> Redis:

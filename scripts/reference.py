@@ -1,32 +1,44 @@
 #!/usr/bin/env python
-"""Write the reference of questions and settings from their declarations.
+"""Write what follows from the code.
 
 python -m scripts.reference
+
+That is the reference of questions and settings, from their declarations; and
+tests/public.txt, the signatures of all that is public: a change there is one that
+apps may notice.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from enum import Enum
 from inspect import cleandoc
 from pathlib import Path
+from typing import Any
 
 import click
 
+import flask_bitmapist
+from flask_bitmapist import FlaskBitmapist, testing
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings
-from flask_bitmapist.query import QUESTIONS
+from flask_bitmapist.query import QUESTIONS, Query
 from flask_bitmapist.questions import Question, params_of
 from flask_bitmapist.questions.declare import AnyQuestion, Kind, Param, plain, written
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+PUBLIC = ROOT / "tests" / "public.txt"
 
 SETTINGS = """\
 # Settings
 
 Set them in `app.config`, or in `FlaskBitmapist(app, config={...})`, which takes
 precedence. A wrong value or a misspelt name is an error at startup that names the
-setting. With `app.config.from_prefixed_env()`, they come from the environment, under
+setting. A name in `app.config` that resembles no setting is only logged, and listed by
+`flask bitmapist doctor`, so that you can go back to an earlier version. With `app.config.from_prefixed_env()`, they come from the environment, under
 names such as `FLASK_BITMAPIST_REDIS_URL`.
 
 | Name | Default | Meaning |
@@ -135,7 +147,37 @@ def _default(param: Param) -> str:
     return f"`{written(plain(param.default))}`"
 
 
+def public() -> str:
+    """Return the names, parameters and defaults of all that is public, one a line."""
+    lines: list[str] = []
+    for name in flask_bitmapist.__all__:
+        lines.append(_signed(name, getattr(flask_bitmapist, name)))
+    for owner in (FlaskBitmapist, Query):
+        for name in dir(owner):
+            if not name.startswith("_"):
+                member = getattr(owner, name)
+                lines.append(_signed(f"{owner.__name__}.{name}", member))
+    for name in ("marked", "recorded"):
+        lines.append(f"testing.{_signed(name, getattr(testing, name))}")
+    return "\n".join(lines) + "\n"
+
+
+def _signed(name: str, thing: Any) -> str:
+    module = str(getattr(thing, "__module__", ""))
+    if not callable(thing) or not module.startswith("flask_bitmapist"):
+        return name  # a value, or another package's own
+    if isinstance(thing, type) and issubclass(thing, Enum | Exception):
+        members = [each.name for each in thing] if issubclass(thing, Enum) else []
+        return f"{name}: {', '.join(members)}" if members else name
+    signature = inspect.signature(thing)
+    plain = [
+        each.replace(annotation=each.empty) for each in signature.parameters.values()
+    ]
+    return f"{name}{inspect.Signature(plain)}"
+
+
 if __name__ == "__main__":
     for page in (questions, settings):
         text = page()
         (FOLDER / f"{page.__name__}.md").write_text(text, encoding="utf-8")
+    PUBLIC.write_text(public(), encoding="utf-8")

@@ -6,11 +6,9 @@ import csv
 import gzip
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 
+from .inside import FILE
 from .reference import Mark
-
-FILE = Path(__file__).parents[1] / "demo_app" / "data" / "cdnow_sample.csv.gz"
 
 
 @lru_cache

@@ -42,6 +42,7 @@ from flask_bitmapist.capture.leftout import LeftOut
 from flask_bitmapist.capture.marks import MAX_BYTES, Mark, bits_of, hour_of
 from flask_bitmapist.capture.queue import Backoff
 from flask_bitmapist.capture.reports import Reports
+from flask_bitmapist.capture.sample import FILE, FIRST, LAST, REPLAYED_TO, yesterday
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings, load
@@ -75,8 +76,11 @@ from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 __all__ = [
     "ERASING_KEY",
     "EVENTS_KEY",
+    "FILE",
+    "FIRST",
     "FLAGS_KEY",
     "FORGOTTEN_KEY",
+    "LAST",
     "LEAST_BYTES",
     "LONGEST_EXAMPLE",
     "MAX_BYTES",
@@ -89,6 +93,7 @@ __all__ = [
     "OPENED_BY",
     "OUTCOMES",
     "PREFIX",
+    "REPLAYED_TO",
     "WALKED_KEY",
     "WALKING_KEY",
     "AsOf",
@@ -169,4 +174,5 @@ __all__ = [
     "to_text",
     "united",
     "user_ids",
+    "yesterday",
 ]

@@ -143,7 +143,9 @@ def test_the_tabs_work_without_the_standalone_pages(host: Callable[..., Flask]) 
     FlaskBitmapist(app, admin=Admin(app))
     client = app.test_client()
     html = client.get("/admin/bitmapist/cohort/" + ASKED).text
-    for url in re.findall(r'(?:src|href)="([^"]*bitmapist-static[^"]+)"', html):
+    assets = re.findall(r'(?:src|href)="([^"]*bitmapist-static[^"]+)"', html)
+    assert len(assets) >= 3
+    for url in assets:
         with client.get(url) as response:
             assert response.status_code == 200
 
@@ -305,6 +307,7 @@ def test_the_tabs_work_below_a_path_and_at_another_url(
     page = client.get("/shop/control/bitmapist/cohort/" + ASKED)
     assert page.status_code == 200
     links = set(re.findall(r'(?:href|src|action)="(/[^"]+)"', page.text))
+    assert len(links) > 8
     # The brand's link is Flask-Admin's own, and knows nothing of the path.
     for link in links - {"/control"}:
         assert link.startswith("/shop/")

@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_version_0_1_and_the_system_is_called_system()
 ):
     settings = load({}, {})
     assert settings.redis_system == "system"
-    assert settings.redis_url == "redis://localhost:6379"
+    assert FlaskBitmapist(Flask("tracked")).redis_url == "redis://localhost:6379"
     assert settings.track_hourly is False
     assert settings.disable_blueprint is False
 
@@ -43,22 +43,53 @@ def test_a_value_of_a_wrong_type_fails_at_start_with_the_settings_name(
     assert "bitmapist" not in app.extensions
 
 
+BAD: dict[str, list[object]] = {
+    "redis_system": [""],
+    "redis_url": ["", "localhost:6379", "http://localhost", "redis://localhost:port"],
+    "redis_read_url": ["localhost:6379", "memory://"],
+    "track_hourly": ["no", "true", 2, None],
+    "disable_blueprint": ["no"],
+    "connect_timeout": [0],
+    "read_timeout": [-1.0],
+    "max_id": [-1, 2**32],
+    "warn_bytes": [-1],
+    "id_map": ["yes", 2],
+    "user_id": ["id"],
+    "on_error": ["explode"],
+    "mark_mode": ["async"],
+    "mark_timeout": [0],
+    "retry_first": [0],
+    "retry_max": [0.0],
+    "buffer_size": [0],
+    "batch_size": [0, 1.5],
+    "flush_interval": [0],
+    "spool_file": ["/nowhere/at/all/spool"],
+    "login_events": ["off"],
+    "max_work": [-1, 10.5],
+    "url_prefix": ["stats", "/stats/", "/<stats>"],
+    "access": ["everybody", ["local"]],
+    "api_tokens": [{"numbers": ["secret"]}, {"all": []}],
+    "allow_delete": ["no"],
+    "csp_nonce": ["nonce"],
+    "user_url": ["/users/{name}", "/users/{"],
+    "admin_user_view": [None],
+    "jinja_name": ["two words", "in", None],
+    "user_name": ["name"],
+}
+"""What no setting may be, beside what is of another type altogether."""
+
+
+def test_there_is_a_bad_value_for_every_setting() -> None:
+    assert BAD.keys() == {each.name for each in fields(Settings)}
+    assert all(BAD.values())
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("BITMAPIST_REDIS_SYSTEM", ""),
-        ("BITMAPIST_REDIS_URL", "localhost:6379"),
-        ("BITMAPIST_REDIS_URL", "http://localhost"),
-        ("BITMAPIST_REDIS_URL", "redis://localhost:port"),
-        ("BITMAPIST_REDIS_URL", ""),
-        ("BITMAPIST_TRACK_HOURLY", "no"),
-        ("BITMAPIST_TRACK_HOURLY", 2),
-        ("BITMAPIST_TRACK_HOURLY", None),
-        ("BITMAPIST_TRACK_HOURLY", "true"),
-        ("BITMAPIST_CONNECT_TIMEOUT", 0),
-        ("BITMAPIST_READ_TIMEOUT", -1.0),
-        ("BITMAPIST_MAX_WORK", -1),
-        ("BITMAPIST_MAX_WORK", 10.5),
+        (PREFIX + each.name.upper(), value)
+        for each in fields(Settings)
+        for value in BAD.get(each.name, ())
     ],
 )
 def test_a_value_that_cannot_be_used_fails_at_start_with_the_settings_name(
@@ -66,6 +97,8 @@ def test_a_value_that_cannot_be_used_fails_at_start_with_the_settings_name(
 ) -> None:
     with pytest.raises(ConfigError, match=name):
         load({name: value}, {})
+    with pytest.raises(ConfigError, match=name):
+        load({}, {name: value})
 
 
 def test_a_misspelt_setting_is_refused_with_the_nearest_one() -> None:

@@ -19,6 +19,7 @@ import redis
 from flask import Flask
 
 from . import cdnow
+from .inside import FIRST, LAST, REPLAYED_TO, yesterday
 from .marks import eventually, recorder_of
 from .servers import RedisProcess
 
@@ -26,7 +27,6 @@ pytest.importorskip("flask_admin", minversion="2.1")
 
 from demo_app import create_app
 from demo_app.__main__ import free_port
-from demo_app.history import FIRST, LAST, REPLAYED_TO, yesterday
 
 ROOT = Path(__file__).parents[1]
 OPEN = {"TESTING": True, "BITMAPIST_ACCESS": "public"}

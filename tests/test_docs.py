@@ -70,6 +70,12 @@ def test_the_reference_of_the_questions_is_as_they_are_declared() -> None:
     assert text_of("reference/questions.md") == reference.questions()  # make reference
 
 
+def test_what_is_public_is_called_as_it_was() -> None:
+    told = (DOCS.parent / "tests" / "public.txt").read_text(encoding="utf-8")
+    assert told.count("\n") > 50
+    assert told == reference.public()  # make reference, and tell it in the changelog
+
+
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = text_of("index.md")
     for page in PAGES:
@@ -80,7 +86,9 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 
 def test_every_page_for_reading_is_in_the_list_of_the_repository() -> None:
     listed = text_of("README.md")
-    for page in DOCS.glob("**/*.md"):
+    pages = [path for path in PAGES if path.suffix == ".md"]
+    assert len(pages) > 20
+    for page in pages:
         name = page.relative_to(DOCS).as_posix()
         if not name.startswith(("index", "README", "reference/cli", "_build/")):
             assert f"({name})" in listed, name

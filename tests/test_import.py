@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import shlex
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -650,3 +652,69 @@ def test_an_import_into_the_embedded_store(make_app: MakeApp) -> None:
 
     assert isinstance(summary, ImportSummary)
     assert users(state_of(app).systems["default"], "x_2026-1-1") == {5}
+
+
+# -- what to look at
+
+
+def days_of(first: date, last: date, event: str = "came") -> str:
+    """Return a file in which two users come on the first day and on the last."""
+    return HEADER + "".join(
+        f"{user},{event},{day}\n" for user in (1, 2) for day in (first, last)
+    )
+
+
+def looks_of(done: Result) -> tuple[list[str], str]:
+    """Return the command and the URL that an import ends with."""
+    heading, command, url = done.stdout.splitlines()[-3:]
+    assert heading == "Look at it:"
+    assert command.startswith("  flask bitmapist cohort ")
+    return shlex.split(command)[1:], url.strip()
+
+
+@pytest.mark.parametrize(
+    ("days", "group"), [(730, "months"), (90, "weeks"), (14, "days"), (1, "days")]
+)
+@pytest.mark.parametrize("ago", [0, 1000])
+def test_an_import_ends_with_a_command_and_a_url_that_show_all_of_it(
+    app: Flask, run: Callable[..., Result], days: int, group: str, ago: int
+) -> None:
+    last = datetime.now(tz=timezone.utc).date() - timedelta(days=ago)
+    first = last - timedelta(days=days - 1)
+    command, url = looks_of(
+        run(days_of(first, last, "song: played") + "1,x,2024-01-01")
+    )
+    told = app.test_cli_runner().invoke(args=[*command, "--json"])
+    page = app.test_client().get(f"{url}&format=json")
+    answer = page.json
+    assert answer is not None, url
+    assert json.loads(told.stdout)["asked"] == answer["asked"]
+    assert answer["primary"] == "song: played"
+    assert answer["time_group"] == group
+    # The first of two users is in the first row, unless that is long ago.
+    assert answer["row_totals"][0] == 2 or len(answer["row_totals"]) == 24
+    assert sum(filter(None, answer["row_totals"])) >= 2
+    assert ("as_of" in answer["asked"]) == (ago > 0)
+
+
+def test_the_url_is_whole_where_the_app_knows_its_name(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text(days_of(date(2024, 1, 1), date(2024, 1, 9)))
+    command = ["bitmapist", "import", str(tmp_path / "rows.csv")]
+    app = make_app(SERVER_NAME="shop.example", PREFERRED_URL_SCHEME="https")
+    _, url = looks_of(app.test_cli_runner().invoke(args=command))
+    assert url.startswith("https://shop.example/bitmapist/cohort?primary_event=came")
+    app = make_app(BITMAPIST_DISABLE_BLUEPRINT=True)
+    done = app.test_cli_runner().invoke(args=command)
+    assert "flask bitmapist cohort" in done.stdout.splitlines()[-1]
+
+
+def test_the_result_knows_the_span_and_the_rows_of_each_event(app: Flask) -> None:
+    rows = [(1, "a", "2024-05-03"), (2, "a", "2023-05-03T23:30:00Z"), (1, "b", "x")]
+    summary = import_rows(state_of(app), [*rows, (1, "b", "2024-02-01")], batch_size=1)
+    assert (summary.first, summary.last) == (date(2023, 5, 3), date(2024, 5, 3))
+    assert summary.by_event == {"a": 2, "b": 1}
+    assert summary.to_dict()["last"] == "2024-05-03"
+    nothing = import_rows(state_of(app), rows[2:])
+    assert (nothing.first, nothing.last, nothing.by_event) == (None, None, {})

@@ -106,6 +106,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
         "static/bitmapist.css",
         "static/bitmapist.js",
         "translations/de/LC_MESSAGES/bitmapist.mo",
+        "data/cdnow_sample.csv.gz",
     ],
 )
 def test_the_wheel_holds_what_is_not_python(built: Built, name: str) -> None:
@@ -139,8 +140,8 @@ def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:
         "CONTRIBUTING.md",
         "tox.ini",
         "scripts/seed.py",
-        "demo_app/data/cdnow_sample.csv.gz",
-        "demo_app/data/README.md",
+        "flask_bitmapist/data/cdnow_sample.csv.gz",
+        "flask_bitmapist/data/README.md",
         "demo_app/templates/demo/index.html",
         "demo_app/static/demo.css",
         "tests/conftest.py",

@@ -351,7 +351,9 @@ def test_no_page_has_inline_script_or_style(client: FlaskClient) -> None:
         assert " style=" not in html
         assert "<style" not in html
         assert not re.search(r"\son[a-z]+=", html)
-        assert all('src="/' in tag for tag in re.findall(r"<script[^>]*>", html))
+        scripts = re.findall(r"<script[^>]*>", html)
+        assert scripts
+        assert all('src="/' in tag for tag in scripts)
         assert "http" not in re.sub(r'xmlns="[^"]+"', "", html)
 
 

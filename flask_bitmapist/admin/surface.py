@@ -10,7 +10,7 @@ from flask import url_for
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ..web.surface import Surface
+from ..web.surface import Surface, no_user_view, user_endpoint
 
 if TYPE_CHECKING:
     from flask_admin import Admin
@@ -71,6 +71,9 @@ class AdminSurface(Surface):
         address: str = view.get_url(f"{view.endpoint}.index", **arguments)
         return address
 
+    scope = None
+    """Tokens are for the standalone pages."""
+
     @property
     def is_restricted(self) -> bool:
         return self._view.is_restricted
@@ -101,10 +104,10 @@ class AdminSurface(Surface):
         name, url = super().describe(user)
         view = self.state.settings.admin_user_view
         if not url and view:
-            # Details where the view shows them, else the form.
-            for action in ("details_view", "edit_view"):
-                if f"{view}.{action}" in self.state.app.view_functions:
-                    return name, url_for(f"{view}.{action}", id=user)
+            endpoint = user_endpoint(self.state.app, view)
+            if endpoint is not None:
+                return name, url_for(endpoint, id=user)
+            self.state.recorder.reports.once("user view", no_user_view(view))
         return name, url
 
 

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from flask import Blueprint
+from flask import Blueprint, redirect
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
@@ -190,6 +190,18 @@ def _named(
     return view
 
 
+def _lead(
+    blueprint: Blueprint, url: str, endpoint: str, view: Callable[[], Any]
+) -> None:
+    """Add a URL that is not below that of a tab, so that its blueprint cannot."""
+    view.__name__ = view.__qualname__ = endpoint.replace(".", "_")
+
+    def add(setup: BlueprintSetupState) -> None:
+        setup.app.add_url_rule(url, endpoint, view, subdomain=setup.subdomain)
+
+    blueprint.record(add)
+
+
 def _overridden(view: BaseView) -> Callable[[], Any] | None:
     """Return a view's ``is_accessible`` if it is neither Flask-Admin's nor ours."""
     rule: Callable[[], Any] = view.is_accessible
@@ -204,9 +216,25 @@ def _has_explicit_rule() -> bool:
 
 
 class OverviewView(PageView):
-    """The overview as a tab."""
+    """The overview as a tab.
+
+    The URL that all tabs have in common leads here.
+    """
 
     question = Overview
+
+    def create_blueprint(self, admin: Admin) -> Blueprint:
+        """Return the view's blueprint, to which the URL above all tabs leads."""
+        blueprint = super().create_blueprint(admin)
+        stem, _, name = self.url.rpartition("/")
+        if name == self.question.endpoint:
+
+            def home() -> ResponseReturnValue:
+                """Lead from what all tabs have in common to the overview."""
+                return self._handle_view("index") or redirect(self.get_url(".index"))
+
+            _lead(blueprint, f"{stem}/", f"{self.endpoint}.home", home)
+        return blueprint
 
 
 class CohortView(PageView):
@@ -256,23 +284,15 @@ class UsersView(PageView):
         """Return the view's blueprint, to which the old URL of the tab leads."""
         blueprint = super().create_blueprint(admin)
 
-        def moved() -> ResponseReturnValue:
-            """Lead from the tab of users to that of people."""
-            surface = AdminSurface(self, demanded_state())
-            return self._handle_view("index") or to_people(surface)
-
-        moved.__name__ = moved.__qualname__ = f"{self.endpoint}_moved"
         stem, _, name = self.url.rpartition("/")
         if name == self.question.endpoint:
 
-            def add(setup: BlueprintSetupState) -> None:
-                # Not below the URL of the view, so the blueprint cannot add it.
-                place, endpoint = f"{stem}/users/", f"{self.endpoint}.moved"
-                setup.app.add_url_rule(
-                    place, endpoint, moved, subdomain=setup.subdomain
-                )
+            def moved() -> ResponseReturnValue:
+                """Lead from the tab of users to that of people."""
+                surface = AdminSurface(self, demanded_state())
+                return self._handle_view("index") or to_people(surface)
 
-            blueprint.record(add)
+            _lead(blueprint, f"{stem}/users/", f"{self.endpoint}.moved", moved)
         return blueprint
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ..analysis.errors import BadMarkError
 from ..analysis.periods import shorten, to_utc
 from .bitwriter import BitWriter, Group, named
-from .marks import bits_of, check_name, hour_of
+from .marks import bits_of, check_name, hour_of, moment_of
 
 if TYPE_CHECKING:
     from ..analysis.results import User
@@ -80,6 +80,12 @@ class ImportSummary:
     """Different events in the rows written."""
     users: int = 0
     """Different users in the rows written."""
+    by_event: Counter[str] = field(default_factory=Counter)
+    """How many rows were written, by event."""
+    first: date | None = None
+    """The first day in the rows written, in UTC; None without any."""
+    last: date | None = None
+    """The last day in them."""
     reasons: Counter[str] = field(default_factory=Counter)
     """How many rows were rejected, by kind of reason."""
     examples: list[RejectedRow] = field(default_factory=list)
@@ -100,6 +106,9 @@ class ImportSummary:
             "bits": self.bits,
             "events": self.events,
             "users": self.users,
+            "by_event": dict(self.by_event),
+            "first": self.first.isoformat() if self.first else None,
+            "last": self.last.isoformat() if self.last else None,
         }
 
 
@@ -289,7 +298,6 @@ class Importer:
         self._batch_size = batch_size
         self._gathered: list[tuple[NDArray[Any], ...]] = []
         self._number_gathered = 0
-        self._seen_events: set[int] = set()
         self._seen_users = _Seen()
         self.summary = ImportSummary()
 
@@ -352,9 +360,14 @@ class Importer:
         self._write(events, hours, users)
         summary = self.summary
         summary.written += number
-        self._seen_events.update(np.flatnonzero(np.bincount(events)).tolist())
-        summary.events = len(self._seen_events)
+        rows_of = np.bincount(events)
+        for each in np.flatnonzero(rows_of).tolist():
+            summary.by_event[self._events.names[each]] += int(rows_of[each])
+        summary.events = len(summary.by_event)
         summary.users += self._seen_users.add(users)
+        days = _day(hours.min()), _day(hours.max())
+        summary.first = min(days[0], summary.first or days[0])
+        summary.last = max(days[1], summary.last or days[1])
 
     def _bits(self, column: Column, usable: NDArray[np.bool_]) -> _Read:
         """Find the bits of users: the one place where an import asks who they are.
@@ -459,6 +472,11 @@ class Importer:
             self.summary.examples.append(RejectedRow(line, rejected.reason, short))
         if self._on_reject:
             self._on_reject(rejected)
+
+
+def _day(hour: Any) -> date:
+    """Return the day of an hour, counted from the first that is taken."""
+    return moment_of(int(hour) + _FIRST_HOUR).date()
 
 
 class _Read(NamedTuple):

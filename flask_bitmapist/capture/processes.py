@@ -26,7 +26,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 # The codec of host names is else imported for the first connection.  A process that
 # is forked while a thread of ours does so would wait for that thread's import for ever.
@@ -39,6 +39,14 @@ _SIGNALS = [
 ]
 
 
+class Remains(NamedTuple):
+    """What the end of a process has left of what waited."""
+
+    kept: int = 0
+    """Marks that are in a file until the next start."""
+    lost: int = 0
+
+
 class Resident(Protocol):
     """Something with threads, locks or waiting data of its process."""
 
@@ -48,8 +56,8 @@ class Resident(Protocol):
     def drain(self, deadline: float) -> bool:
         """Write what waits, until a moment of ``time.monotonic()``."""
 
-    def finish(self, deadline: float) -> None:
-        """Write what waits, and tell of what could not be written."""
+    def finish(self, deadline: float) -> Remains:
+        """Write what waits, and return what could not be written."""
 
 
 _residents: weakref.WeakSet[Resident] = weakref.WeakSet()
@@ -159,23 +167,43 @@ def _drain_when_asked(asked: queue.SimpleQueue[int]) -> None:
             # Whoever handles it may go on for long, and ends by atexit.
             _each("drain")
         else:
-            _each("finish")
+            _finish()
             os.kill(os.getpid(), number)
 
 
-def _each(method: str) -> None:
+def _finish() -> None:
+    """Let all residents end, and tell once, for all apps, what remains of marks."""
+    remains = _each("finish")
+    kept, lost = (sum(numbers) for numbers in zip(Remains(), *remains))
+    if kept:
+        logger.warning("%s kept in a file until the next start", _events(kept))
+    if lost:
+        logger.error(
+            "%s lost because the process ended while Redis was failing; set "
+            "BITMAPIST_SPOOL_FILE to keep events",
+            _events(lost),
+        )
+
+
+def _events(number: int) -> str:
+    return "1 event is" if number == 1 else f"{number} events are"
+
+
+def _each(method: str) -> list[Any]:
     deadline = time.monotonic() + END_SECONDS
+    returned = []
     for resident in list(_residents):
         try:
-            getattr(resident, method)(deadline)
+            returned.append(getattr(resident, method)(deadline))
         except Exception:
             logger.exception("buffered events could not be written at the end")
+    return returned
 
 
 def _at_exit() -> None:
     global is_ending
     is_ending = True
-    _each("finish")
+    _finish()
     if _fatal is not None:
         _die(_fatal)  # the main thread came to its end before what waits was written
 

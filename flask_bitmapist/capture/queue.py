@@ -371,8 +371,8 @@ class Queue:
         finally:
             self._writing.release()
 
-    def finish(self, deadline: float) -> None:
-        """Write what waits before the process ends, or say that it is lost.
+    def finish(self, deadline: float) -> processes.Remains:
+        """Write what waits before the process ends, and return what remains of it.
 
         Args:
             deadline: As for :meth:`drain`.
@@ -383,19 +383,11 @@ class Queue:
             self._buffer.clear()
             if marks and self._spool is not None and not self._backoff.is_failing:
                 self._spool.append(marks)  # it was time that was too short
-        if marks and self._spool is not None:
-            logger.warning(
-                "%d events are kept in a file until the next start", len(marks)
-            )
-        elif marks:
-            self._reports.lost(marks, "exit")
-            logger.error(
-                "%d events are lost because the process ended while Redis was "
-                "failing; set BITMAPIST_SPOOL_FILE to keep them",
-                len(marks),
-            )
         if self._spool is not None:
             self._spool.close()
+            return processes.Remains(kept=len(marks))
+        self._reports.lost(marks, "exit")
+        return processes.Remains(lost=len(marks))
 
 
 Added: TypeAlias = Literal["kept", "merged", "full"]

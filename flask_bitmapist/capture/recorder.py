@@ -319,10 +319,11 @@ class Recorder:
 
 def _client_for_marks(settings: Settings, client: Redis) -> Redis:
     """Return a client of its own for marks, which wait less than questions do."""
-    if settings.redis_url.startswith("memory://"):
+    url = settings.redis_url
+    if url is None or url.startswith("memory://"):
         return client
     return open_client(
-        settings.redis_url,
+        url,
         connect_timeout=settings.mark_timeout,
         timeout=settings.mark_timeout,
         # On a new connection, each round trip may take the timeout.

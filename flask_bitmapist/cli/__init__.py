@@ -9,8 +9,8 @@ from ..questions.declare import AnyQuestion
 from .doctor import doctor_command
 from .events import delete_command, export_command, forget_command
 from .idmap import id_map_group
-from .importing import backfill_command, import_command
-from .programs import mcp_command, openapi_command
+from .importing import backfill_command, import_command, sample_command
+from .programs import mcp_command, openapi_command, token_command
 from .questions import QUESTIONS, command_of
 
 
@@ -38,6 +38,7 @@ for command in (
     *QUESTIONS,
     import_command,
     backfill_command,
+    sample_command,
     export_command,
     delete_command,
     forget_command,
@@ -45,6 +46,7 @@ for command in (
     doctor_command,
     openapi_command,
     mcp_command,
+    token_command,
 ):
     bitmapist_cli.add_command(command)
 

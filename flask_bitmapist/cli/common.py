@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ..analysis.errors import QueryError, printable
 from ..analysis.results import Result
 from ..questions.declare import read_day
-from ..state import BitmapistState, current_state
+from ..state import MEMORY_URL, BitmapistState, current_state
 from ..store.connect import redact
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -56,6 +56,24 @@ def asks(command: Command) -> Command:
             raise click.ClickException(unreachable(state, error)) from None
 
     return wrapper  # type: ignore[return-value]
+
+
+def writes(command: Command) -> Command:
+    """Do as :func:`asks` does, and refuse a store that is gone with this process.
+
+    In tests (``TESTING``) the process goes on, and the store with it.
+    """
+
+    @functools.wraps(command)
+    def wrapper(state: BitmapistState, *args: Any, **kwargs: Any) -> Any:
+        if state.redis_url.startswith(MEMORY_URL) and not state.app.testing:
+            raise click.UsageError(
+                "events are stored in memory (memory://), which is gone when this "
+                "command ends: set BITMAPIST_REDIS_URL to a Redis server"
+            )
+        return command(state, *args, **kwargs)
+
+    return asks(wrapper)  # type: ignore[return-value]
 
 
 def unreachable(state: BitmapistState, error: RedisError) -> str:

@@ -12,14 +12,16 @@ from redis.exceptions import RedisError
 
 from ..analysis.counting import fastest
 from ..analysis.periods import Period, TimeGroup
-from ..config import PREFIX
+from ..config import PREFIX, unknown
 from ..identity import KEYS, NUMBERS
+from ..marking import unreached
 from ..query import utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
 from ..store.diagnosis import Finding, diagnose
 from ..store.errors import DamagedIdMapError
 from ..store.idmap import IdMap
+from ..web.surface import no_user_view, user_endpoint
 from .common import asks, show_json
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "red")}
@@ -74,6 +76,7 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
     yield from _temporary(state)
     yield from _users(state)
     yield _counting()
+    yield from _guesses(state)
     extensions = state.app.extensions
     if "admin" in extensions and "babel" not in extensions and find_spec("flask_babel"):
         yield Finding(
@@ -82,6 +85,33 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "Flask-Admin's pages, the tabs among them, fail: Flask-Babel is installed "
             "and not initialised",
             "Call Babel(app) of flask_babel, or uninstall Flask-Babel.",
+        )
+
+
+def _guesses(state: BitmapistState) -> Iterator[Finding]:
+    """Say what the app was meant to do, and does not."""
+    for name in unknown(state.app.config):
+        yield Finding(
+            "warning",
+            "settings",
+            f"{name} is not a setting of this version, and is ignored",
+            "Take it out, or install the version that has it.",
+        )
+    view = state.settings.admin_user_view
+    if view and user_endpoint(state.app, view) is None:
+        yield Finding(
+            "warning",
+            "admin",
+            no_user_view(view),
+            "Name the endpoint of a ModelView, as it was given to it or as its model "
+            "is called in small letters.",
+        )
+    for view_name, rule in unreached(state.app):
+        yield Finding(
+            "warning",
+            "marks",
+            f"a mark on {view_name} is never made: the route {rule} leads past it",
+            "Put @mark below @app.route, so that the route gets what is marked.",
         )
 
 
@@ -169,8 +199,14 @@ def _settings(state: BitmapistState) -> dict[str, object]:
     shown: dict[str, object] = {}
     for each in fields(state.settings):
         value = getattr(state.settings, each.name)
-        secret = each.metadata["secret"] and isinstance(value, str)
-        shown[PREFIX + each.name.upper()] = redact(value) if secret else _plain(value)
+        secret = each.metadata["secret"]
+        if secret and isinstance(value, str):
+            value = redact(value)
+        elif secret and isinstance(value, dict):
+            value = ", ".join(
+                f"{len(each)} for {scope}" for scope, each in value.items()
+            )
+        shown[PREFIX + each.name.upper()] = _plain(value)
     return shown
 
 

@@ -18,7 +18,7 @@ from ..analysis.users import expression_users
 from ..capture.deletion import Deletion, plan_deletion
 from ..query import as_of
 from ..state import BitmapistState
-from .common import DAY, asks, show_json, tell
+from .common import DAY, asks, show_json, tell, writes
 
 EVERYTHING = "everything"
 """What is typed to delete all events."""
@@ -74,7 +74,7 @@ def _rows(
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
-@asks
+@writes
 def delete_command(
     state: BitmapistState,
     event: str | None,
@@ -114,7 +114,7 @@ def delete_command(
 @click.option("--by", help="Who asks for it; by default your account here.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
-@asks
+@writes
 def forget_command(
     state: BitmapistState, user: str, by: str | None, yes: bool, as_json: bool
 ) -> None:

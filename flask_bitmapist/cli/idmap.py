@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from ..identity import KEYS, TRUSTED_FOR, Stamp
 from ..state import BitmapistState
 from ..store.idmap import IdMap
-from .common import asks
+from .common import writes
 
 STOPPED = "Are all apps and workers that use this store stopped?"
 
@@ -22,7 +22,7 @@ id_map_group = AppGroup(
 
 @id_map_group.command("on")
 @click.option("--yes", is_flag=True, help="Do not ask whether the apps are stopped.")
-@asks
+@writes
 def on_command(state: BitmapistState, yes: bool) -> None:
     """Let a store of numbers take all user IDs: UUIDs, e-mail addresses, large numbers.
 
@@ -60,7 +60,7 @@ def on_command(state: BitmapistState, yes: bool) -> None:
 
 @id_map_group.command("repair")
 @click.option("--yes", is_flag=True, help="Do not ask whether the apps are stopped.")
-@asks
+@writes
 def repair_command(state: BitmapistState, yes: bool) -> None:
     """Repair the numbers of user IDs, after keys in Redis were changed or lost.
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from typing import IO, Any
 
 import click
+from flask import Flask, url_for
 from redis.exceptions import RedisError
 
+from ..analysis.expressions import Event
+from ..analysis.periods import Period
 from ..analysis.results import to_csv
 from ..capture.csvfile import EVENT, TIME, USER, CsvFile, UnreadableFileError
 from ..capture.importing import (
@@ -20,8 +25,12 @@ from ..capture.importing import (
     ImportSummary,
     RejectedRow,
 )
+from ..capture.sample import SampleError, fill, take_out
+from ..query import utc_now
+from ..questions.cohort import Cohort
+from ..questions.declare import Group
 from ..state import BitmapistState
-from .common import asks, tell
+from .common import tell, writes
 
 SHOWN = 20
 
@@ -80,7 +89,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Skip rows of further different events, as from a wrong column.",
 )
 @_shared
-@asks
+@writes
 def import_command(
     state: BitmapistState,
     file: str,
@@ -116,7 +125,7 @@ def import_command(
         )
         if source.damage:
             raise click.ClickException(f"{file} cannot be read {source.damage}")
-        require_rows(summary)
+        conclude(state, summary)
 
 
 @click.command("backfill")
@@ -134,7 +143,7 @@ def import_command(
     "Flask-SQLAlchemy or Flask-SQLAlchemy-Lite.",
 )
 @_shared
-@asks
+@writes
 def backfill_command(
     state: BitmapistState,
     event: str,
@@ -193,7 +202,27 @@ def backfill_command(
     except (SQLAlchemyError, ImportError) as error:
         said = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise click.ClickException(f"the database says: {said[0]}") from None
-    require_rows(summary)
+    conclude(state, summary)
+
+
+@click.command("sample")
+@click.option("--remove", is_flag=True, help="Take it out again, and nothing else.")
+@writes
+def sample_command(state: BitmapistState, remove: bool) -> None:
+    """Fill an empty store with a sample: 18 months of purchases that end yesterday.
+
+    They are real, of 2,357 customers of an online shop for CDs.
+    """
+    try:
+        if remove:
+            click.echo(f"{_count(take_out(state), 'bitmap')} of the sample taken out.")
+            return
+        filled = fill(state)
+    except SampleError as error:
+        raise click.ClickException(str(error)) from None
+    _report(filled.summary, "row")
+    conclude(state, filled.summary)
+    click.echo("'flask bitmapist sample --remove' takes it out again.")
 
 
 def bring_in(
@@ -256,10 +285,66 @@ def bring_in(
     return importer.summary
 
 
-def require_rows(summary: ImportSummary) -> None:
-    """End with status 1 unless rows were used: nothing has come of the command."""
-    if not summary.written:
+def conclude(state: BitmapistState, summary: ImportSummary) -> None:
+    """Print where to look at what was imported; end with status 1 if nothing was."""
+    if summary.first is None or summary.last is None:
         raise click.ClickException("no row could be used")
+    busiest = summary.by_event.most_common(1)[0][0]
+    question = retention_of(busiest, summary.first, summary.last, utc_now().date())
+    click.echo("Look at it:")
+    tell(f"  flask bitmapist {question.name} {shlex.join(question.words())}")
+    url = _url_of(state.app, question)
+    if url is not None:
+        tell(f"  {url}")
+
+
+def retention_of(event: str, first: date, last: date, today: date) -> Cohort:
+    """Return the retention of an event, in periods that its days fill.
+
+    Args:
+        event: The event.
+        first: The first day on which it was done.
+        last: The last one.
+        today: The current day: what ended before is asked as of its end.
+    """
+    days = (last - first).days + 1
+    group = next(name for name, least in _LEAST_DAYS if days >= least)
+    begin, now = (Period.containing(group, day) for day in (first, today))
+    is_recent = last >= now.shift(-1).start.date()
+    end = now if is_recent else Period.containing(group, last)
+    rows = 1
+    while rows < MOST_ROWS and begin.shift(rows).start <= end.start:
+        rows += 1
+    return Cohort(
+        Event(event),
+        time_group=group,
+        num_rows=rows,
+        num_cols=min(rows, MOST_COLUMNS),
+        as_of=None if is_recent else last,
+    )
+
+
+_LEAST_DAYS: tuple[tuple[Group, int], ...] = (
+    *(("months", 180), ("weeks", 28)),
+    ("days", 0),
+)
+"""From how many days on a heatmap by these has enough rows to show something."""
+
+MOST_ROWS, MOST_COLUMNS = 24, 12
+
+
+def _url_of(app: Flask, question: Cohort) -> str | None:
+    """Return the URL of a question's page; absolute where the app's name is known."""
+    endpoints = (
+        f"bitmapist.{question.endpoint}",
+        f"bitmapist_{question.endpoint}.index",
+    )
+    found = next((each for each in endpoints if each in app.view_functions), None)
+    if found is None:
+        return None
+    is_known = bool(app.config["SERVER_NAME"])
+    with app.test_request_context():
+        return url_for(found, _external=is_known, **question.arguments())
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .._version import __version__
 from ..analysis.errors import QueryError
+from ..config import NUMBERS, PEOPLE
 from ..questions.declare import Question
 from ..questions.schema import parameters_schema
 from ..web.openapi import document
@@ -32,6 +35,27 @@ INSTRUCTIONS = (
 def openapi_command(state: BitmapistState) -> None:
     """Print the OpenAPI 3.1 document of the JSON endpoints."""
     show_json(document(state.query.questions(), state.settings.url_prefix))
+
+
+@click.command("token")
+@click.option(
+    "--people", is_flag=True, help="Let it ask about single users too, with their IDs."
+)
+def token_command(people: bool) -> None:
+    """Make a token with which a program may ask, and print it with its setting.
+
+    The token is kept nowhere: the settings hold its hash.
+    """
+    token = f"bitmapist_{secrets.token_urlsafe(32)}"
+    scope = PEOPLE if people else NUMBERS
+    hashed = sha256(token.encode()).hexdigest()
+    click.echo(token)
+    click.echo(
+        "Give it to the program; it is shown only now. In the settings:", err=True
+    )
+    click.echo(
+        f"BITMAPIST_API_TOKENS = {{{json.dumps(scope)}: [{json.dumps(hashed)}]}}"
+    )
 
 
 @click.command("mcp")

@@ -35,6 +35,11 @@ GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 MOST_RANKED = 2000
 """Most events among which the busiest ones are looked for."""
 
+NOTHING_YET = (
+    "No events yet; track one with @mark('page:seen', current_user), or look around "
+    "with 'flask bitmapist sample'."
+)
+
 
 class PeriodsDict(TypedDict):
     """Whether the current periods are over."""
@@ -350,7 +355,7 @@ class EventsAnswer(Answer):
     def __str__(self) -> str:
         found = self.list
         if not found.known and not self.expressions:
-            return "No events yet; track one with @mark('page:seen', user_id)."
+            return NOTHING_YET
         columns, rows = found.table()
         seen = [[*row, *self._labels(str(row[0]))] for row in rows]
         parts = [to_text(Table([*columns, "first day", "last day"], seen))]

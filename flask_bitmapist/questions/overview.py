@@ -18,6 +18,7 @@ from .declare import A, Answer, Behind, Cell, Question, param
 from .events import (
     GROUPS,
     MOST_RANKED,
+    NOTHING_YET,
     EventCountsDict,
     EventList,
     ListDict,
@@ -247,7 +248,7 @@ class OverviewAnswer(Answer):
 
     def __str__(self) -> str:
         if not self.list.known:
-            return "No events yet; track one with @mark('page:seen', user_id)."
+            return NOTHING_YET
         parts = []
         if self.tiles:
             parts.append(to_text(self._tiles_table()))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from redis import RedisError
+from redis import Connection, ConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import (
@@ -88,7 +88,7 @@ def open_client(
 
 
 def _server(_address: Address, options: dict[str, Any]) -> Redis:
-    from redis import BlockingConnectionPool, ConnectionPool, Redis
+    from redis import BlockingConnectionPool, Redis
 
     pool_class: Any = BlockingConnectionPool
     if "max_connections" not in options:
@@ -134,16 +134,49 @@ def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
     return client
 
 
+_NO_FAKEREDIS = (
+    "a store in memory (memory://) needs fakeredis: "
+    "pip install 'flask-bitmapist[memory]', or set BITMAPIST_REDIS_URL"
+)
+
+
 def _memory(_address: Address, _options: dict[str, Any]) -> Redis:
     try:
         import fakeredis
     except ImportError:
-        raise RuntimeError(
-            "BITMAPIST_REDIS_URL is 'memory://', which needs fakeredis: "
-            "pip install 'flask-bitmapist[memory]'"
-        ) from None
+        raise RuntimeError(_NO_FAKEREDIS) from None
     # A server of its own for each app, so that apps do not share events.
     return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+class _Nowhere(Connection):
+    """Leads to no server."""
+
+    def connect(self, *_arguments: Any, **_options: Any) -> None:
+        raise ConnectionError(f"in tests (TESTING) {_NO_FAKEREDIS}")
+
+
+def open_for_tests() -> tuple[Redis, bool]:
+    """Open a store inside this process, and return whether it is there.
+
+    Without fakeredis it is not: all that is asked of it fails, and says what is not
+    installed.
+    """
+    if find_spec("fakeredis"):
+        return _memory(Address("memory"), {}), True
+    from redis import Redis
+
+    return Redis(connection_pool=ConnectionPool(connection_class=_Nowhere)), False
+
+
+def require_fakeredis() -> None:
+    """Check that a store inside this process can be opened.
+
+    Raises:
+        RuntimeError: It cannot.
+    """
+    if find_spec("fakeredis") is None:
+        raise RuntimeError(_NO_FAKEREDIS)
 
 
 _OPENERS = {

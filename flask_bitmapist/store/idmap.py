@@ -231,6 +231,16 @@ class IdMap:
         """
         self._client.hdel(HASH, _field(key), b"\xff%d" % number)
 
+    def undecide(self) -> None:
+        """Let the next mark decide what a store of numbers holds, once it is empty.
+
+        Raises:
+            redis.RedisError: The store does not answer, or refuses.
+        """
+        stamp = self.stamp()
+        if stamp.holds == NUMBERS and stamp.has_hashes and not self.has_marks():
+            self._client.hdel(HASH, _HOLDS)
+
     # --- What an operator does while the apps are stopped
 
     def highest_bit(self) -> int:

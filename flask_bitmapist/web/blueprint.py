@@ -10,6 +10,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as AnyResponse
 
+from ..access import UnknownTokenError
 from . import door
 
 if TYPE_CHECKING:
@@ -101,7 +102,13 @@ def _add_hooks(blueprint: Blueprint, state: BitmapistState) -> None:
         if endpoint == "static":
             # The stylesheets of the refusal; whoever installs the package has them.
             return None
-        verdict = state.access.decide()
+        asks = endpoint not in {"delete", "forget"}
+        try:
+            verdict = state.access.decide(takes_tokens=asks)
+        except UnknownTokenError:
+            from .responses import unauthorized
+
+            return unauthorized(_surface(state))
         if isinstance(verdict, AnyResponse):
             return verdict
         if verdict:

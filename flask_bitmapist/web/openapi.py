@@ -45,9 +45,22 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
                 **{each.__name__: answer_schema(each) for each in asked},
                 "UserList": schema_of(UsersPageDict),
                 "Errors": schema_of(ErrorsDict),
-            }
+            },
+            "securitySchemes": {"token": _TOKEN},
         },
+        # A token is one way in; who else may ask is up to the app.
+        "security": [{"token": []}, {}],
     }
+
+
+_TOKEN: Schema = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "A token of BITMAPIST_API_TOKENS. Questions about single users, and lists of "
+        "users, need one for people."
+    ),
+}
 
 
 def _operations(question: type[Question[Any]]) -> Schema:
@@ -67,6 +80,7 @@ def _operations(question: type[Question[Any]]) -> Schema:
     responses = {
         "200": _response("The answer.", question.__name__, cell is not None),
         "400": _response("The parameters are not valid.", "Errors"),
+        "401": _response("The token is not known.", "Errors"),
         "403": _response("You do not have access.", "Errors"),
         "503": _response("Redis is not available.", "Errors"),
     }

@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
+from ..config import NUMBERS
 from ..query import Query, as_of
 from ..questions.declare import (
     Answer,
@@ -37,6 +38,7 @@ from .responses import (
     csv_response,
     errors_response,
     json_response,
+    refuse,
     unkept,
     users_csv,
 )
@@ -126,6 +128,7 @@ class QuestionPage:
         self.is_post = request.method == "POST"
         self.is_program = (
             not question.in_menu
+            or surface.scope is not None
             or door.wants_json()
             or (self.is_post and self.fragment is None)
         )
@@ -137,8 +140,14 @@ class QuestionPage:
 
     def serve(self) -> Response:
         """Answer the request."""
+        if self.question.is_private and self.surface.scope == NUMBERS:
+            return self._beyond_its_token()
         answer = answered(self.surface, self.place, self._respond, self.is_program)
         return unkept(answer) if self.question.is_private else answer
+
+    def _beyond_its_token(self) -> Response:
+        message = gettext("This token is for numbers, not for single users.")
+        return refuse(self.surface, message, is_program=True)
 
     # -- what can be asked in a way of its own, see :mod:`.legacy`
 
@@ -227,6 +236,8 @@ class QuestionPage:
     def _answer(self) -> ResponseReturnValue:
         cell, asked = self._cell(), self.texts
         if cell is not None:
+            if self.surface.scope == NUMBERS:
+                return self._beyond_its_token()
             asked = {
                 name: each for name, each in asked.items() if name not in _OF_A_LIST
             }
@@ -259,7 +270,8 @@ class QuestionPage:
         return {name: self.texts[name] for name in names if name in self.texts}
 
     def _wanted(self) -> str:
-        allowed = ("html", "json", "csv") if self.question.in_menu else ("json", "csv")
+        has_html = self.question.in_menu and self.surface.scope is None
+        allowed = ("html", "json", "csv") if has_html else ("json", "csv")
         wanted = self.arguments.get("format") or allowed[0]
         if wanted not in allowed:
             raise QueryError(

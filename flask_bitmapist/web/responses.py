@@ -244,6 +244,18 @@ def turn_away(surface: Surface, is_program: bool = False) -> Response:
     return refuse(surface, message, OPENED_BY, is_program)
 
 
+def unauthorized(surface: Surface) -> Response:
+    """Return the answer for a program whose token is not known.
+
+    Args:
+        surface: Where it asks.
+    """
+    message = gettext("This token is not known.")
+    response = leave(errors_response({"form": [message]}, 401), surface)
+    response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return response
+
+
 def refuse(
     surface: Surface, message: str, code: str | None = None, is_program: bool = False
 ) -> Response:

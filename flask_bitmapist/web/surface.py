@@ -12,11 +12,14 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, PrefixL
 from markupsafe import Markup
 
 from ..query import utc_now
+from ..state import MEMORY_URL
 from . import formats
 from .responses import BoundedTemplate, Place
 from .texts import gettext, language, ngettext
 
 if TYPE_CHECKING:
+    from flask import Flask
+
     from ..state import BitmapistState
 
 
@@ -65,6 +68,11 @@ class Surface:
         return url_for(f".{page}", **arguments)
 
     @property
+    def scope(self) -> str | None:
+        """What the program that asks has a token for; None where it has none."""
+        return self.state.access.scope()
+
+    @property
     def is_restricted(self) -> bool:
         """Whether code of the app decides who sees it, not a word of a setting."""
         return self.state.access.rule is not None
@@ -73,6 +81,11 @@ class Surface:
     def is_public(self) -> bool:
         """Whether everybody may see the page."""
         return self.state.access.is_public and not self.is_restricted
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether commands cannot reach the store, which is inside this process."""
+        return self.state.redis_url.startswith(MEMORY_URL)
 
     @property
     def may_delete(self) -> bool:
@@ -175,6 +188,26 @@ class Surface:
         """Return what to say of marks that were left out."""
         found = self.state.recorder.reports.left_out.look()
         return [formats.translated(told) for told in found.told(utc_now())]
+
+
+def user_endpoint(app: Flask, view: str) -> str | None:
+    """Return the endpoint at which a ModelView shows one user, if there is one.
+
+    Args:
+        app: The app.
+        view: The view's own endpoint, ``BITMAPIST_ADMIN_USER_VIEW``.
+    """
+    # Details where the view shows them, else the form.
+    endpoints = (f"{view}.{action}" for action in ("details_view", "edit_view"))
+    return next((each for each in endpoints if each in app.view_functions), None)
+
+
+def no_user_view(view: str) -> str:
+    """Return what to say of a ``BITMAPIST_ADMIN_USER_VIEW`` that is not there."""
+    return (
+        f"BITMAPIST_ADMIN_USER_VIEW is {view!r}, and no ModelView has that endpoint: "
+        "user IDs are no links"
+    )
 
 
 def _user_url(setting: str | Callable[..., Any], user: int | str) -> str | None:
