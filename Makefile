@@ -7,8 +7,8 @@ BIN     := $(VENV)/bin
 # Twice quiet: errors are told, the remarks of build tools on editable installs not.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage lint format reference docs dist oldest newest overridden bare \
-	hosts bench bench-faults clean
+.PHONY: demo test coverage lint format reference docs dist resolvers audit oldest \
+	newest overridden bare hosts bench bench-faults clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m demo_app
@@ -23,9 +23,19 @@ coverage: redis-server
 	@$(BIN)/coverage json --quiet -o $(VENV)/coverage.json
 	@$(BIN)/python scripts/check_coverage.py $(VENV)/coverage.json
 
+# What others read and run is at least of their form.
+CHECK_SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema vendor
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(CHECK_SCHEMA).github-workflows .github/workflows/*.yml
+	$(CHECK_SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/bug.yml \
+		.github/ISSUE_TEMPLATE/wish.yml
+	$(CHECK_SCHEMA).dependabot .github/dependabot.yml
+	$(CHECK_SCHEMA).readthedocs .readthedocs.yaml
+	$(CHECK_SCHEMA).compose-spec compose.yaml
+	$(CHECK_SCHEMA).citation-file-format CITATION.cff
 	$(BIN)/mypy
 
 format: $(VENV)/.installed-lint
@@ -48,6 +58,14 @@ dist: $(VENV)/.installed-dist redis-server
 	$(BIN)/python -m build --quiet --outdir dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m scripts.check_dist dist/*
+
+# docs/howto/redis-py.md, with the tools that it names; they install from the index.
+resolvers: $(VENV)/.installed-resolvers redis-server
+	$(BIN)/python -m scripts.check_resolvers
+
+# Asks a service on the internet, so that it is no part of .ci/run.
+audit: $(VENV)/.installed-audit
+	$(BIN)/pip-audit --local --skip-editable
 
 # The tests with the oldest and the newest of everything, with a redis-py that bitmapist
 # does not allow, with nothing optional, and with all that apps run under and beside.
@@ -90,11 +108,11 @@ $(BIN)/python:
 $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
 	@echo "Installing into $(VENV); this takes a minute the first time ..."
 	@$(INSTALL) --upgrade pip setuptools wheel
-	@$(INSTALL) --editable '.[test]'
+	@$(INSTALL) --editable '.[all]' --group test
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
-	@$(INSTALL) --editable '.[test,$*]'
+	@$(INSTALL) --group $*
 	@touch $@
 
 # The tests want a real redis-server, the machine's own or the one in a wheel, and try the

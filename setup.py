@@ -1,50 +1,109 @@
 """Metadata of the package; the settings of its tools are in pyproject.toml."""
 
+import json
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from setuptools import Command, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 
 HERE = Path(__file__).parent
 VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "flask_bitmapist" / "_version.py").read_text()
 ).group(1)
 
-ADMIN = ["Flask-Admin>=2.0"]
-MEMORY = ["fakeredis>=2.26"]
-LOGIN = ["Flask-Login>=0.6.3"]
-SQLALCHEMY = ["SQLAlchemy>=2.0.16", "Flask-SQLAlchemy>=3.1"]
-BABEL = ["Flask-Babel>=4.0"]
-CLI = ["rich>=13.0"]
-DATAFRAME = ["pandas>=2.2.2"]
-ASYNC = ["Flask[async]"]
-# Older ones change how the whole process computes with floating-point numbers.
-FAST = ["numkong>=7.3"]
-MCP = ["mcp>=2.0"]
-IMPORT = ["pyarrow>=17.0"]
-# Its table of customers is given a way that Flask-Admin 2.0 does not take.
-DEMO = ["Flask-Admin>=2.1", *MEMORY, *LOGIN, *SQLALCHEMY, *BABEL, *CLI]
-# What apps run under and beside; the tests of them skip where one is missing.
-HOSTS = [
-    # Servers and job runners
-    *("a2wsgi", "cheroot", "gevent", "gunicorn", "hypercorn", "uvicorn", "waitress"),
-    'pyuwsgi; sys_platform != "win32"',
-    *("celery", "rq"),
-    # Extensions
-    *("APIFlask", "Bootstrap-Flask", "Flask-Assets", "Flask-CORS", "Flask-Caching"),
-    *("Flask-Compress", "Flask-DebugToolbar", "Flask-JWT-Extended"),
-    *("Flask-Minify", "Flask-Moment", "Flask-Paranoid", "Flask-Principal"),
-    *("Flask-RESTful", "Flask-SSLify", "Flask-SeaSurf", "Flask-Security-Too"),
-    *("Flask-Session", "Flask-SocketIO", "flask-htmx", "flask-openapi3"),
-    *("flask-restx", "flask-smorest", "flask-talisman"),
-    # What watches an app
-    *("ddtrace", "elastic-apm", "newrelic", "opentelemetry-instrumentation-flask"),
-    *("prometheus-flask-exporter", "scout-apm", "sentry-sdk"),
-]
+# Each for one thing that a user wants; what developers use is in pyproject.toml.
+EXTRAS = {
+    "admin": ["Flask-Admin>=2.0"],
+    "memory": ["fakeredis>=2.26"],
+    "login": ["Flask-Login>=0.6.3"],
+    "sqlalchemy": ["SQLAlchemy>=2.0.16", "Flask-SQLAlchemy>=3.1"],
+    "babel": ["Flask-Babel>=4.0"],
+    "cli": ["rich>=13.0"],
+    "dataframe": ["pandas>=2.2.2"],
+    "import": ["pyarrow>=17.0"],
+    "async": ["Flask[async]"],
+    "mcp": ["mcp>=2.0"],
+    # Older ones change how the whole process computes with floating-point numbers.
+    "fast": ["numkong>=7.3"],
+}
+SOURCE = "https://github.com/cuttlesoft/flask-bitmapist"
+
+
+def software_bill_of_materials() -> dict[str, Any]:
+    """Return, as CycloneDX, what of others the wheel holds: the vendored assets.
+
+    Each is a folder ``name-version`` with its files and its licence.  What pip installs
+    beside the wheel is in the metadata, and no part of this.
+    """
+    components = []
+    for folder in sorted((HERE / "flask_bitmapist" / "static" / "vendor").iterdir()):
+        name, _, version = folder.name.rpartition("-")
+        (licence,) = folder.glob("LICENSE*")
+        if "MIT License" not in licence.read_text(encoding="utf-8").partition("\n")[0]:
+            raise SystemExit(f"{licence}: which licence is this, for the SBOM?")
+        components.append(
+            {
+                "type": "library",
+                "bom-ref": folder.name,
+                "name": name,
+                "version": version,
+                "purl": f"pkg:npm/{name}@{version}",
+                "licenses": [{"license": {"id": "MIT"}}],
+                "components": [
+                    {
+                        "type": "file",
+                        "bom-ref": path.relative_to(HERE).as_posix(),
+                        "name": path.relative_to(HERE).as_posix(),
+                        "hashes": [
+                            {
+                                "alg": "SHA-256",
+                                "content": sha256(path.read_bytes()).hexdigest(),
+                            }
+                        ],
+                    }
+                    for path in sorted(folder.iterdir())
+                    if path != licence
+                ],
+            }
+        )
+    own = f"pkg:pypi/flask-bitmapist@{VERSION}"
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "library",
+                "bom-ref": own,
+                "name": "flask-bitmapist",
+                "version": VERSION,
+                "purl": own,
+                "licenses": [{"license": {"id": "MIT"}}],
+            }
+        },
+        "components": components,
+        "dependencies": [
+            {"ref": own, "dependsOn": [each["bom-ref"] for each in components]}
+        ],
+    }
+
+
+class WheelWithSBOM(bdist_wheel):
+    """A wheel with a bill of materials in its ``.dist-info/sboms``, as PEP 770 says."""
+
+    def write_wheelfile(self, wheelfile_base, *args, **kwargs):
+        """Write it beside the file ``WHEEL``."""
+        super().write_wheelfile(wheelfile_base, *args, **kwargs)
+        folder = Path(wheelfile_base) / "sboms"
+        folder.mkdir(exist_ok=True)
+        text = json.dumps(software_bill_of_materials(), indent=2)
+        (folder / "flask-bitmapist.cdx.json").write_text(text, encoding="utf-8")
 
 
 class RunTests(Command):
@@ -75,7 +134,20 @@ setup(
     "analytics on Redis bitmaps",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="MIT",
+    author="The Flask-Bitmapist developers",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    url=SOURCE,
+    project_urls={
+        "Documentation": f"{SOURCE}/blob/main/docs/README.md",
+        "Changelog": f"{SOURCE}/blob/main/CHANGELOG.md",
+        "Source": SOURCE,
+        "Issues": f"{SOURCE}/issues",
+    },
+    keywords=[
+        *("flask", "flask-admin", "redis", "bitmapist", "bitmap", "analytics"),
+        *("retention", "cohort", "funnel", "segmentation", "daily active users"),
+    ],
     packages=find_packages(include=["flask_bitmapist", "flask_bitmapist.*"]),
     # Not include_package_data: setuptools would take the folders for packages.
     include_package_data=False,
@@ -98,56 +170,11 @@ setup(
         "numpy>=2.0",
     ],
     extras_require={
-        "admin": ADMIN,
-        "memory": MEMORY,
-        "login": LOGIN,
-        "sqlalchemy": SQLALCHEMY,
-        "babel": BABEL,
-        "cli": CLI,
-        "dataframe": DATAFRAME,
-        "async": ASYNC,
-        "fast": FAST,
-        "mcp": MCP,
-        "import": IMPORT,
-        "demo": DEMO,
-        "test": [
-            *ADMIN,
-            *MEMORY,
-            *LOGIN,
-            *SQLALCHEMY,
-            *BABEL,
-            *CLI,
-            *DATAFRAME,
-            *ASYNC,
-            *FAST,
-            *MCP,
-            *IMPORT,
-            # Extensions that look at every view, and at every form that is posted.
-            "Flask-WTF>=1.2",
-            # What a backfill reads from.
-            "Flask-SQLAlchemy-Lite>=0.1",
-            "psycopg[binary]>=3.1",
-            "Flask-Limiter>=3.5",
-            "hypothesis>=6.100",
-            "jsonschema>=4.20",
-            "mypy>=1.13",  # which calls of the questions' methods are right
-            "openapi-spec-validator>=0.7",
-            "playwright>=1.45",
-            "pytest>=8.2",
-            "pytest-randomly>=3.15",
-            "pytest-xdist>=3.6",
-            "pytest-cov>=7.0",
-            "coverage>=7.10",  # the first that follows into processes by itself
-            "setuptools>=70.1",  # builds wheels by itself from then on
-        ],
-        "docs": ["Sphinx>=7.3", "myst-parser>=3.0", "furo", "sphinx-click>=5.0"],
-        "hosts": HOSTS,
-        "lint": ["ruff>=0.9", "mypy>=1.13", "types-WTForms", "pandas-stubs"],
-        "dist": ["build>=1.2", "check-manifest>=0.50", "twine>=6.1"],
-        "tox": ["tox>=4.28"],
+        **EXTRAS,
+        "all": [each for extra in EXTRAS.values() for each in extra],
     },
     entry_points={"pytest11": ["flask_bitmapist = flask_bitmapist.testing"]},
-    cmdclass={"test": RunTests},
+    cmdclass={"test": RunTests, "bdist_wheel": WheelWithSBOM},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Environment :: Web Environment",

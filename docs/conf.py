@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from blinker import NamedSignal
@@ -83,6 +84,35 @@ def _read_signal(app, what, name, obj, options, lines):
         lines[:] = GoogleDocstring(lines, app.config, app, "function", name).lines()
 
 
+def _for_programs(app, exception):
+    """Put the Markdown of each page beside its HTML, and a list into llms.txt."""
+    if exception is not None or app.builder.name != "html":
+        return
+    sources = Path(app.srcdir)
+    lines = [f"# {project}", "", "> " + _first_sentence(sources / "index.md"), ""]
+    for name in sorted(app.env.found_docs - {"index"}):
+        page = sources / f"{name}.md"
+        if page.exists():
+            copy = Path(app.outdir, f"{name}.md")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(page, copy)
+        title = app.env.titles[name].astext()
+        where = f"{name}.md" if page.exists() else f"{name}.html"
+        about = f": {_first_sentence(page)}" if page.exists() else ""
+        lines.append(f"- [{title}]({where}){about}")
+    Path(app.outdir, "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _first_sentence(page):
+    """Return the first sentence of what a page says below its title, as plain text."""
+    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+    texts = [each for each in paragraphs if re.match(r"[A-Za-z`*\[]", each)]
+    text = " ".join(texts[0].split()) if texts else ""
+    text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
+    return re.split(r"(?<=[.:])\s", text)[0].rstrip(":")
+
+
 def setup(app):
     """Come before napoleon, which takes a signal for data."""
     app.connect("autodoc-process-docstring", _read_signal, priority=100)
+    app.connect("build-finished", _for_programs)

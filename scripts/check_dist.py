@@ -2,16 +2,23 @@
 
     python -m scripts.check_dist dist/*
 
+The wheel's bill of materials is held against the schema of CycloneDX.
+
 The environments hold the package and what it requires: no extra, no checkout.  The
 redis-server is the one of the tests.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
+
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.servers import RedisProcess
 
@@ -24,10 +31,24 @@ def main(files: list[str]) -> None:
     if kinds != ["sdist", "wheel"]:
         raise SystemExit(f"a wheel and a source distribution are wanted, not {files}")
     for name in files:
+        if name.endswith(".whl"):
+            check_bill_of_materials(Path(name))
         with tempfile.TemporaryDirectory() as folder, RedisProcess() as server:
             print(f"{name} ...", flush=True)
             python = install(Path(name).resolve(), Path(folder))
             run(python, "-I", str(SMOKE), server.url, folder=folder)
+
+
+def check_bill_of_materials(wheel: Path) -> None:
+    """Stop where the bill of materials in *wheel* is not what its format says."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if ".dist-info/sboms/" in n)
+        text = archive.read(name).decode()
+    version = SchemaVersion.from_version(json.loads(text)["specVersion"])
+    wrong = JsonStrictValidator(version).validate_str(text)
+    if wrong is not None:
+        raise SystemExit(f"{name}: {wrong}")
+    print(f"{name} is CycloneDX {version.to_version()}", flush=True)
 
 
 def install(built: Path, folder: Path) -> str:

@@ -56,7 +56,7 @@ def pytest_configure() -> None:
     if wrong:
         raise pytest.UsageError(
             f"{'installed' if bare else 'not installed'}: {', '.join(wrong)}. All "
-            "optional packages come with 'pip install -e .[test]', and "
+            "optional packages come with 'pip install -e .[all] --group test', and "
             "BITMAPIST_TEST_BARE=1 is for an environment without any."
         )
 

@@ -11,7 +11,7 @@ import pytest
 def need(package: str) -> None:
     """Skip a test without a package; fail where all of them should be installed."""
     if not _is_installed(package):
-        missing = f"{package} is not installed: pip install -e '.[hosts]'"
+        missing = f"{package} is not installed: pip install --group hosts"
         if os.environ.get("BITMAPIST_REQUIRE_HOSTS") == "1":
             pytest.fail(missing)
         pytest.skip(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -89,6 +90,23 @@ def test_a_version_that_is_not_tested_any_more_is_warned_of(
     version: str, level: str
 ) -> None:
     assert diagnosis._version({"redis_version": version}).level == level
+
+
+def test_the_pair_of_bitmapist_and_redis_py_is_named(app: Flask) -> None:
+    found = findings(app)["client"]
+    pair = f"redis-py {version('redis')} with bitmapist {version('bitmapist')}"
+    assert found["found"].startswith(pair)
+
+
+@pytest.mark.parametrize(
+    ("redis_py", "level"),
+    [("5.0.0", "ok"), ("5.3.1", "ok"), ("6.4.0", "warning"), ("8.1.0", "ok")],
+)
+def test_a_pair_that_no_test_runs_with_is_warned_of(redis_py: str, level: str) -> None:
+    found = diagnosis.client_versions("3.119", redis_py)
+    assert found.level == level
+    assert ("not tested" in found.found) == (level == "warning")
+    assert ("redis-py 5 or 8" in found.advice) == (level == "warning")
 
 
 def test_a_flask_babel_that_nobody_initialised_is_a_problem(app: Flask) -> None:

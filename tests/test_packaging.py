@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import tomllib
 import zipfile
 from email.message import Message
 from email.parser import Parser
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,7 +163,12 @@ def test_the_metadata_says_what_the_package_says(built: Built) -> None:
     assert metadata["Version"] == __version__
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert "MIT" in metadata["License"]
+    assert metadata["License-Expression"] == "MIT"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Author"]
+    assert {"flask", "analytics", "cohort"} <= set(metadata["Keywords"].split(","))
+    urls = dict(each.split(", ") for each in metadata.get_all("Project-URL"))
+    assert {"Documentation", "Changelog", "Source", "Issues"} <= set(urls)
 
 
 def test_the_core_needs_five_packages_and_the_rest_is_optional(built: Built) -> None:
@@ -177,17 +184,43 @@ def test_the_core_needs_five_packages_and_the_rest_is_optional(built: Built) -> 
         "redis",
         "WTForms",
     ]
-    extras = set(built.metadata().get_all("Provides-Extra"))
-    assert extras >= {
-        "admin",
-        "memory",
-        "login",
-        "sqlalchemy",
-        "babel",
-        "demo",
-        "test",
-        "docs",
-    }
+
+
+# What a user can choose; what developers use is in groups, which are not published.
+EXTRAS = {
+    *("admin", "memory", "login", "sqlalchemy", "babel", "cli", "dataframe"),
+    *("import", "async", "mcp", "fast"),
+}
+
+
+def test_the_extras_are_for_users_and_one_has_them_all(built: Built) -> None:
+    assert set(built.metadata().get_all("Provides-Extra")) == {*EXTRAS, "all"}
+    brought: dict[str, set[str]] = {}
+    for requirement in built.metadata().get_all("Requires-Dist"):
+        wanted, _, extra = requirement.partition("; extra == ")
+        brought.setdefault(extra.strip("\"'"), set()).add(wanted)
+    assert brought["all"] == set().union(*(brought[extra] for extra in EXTRAS))
+
+
+def test_the_wheel_says_what_of_others_it_holds(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        (name,) = (n for n in archive.namelist() if ".dist-info/sboms/" in n)
+        bill = json.loads(archive.read(name))
+        told = {
+            file["name"]: file["hashes"][0]["content"]
+            for component in bill["components"]
+            for file in component["components"]
+        }
+        held = {
+            n: sha256(archive.read(n)).hexdigest()
+            for n in archive.namelist()
+            if "/static/vendor/" in n and "/LICENSE" not in n
+        }
+    assert name.endswith(".cdx.json")
+    assert held
+    assert told == held
+    for component in bill["components"]:
+        assert {"version", "licenses", "purl"} <= set(component)
 
 
 def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
@@ -202,8 +235,25 @@ def test_the_tools_are_set_to_the_oldest_python_that_is_promised(
     assert f"Programming Language :: Python :: {oldest}" in classifiers
 
 
-# What developers use is not pinned, and the demo may want newer ones than the package.
-FOR_DEVELOPERS = {"demo", "test", "hosts", "docs", "lint", "dist", "tox"}
+def test_every_python_that_is_promised_has_an_environment_and_a_workflow(
+    built: Built,
+) -> None:
+    classifiers = "\n".join(built.metadata().get_all("Classifier"))
+    promised = re.findall(r":: (3\.\d+)$", classifiers, re.MULTILINE)
+    assert promised[0] == "3.11"
+
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    (factors,) = re.findall(r"^env_list = py\{([\d,]+)\}", tox, re.MULTILINE)
+    assert factors.split(",") == [each.replace(".", "") for each in promised]
+
+    left_out = re.findall(r"--ignore=(\S+)", tox)
+    assert left_out
+    for name in left_out:
+        assert (ROOT / name).is_file(), name
+
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    (matrix,) = re.findall(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)
+    assert re.findall(r"[\d.]+", matrix) == promised
 
 
 def test_the_oldest_versions_that_are_tested_are_those_that_are_promised(
@@ -211,13 +261,11 @@ def test_the_oldest_versions_that_are_tested_are_those_that_are_promised(
 ) -> None:
     promised = {}
     for requirement in built.metadata().get_all("Requires-Dist"):
-        extra = re.search(r"extra == [\"']([\w-]+)", requirement)
-        if extra is None or extra[1] not in FOR_DEVELOPERS:
-            name = re.split(r"[ <>=!~;\[]", requirement)[0]
-            bound = re.search(r">=([\d.]+)", requirement)
-            assert bound or name == "Flask", f"{requirement} has no lower bound"
-            if bound:
-                promised[name] = bound[1]
+        name = re.split(r"[ <>=!~;\[]", requirement)[0]
+        bound = re.search(r">=([\d.]+)", requirement)
+        assert bound or name == "Flask", f"{requirement} has no lower bound"
+        if bound:
+            promised[name] = bound[1]
     pins = (ROOT / "tests" / "oldest.txt").read_text(encoding="utf-8").splitlines()
     tested = dict(pin.split("==") for pin in pins if not pin.startswith("#"))
     assert tested == promised
@@ -227,9 +275,15 @@ def test_the_changelog_has_the_form_that_it_says() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert text.startswith("# Changelog\n")
     versions = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert versions[0] == "[Unreleased]" or versions[0].startswith(f"[{__version__}]")
-    for version in versions[1:]:
+    assert versions[0] == "[Unreleased]"
+    coming = __version__.partition(".dev")[0]
+    dated = r"\d{4}-\d\d-\d\d" if coming == __version__ else "not released yet"
+    assert re.fullmatch(rf"\[{re.escape(coming)}\] - {dated}", versions[1])
+    for version in versions[2:]:
         assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", version)
+    for version in versions:
+        name = re.escape(version.partition(" ")[0])
+        assert re.search(rf"^{name}: http", text, re.MULTILINE), version
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.+)$", text, re.MULTILINE)) <= kinds
 

@@ -81,6 +81,8 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(
 def test_every_command_of_a_page_works(
     page: Path, redis_url: str, tmp_path: Path
 ) -> None:
+    if page.stem == "redis-py":
+        return  # scripts/check_resolvers.py runs it, with the tools that it is about
     prepare(page, tmp_path)
     for block in blocks(page, "console"):
         assert block.startswith("$ ")

@@ -18,7 +18,7 @@ from ..marking import unreached
 from ..query import utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
-from ..store.diagnosis import Finding, diagnose
+from ..store.diagnosis import Finding, client_versions, diagnose
 from ..store.errors import DamagedIdMapError
 from ..store.idmap import IdMap
 from ..web.surface import no_user_view, user_endpoint
@@ -57,6 +57,7 @@ def doctor_command(state: BitmapistState, as_json: bool) -> None:
 
 
 def _findings(state: BitmapistState) -> Iterator[Finding]:
+    yield client_versions(version("bitmapist"), version("redis"))
     month = Period.containing(TimeGroup.MONTHS, utc_now())
     yield from diagnose(
         state.read_client,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PINGS = 20
 SLOW_MS = 5.0
 OLDEST_VERSION = (6, 2)
+# What the tests run with: bitmapist asks for one below 6, apps for the newest.
+TESTED_REDIS_PY = (5, 8)
 TRIAL_KEY = "flask-bitmapist:trial"
 
 # A bitmap with fewer users than this to a kilobyte wastes nearly all of its memory.
@@ -75,6 +77,25 @@ def diagnose(
     yield from _memory(info)
     yield from _persistence(info)
     yield from _big_ids(read, events, month)
+
+
+def client_versions(bitmapist: str, redis_py: str) -> Finding:
+    """Say which client talks to the store, and whether the tests run with it.
+
+    Args:
+        bitmapist: The version of bitmapist.
+        redis_py: The version of redis-py.
+    """
+    found = f"redis-py {redis_py} with bitmapist {bitmapist}"
+    if int(redis_py.partition(".")[0]) in TESTED_REDIS_PY:
+        return Finding("ok", "client", f"{found}, a tested pair")
+    majors = " or ".join(map(str, TESTED_REDIS_PY))
+    return Finding(
+        "warning",
+        "client",
+        f"{found}, a pair that is not tested",
+        f"Use redis-py {majors}: the tests run with these.",
+    )
 
 
 def _latency(client: Redis) -> Finding:
