@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -113,6 +114,19 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
 )
 def test_the_wheel_holds_what_is_not_python(built: Built, name: str) -> None:
     assert f"flask_bitmapist/{name}" in built.names_in_wheel()
+
+
+def test_pytest_finds_the_fixture_by_itself(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        (name,) = (
+            n for n in archive.namelist() if n.endswith("dist-info/entry_points.txt")
+        )
+        told = archive.read(name).decode()
+    assert told.split() == ["[pytest11]", "flask_bitmapist", "=", PLUGIN]
+    assert importlib.util.find_spec(PLUGIN) is not None
+
+
+PLUGIN = "flask_bitmapist.testing"
 
 
 def test_licences_of_what_is_shipped_are_shipped(built: Built) -> None:

@@ -114,8 +114,9 @@ def take_out(state: BitmapistState) -> int:
     others = _others(state, plans, last - LAST)
     if others:
         raise SampleError(
-            f"{' and '.join(others)} also has events that are not of the sample, so "
-            "nothing was taken out; 'flask bitmapist delete EVENT' deletes all of them"
+            f"others than the sample's customers have done {', '.join(others)}, or on "
+            "other days, so nothing was taken out; 'flask bitmapist delete EVENT' "
+            "deletes all that is called so"
         )
     gone = sum(plan.carry_out() for plan in plans)
     IdMap(state.store.client).undecide()
@@ -142,7 +143,7 @@ def _others(
 ) -> list[str]:
     """Return the events of the sample that others have done too."""
     numbers = _numbers(state)
-    expected: defaultdict[str, set[int]] = defaultdict(set)
+    expected: defaultdict[bytes, set[int]] = defaultdict(set)
     for user, event, at in _rows(shift):
         if user in numbers:
             for key in bits_of(event, hour_of(at), True, False).keys:
@@ -151,7 +152,7 @@ def _others(
         str(plan.event)
         for plan in plans
         if any(
-            _users(state.store.client.get(each.key)) - expected[each.key.decode()]
+            _users(state.store.client.get(each.key)) - expected[each.key]
             for each in plan.keys
         )
     ]
