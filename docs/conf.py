@@ -98,15 +98,16 @@ def _for_programs(app, exception):
             shutil.copyfile(page, copy)
         title = app.env.titles[name].astext()
         where = f"{name}.md" if page.exists() else f"{name}.html"
-        about = f": {_first_sentence(page)}" if page.exists() else ""
-        lines.append(f"- [{title}]({where}){about}")
+        about = _first_sentence(page) if page.exists() else ""
+        lines.append(f"- [{title}]({where})" + (f": {about}" if about else ""))
     Path(app.outdir, "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _first_sentence(page):
     """Return the first sentence of what a page says below its title, as plain text."""
-    paragraphs = page.read_text(encoding="utf-8").split("\n\n")
-    texts = [each for each in paragraphs if re.match(r"[A-Za-z`*\[]", each)]
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^(```|:::).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+    texts = [each for each in text.split("\n\n") if re.match(r"[A-Za-z`*\[]", each)]
     text = " ".join(texts[0].split()) if texts else ""
     text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text)
     return re.split(r"(?<=[.:])\s", text)[0].rstrip(":")
