@@ -3,7 +3,7 @@
 
 python -m scripts.reference
 
-That is the reference of questions and settings, from their declarations; and
+That is docs/reference/questions.md and settings.md, from their declarations; and
 tests/public.txt, the signatures of all that is public: a change there is one that
 apps may notice.
 """

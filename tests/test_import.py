@@ -681,19 +681,15 @@ def test_an_import_ends_with_a_command_and_a_url_that_show_all_of_it(
 ) -> None:
     last = datetime.now(tz=timezone.utc).date() - timedelta(days=ago)
     first = last - timedelta(days=days - 1)
-    command, url = looks_of(
-        run(days_of(first, last, "song: played") + "1,x,2024-01-01")
-    )
-    told = app.test_cli_runner().invoke(args=[*command, "--json"])
+    command, url = looks_of(run(days_of(first, last, "song: played") + f"1,x,{last}"))
+    told = app.test_cli_runner().invoke(args=[*command[:2], "--json", *command[2:]])
     page = app.test_client().get(f"{url}&format=json")
     answer = page.json
     assert answer is not None, url
     assert json.loads(told.stdout)["asked"] == answer["asked"]
     assert answer["primary"] == "song: played"
     assert answer["time_group"] == group
-    # The first of two users is in the first row, unless that is long ago.
-    assert answer["row_totals"][0] == 2 or len(answer["row_totals"]) == 24
-    assert sum(filter(None, answer["row_totals"])) >= 2
+    assert answer["row_totals"][0] == 2
     assert ("as_of" in answer["asked"]) == (ago > 0)
 
 

@@ -188,7 +188,7 @@ def test_the_metadata_says_what_the_package_says(built: Built) -> None:
 def test_links_and_pictures_of_the_readme_lead_somewhere_from_the_index(
     built: Built,
 ) -> None:
-    shown = built.metadata().get_payload()
+    shown = str(built.metadata().get_payload())
     targets = re.findall(r"\]\(([^)]+)\)", shown)
     assert len(targets) > 10
     for target in targets:

@@ -26,12 +26,14 @@ DAY = "x_2026-1-1"
 
 # Forks a process for each life of an app, which does as it is told line by line.
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from flask import Flask
 from flask_bitmapist import FlaskBitmapist, mark
 from tests.marks import NOON, recorder_of
 
 told = open(0, "rb", buffering=0)
+# Whoever runs the tests may ignore it, as nohup does.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 def live(url, path, mode):
     app = Flask("app")

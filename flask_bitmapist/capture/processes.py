@@ -168,7 +168,11 @@ def _drain_when_asked(asked: queue.SimpleQueue[int]) -> None:
             _each("drain")
         else:
             _finish()
-            os.kill(os.getpid(), number)
+            # Its handler runs in the main thread, which may just be about to wait for
+            # something else, and then notices no signal but the next.
+            while True:
+                os.kill(os.getpid(), number)
+                time.sleep(0.05)
 
 
 def _finish() -> None:

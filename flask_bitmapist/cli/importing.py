@@ -330,7 +330,7 @@ _LEAST_DAYS: tuple[tuple[Group, int], ...] = (
 )
 """From how many days on a heatmap by these has enough rows to show something."""
 
-MOST_ROWS, MOST_COLUMNS = 24, 12
+MOST_ROWS, MOST_COLUMNS = 36, 12
 
 
 def _url_of(app: Flask, question: Cohort) -> str | None:

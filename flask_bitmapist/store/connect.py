@@ -118,6 +118,8 @@ def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
         "password": options.pop("sentinel_password", None),
         "socket_timeout": options["socket_timeout"],
         "socket_connect_timeout": options["socket_connect_timeout"],
+        "retry": options["retry"],
+        "retry_on_error": options["retry_on_error"],
     }
     if address.tls:
         watchers["ssl"] = options["ssl"] = True
