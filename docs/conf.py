@@ -71,7 +71,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"flask_bitmapist\.analysis\.expressions\.Source"),
     (
         r"py:.*",
-        r"AnyQuestion|AsOf|Counts|Days|Names|Numbers|Identity|IdMap|Stamp|Scan|User|Who",
+        r"AnyQuestion|AsOf|Counts|Days|Group|Marks|Names|Numbers|Identity|IdMap|Stamp|Scan|User"
+        r"|Who",
     ),
     # Not for others to use: app.extensions["bitmapist"], and how pages are made.
     (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),
