@@ -35,6 +35,14 @@ EXTRAS = {
 SOURCE = "https://github.com/cuttlesoft/flask-bitmapist"
 
 
+def long_description() -> str:
+    """Return the README, with links and pictures that the package index finds too."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    relative = r"(?!https?://|#)"
+    text = re.sub(rf"(!\[[^]]*\]\(){relative}", rf"\1{SOURCE}/raw/main/", text)
+    return re.sub(rf"(\]\(){relative}", rf"\1{SOURCE}/blob/main/", text)
+
+
 def software_bill_of_materials() -> dict[str, Any]:
     """Return, as CycloneDX, what of others the wheel holds: the vendored assets.
 
@@ -132,7 +140,7 @@ setup(
     version=VERSION,
     description="A Flask app that knows its users' behaviour: exact, real-time "
     "analytics on Redis bitmaps",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=long_description(),
     long_description_content_type="text/markdown",
     author="The Flask-Bitmapist developers",
     license_expression="MIT",

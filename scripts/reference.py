@@ -37,8 +37,11 @@ SETTINGS = """\
 
 Set them in `app.config`, or in `FlaskBitmapist(app, config={...})`, which takes
 precedence. A wrong value or a misspelt name is an error at startup that names the
-setting. With `app.config.from_prefixed_env()`, they come from the environment, under
-names such as `FLASK_BITMAPIST_REDIS_URL`.
+setting. A name in `app.config` that resembles no setting is only logged, and listed by
+`flask bitmapist doctor`, so that you can go back to an earlier version.
+
+With `app.config.from_prefixed_env()`, settings come from the environment, under names
+such as `FLASK_BITMAPIST_REDIS_URL`.
 
 | Name | Default | Meaning |
 | --- | --- | --- |

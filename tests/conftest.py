@@ -47,8 +47,8 @@ OPTIONAL = (
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# Whoever runs the tests may have had signals ignored, as nohup does, and so would all that
-# they start; a signal that has a handler here has its usual meaning there.
+# Whoever runs the tests may have had signals ignored, as nohup does, and so would all
+# that they start; a signal that has a handler here has its usual meaning there.
 for _name in ("SIGINT", "SIGHUP"):
     _number = getattr(signal, _name, None)
     if _number is not None and signal.getsignal(_number) == signal.SIG_IGN:

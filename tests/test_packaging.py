@@ -185,6 +185,20 @@ def test_the_metadata_says_what_the_package_says(built: Built) -> None:
     assert {"Documentation", "Changelog", "Source", "Issues"} <= set(urls)
 
 
+def test_links_and_pictures_of_the_readme_lead_somewhere_from_the_index(
+    built: Built,
+) -> None:
+    shown = str(built.metadata().get_payload())
+    targets = re.findall(r"\]\(([^)]+)\)", shown)
+    assert len(targets) > 10
+    for target in targets:
+        assert target.startswith("https://"), target
+    source = re.findall(r"https://\S+/(?:blob|raw)/main/([^)#\s]+)", shown)
+    assert "docs/images/cohort.png" in source
+    for path in source:
+        assert (ROOT / path).exists(), path
+
+
 def test_the_core_needs_five_packages_and_the_rest_is_optional(built: Built) -> None:
     required = [
         re.split(r"[<>=!~;\[ ]", requirement)[0]
