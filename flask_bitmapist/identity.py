@@ -54,6 +54,7 @@ _VALUES = (
 
 # 007 is no number: an app that writes ids so has another user with the id 7.
 _WRITTEN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+_BIT_OF_NOBODY = re.compile(r"#(0|[1-9][0-9]{0,9})")
 _INTEGERS = range(-(2**63), 2**63)
 """What is kept as a whole number; longer ones, which no database has, as text."""
 
@@ -393,10 +394,20 @@ class Identity:
         key = self.known(user)
         stamp, numbers = self._look([key])
         if stamp.holds == KEYS:
-            return int(key) if _stands_for_itself(key, stamp) else numbers[0]
+            if _stands_for_itself(key, stamp):
+                return int(key)
+            return self._bit_of_nobody(key, stamp) if numbers[0] is None else numbers[0]
         if stamp.holds is None and self._may_be_key(key) and not self._map.has_marks():
             return None
         return _asked_number(key)
+
+    def _bit_of_nobody(self, key: User, stamp: Stamp) -> int | None:
+        """Return the bit that :meth:`users_of` calls so, as it was given to nobody."""
+        written = _BIT_OF_NOBODY.fullmatch(str(key))
+        if written is None or not stamp.above < int(written[1]) <= LARGEST_ID:
+            return None
+        bit = int(written[1])
+        return bit if self._map.keys_of([bit]) == [None] else None
 
     def number_given(self, key: User) -> int | None:
         """Return the number that a key was given; None if it has none, or is its bit.

@@ -247,6 +247,76 @@ def test_the_cohort_works_by_keyboard_alone(
 
 
 @pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("way", ["mouse", "keyboard"])
+def test_a_person_is_erased_once_their_id_is_typed(
+    watch: Callable[..., Watched],
+    make_app: Callable[..., Flask],
+    live_server: Callable[[Flask], str],
+    surface: str,
+    way: str,
+) -> None:
+    def press(control: Any) -> None:
+        control.focus()
+        with control.page.expect_navigation():
+            control.page.keyboard.press("Enter")
+
+    go = follow if way == "mouse" else press
+    app = filled(make_app(BITMAPIST_ACCESS=lambda: True, BITMAPIST_ALLOW_DELETE=True))
+    watched = watch(live_server(app))
+    page = watched.open(surface, "people", "?user=7")
+    go(page.get_by_role("link", name="Erase this person"))
+    assert page.locator("h2").first.inner_text() == "Erase user “7”?"
+    typed = page.get_by_label("Type the user ID to confirm")
+    typed.click() if way == "mouse" else typed.focus()
+    page.keyboard.type("8")
+    go(page.get_by_role("button", name="Erase permanently"))
+    assert page.get_by_role("alert").inner_text().startswith("User IDs do not match")
+    # A browser reports the status of the page that says so.
+    assert [each for each in watched.problems if "400" not in each] == []
+    watched.problems.clear()
+    page.get_by_label("Type the user ID to confirm").fill("7")
+    if way == "mouse":
+        follow(page.get_by_role("button", name="Erase permanently"))
+    else:
+        press(page.get_by_label("Type the user ID to confirm"))
+    assert "The person is erased." in page.get_by_role("status").inner_text()
+    assert FlaskBitmapist(app).person(7)["events"] == {}
+    assert FlaskBitmapist(app).person(8)["events"]
+    go(page.get_by_role("link", name="Back to people"))
+    assert page.get_by_label("User ID").is_visible()
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_that_erase_a_person_fit_and_can_be_read(
+    watch: Callable[..., Watched],
+    make_app: Callable[..., Flask],
+    live_server: Callable[[Flask], str],
+    surface: str,
+    scheme: str,
+) -> None:
+    def check(shown: Any) -> None:
+        judge(page, surface, page.url, ["color-contrast"])
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = shown.bounding_box()
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+
+    app = filled(make_app(BITMAPIST_ACCESS=lambda: True, BITMAPIST_ALLOW_DELETE=True))
+    watched = watch(live_server(app), color_scheme=scheme, bypass_csp=True)
+    page = watched.open(surface, "people", "?user=7")
+    link = page.get_by_role("link", name="Erase this person")
+    check(link)
+    follow(link)
+    button = page.get_by_role("button", name="Erase permanently")
+    check(button)
+    page.get_by_label("Type the user ID to confirm").fill("7")
+    follow(button)
+    check(page.locator("dd code"))
+
+
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(
     watch: Callable[..., Watched], surface: str, scheme: str

@@ -98,6 +98,22 @@ def test_only_periods_that_ended_before_a_day_go_and_the_event_stays_known(
     assert query.count("a", "month", as_of=MAY) == 1
 
 
+def test_what_bit_operations_left_of_a_flag_goes_with_the_flag_alone(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    mark_some(app, "paid")
+    with app.app_context():
+        mark_unique("paid", 5)
+        left = bitmapist.BitOpNot(bitmapist.UniqueEvents("paid"))
+        assert len(bitmapist.YearEvents("paid", 2026)) == 2
+    plan = plan_deletion(app.extensions["bitmapist"], "paid", flag=True)
+    assert plan.periods == {"flag": 1, "temporary": 1}
+    assert plan.temporary == (left.redis_key.encode(),)
+    assert plan.carry_out() == 2
+    assert delete(app, "paid") == 8
+    assert redis_client.keys("trackist_*") == []
+
+
 def test_deleting_twice_does_no_harm(app: Flask) -> None:
     mark_some(app, "a")
     plan = plan_deletion(app.extensions["bitmapist"], "a")
@@ -152,6 +168,50 @@ def test_whatever_events_are_called_only_the_one_that_is_meant_goes(
     own = {key for key in keys if (k := parse_key(key)) and k.name == meant.encode()}
     delete(app, meant)
     assert keys - set(redis_client.keys()) == own
+
+
+OPERANDS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "a-b", "a_b", "é/*"]), st.booleans()),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(OPERANDS, max_size=5), st.sampled_from(["a", "b"]), st.booleans())
+def test_what_bit_operations_made_of_an_event_goes_with_it_and_nothing_else_of_theirs(
+    app: Flask,
+    redis_client: redis.Redis,
+    made: list[list[tuple[str, bool]]],
+    meant: str,
+    only_early: bool,
+) -> None:
+    redis_client.flushall()
+    for name in ("a", "b", "a-b", "a_b", "é/*"):
+        for now in (JANUARY, MAY):
+            bitmapist.mark_event(name, 1, system=redis_client, now=now)
+    expected = set()
+    for operands in made:
+        months = [
+            bitmapist.MonthEvents.from_date(name, JANUARY if is_early else MAY)
+            for name, is_early in operands
+        ]
+        with app.app_context():
+            left = bitmapist.BitOpOr(*months)
+            nested = bitmapist.BitOpAnd(left, *months[:1])
+        if any(
+            name == meant and (is_early or not only_early)
+            for name, is_early in operands
+        ):
+            expected |= {left.redis_key, nested.redis_key}
+    before = set(redis_client.keys("trackist_bitop_*"))
+    delete(app, meant, before=date(2026, 3, 1) if only_early else None)
+    gone = before - set(redis_client.keys("trackist_bitop_*"))
+    assert gone == {key.encode() for key in expected}
 
 
 def test_a_signal_and_the_log_tell_of_it(
@@ -393,6 +453,22 @@ def test_names_are_shown_as_they_are(make_app: MakeApp) -> None:
     assert "<b>" not in client.get(url, query_string={"event": name}).text
     assert post(client, url, event=name, confirm=name).status_code == 200
     assert names_of(app) == []
+
+
+def test_what_cannot_be_typed_is_confirmed_as_it_is_shown(make_app: MakeApp) -> None:
+    app, url = make_surface(make_app, "standalone")
+    name = "old\x1b[2Jname"
+    client = app.test_client()
+    for delete_it in (
+        lambda: post(client, url, event=name, confirm=r"old\x1b[2Jname").text,
+        lambda: run(app, name, typed="old\\x1b[2Jname\n").output,
+    ):
+        with app.app_context():
+            bitmapist.mark_event(name, 1)
+        shown = client.get(url, query_string={"event": name}).text
+        assert r"Delete “old\x1b[2Jname”?" in shown
+        assert "Deleted 3 bitmaps." in delete_it()
+        assert names_of(app) == []
 
 
 @pytest.mark.parametrize("asked", ["", "?event=", "?event=a&before=x"])

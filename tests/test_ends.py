@@ -98,6 +98,24 @@ def test_a_script_writes_its_marks_and_ends_as_it_would_without(
     assert users(redis_client, DAY) == MANY
 
 
+@pytest.mark.parametrize(
+    ("library", "patch", "each"),
+    [
+        ("gevent", "from gevent import monkey; monkey.patch_all()", "gevent.spawn"),
+        ("eventlet", "import eventlet; eventlet.monkey_patch()", "eventlet.spawn"),
+    ],
+)
+def test_green_threads_write_their_marks(
+    redis_client: redis.Redis, redis_url: str, library: str, patch: str, each: str
+) -> None:
+    need(library)
+    started = f"[{each}(mark_in_requests, [user]) for user in range(20)]"
+    wait = "join" if library == "gevent" else "wait"
+    script = f"{patch}\nimport {library}\n{APP}\nfor one in {started}: one.{wait}()"
+    assert run_script(script, redis_url) == 0
+    assert users(redis_client, DAY) == MANY
+
+
 @pytest.mark.parametrize("number", [SIGTERM, SIGHUP])
 @BOTH_ORDERS
 def test_an_own_handler_that_ends_the_process_does_so(

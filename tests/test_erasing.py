@@ -175,6 +175,57 @@ def test_another_secret_gives_another_name(make_app: MakeApp) -> None:
     assert all(re.fullmatch("[0-9a-f]{64}", name) for name in names)
 
 
+@pytest.mark.parametrize("is_erased_by_the_new", [True, False])
+def test_while_a_secret_is_changed_what_waits_elsewhere_is_still_dropped(
+    make_app: MakeApp, is_erased_by_the_new: bool
+) -> None:
+    new = {"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": ["old"]}
+    old = {"SECRET_KEY": "old"}
+    waits = {
+        "BITMAPIST_MARK_MODE": "background",
+        "BITMAPIST_FLUSH_INTERVAL": 3600.0,
+    }
+    here, there = (new, old) if is_erased_by_the_new else (old, new)
+    other = make_app(**there, **waits)
+    mark_in_request(other, 7, 8)
+    assert forget(make_app(**here), 7).remaining == 0
+    assert other.extensions["bitmapist"].recorder.flush()
+    query = other.extensions["bitmapist"].query
+    assert set(query.users("a", "month", as_of=NOON)) == {8}
+
+
+def test_what_was_interrupted_is_finished_under_another_secret(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    app = make_app(SECRET_KEY="old")
+    mark(app, "first", ADA)
+    eraser = app.extensions["bitmapist"].recorder.eraser
+    # It was killed after the number was taken from the person.
+    redis_client.hset(ERASING_KEY, eraser.name_of(ADA), 1)
+    app.extensions["bitmapist"].recorder.identity.release(ADA, 1)
+    later = make_app(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["old"])
+    assert forget(later, ADA).cleared == 4
+    assert redis_client.hlen(ERASING_KEY) == 0
+
+
+def test_bits_that_were_given_to_nobody_are_erased_by_the_name_that_lists_give_them(
+    app: Flask, redis_client: redis.Redis
+) -> None:
+    mark(app, ADA, "#9")
+    for user in (9, 17):
+        plain.mark_event("a", user, system=redis_client, now=NOON)
+    query = app.extensions["bitmapist"].query
+    listed = set(query.users("a", "month", as_of=NOON))
+    assert listed == {ADA, "#9", "#17"}
+    assert all(query.has(user, "a", "month", as_of=NOON) for user in listed)
+    assert FlaskBitmapist(app).person("#17")["user_id"] == "#17"
+    assert forget(app, "#17").cleared == 3
+    assert forget(app, "#0").cleared == 0, "it was given to somebody"
+    # Somebody who is called so comes first.
+    assert forget(app, "#9").cleared == 4
+    assert users_in(redis_client.get("trackist_a_2026-1") or b"") == {0, 9}
+
+
 def test_without_a_secret_key_it_is_said_what_is_missing(make_app: MakeApp) -> None:
     app = make_app(SECRET_KEY=None)
     mark(app, 7)

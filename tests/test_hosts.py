@@ -14,7 +14,8 @@ from urllib.parse import urljoin
 import jinja2
 import pytest
 import redis
-from flask import Flask, Response, render_template_string
+from flask import Blueprint, Flask, Response, render_template_string
+from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.templating import Environment
 from flask.testing import FlaskClient
 from jinja2.sandbox import SandboxedEnvironment
@@ -25,6 +26,9 @@ from flask_bitmapist import FlaskBitmapist, mark_event
 
 from .needs import need
 from .pages import ASKED, COHORT, PAGES, url_of
+
+# Extensions import it where it is installed, and it warns whoever does.
+pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Eventlet is deprecated")
 
 ROOT = Path(__file__).parent.parent
 SURFACES = ("standalone", "admin")
@@ -146,6 +150,25 @@ def count_requests(app: Flask) -> None:
     load("prometheus_flask_exporter", "PrometheusMetrics")(app, registry=registry)
 
 
+def ask_for_passwords(app: Flask) -> None:
+    """Let in whoever sends the password with each request, as its test client does."""
+    auth = load("flask_httpauth", "HTTPBasicAuth")()
+    auth.verify_password(lambda name, password: name if password == "right" else None)
+    app.config["BITMAPIST_ACCESS"] = auth.login_required(lambda: True)
+
+    class Signed(FlaskClient):
+        def open(self, *arguments: Any, **options: Any) -> Any:
+            options.setdefault("auth", ("ada", "right"))
+            return super().open(*arguments, **options)
+
+    app.test_client_class = Signed
+
+
+def limit_addresses(app: Flask) -> None:
+    allowed = load("flask_allowed_hosts", "AllowedHosts")(app, ["127.0.0.1"])
+    app.config["BITMAPIST_ACCESS"] = allowed.limit()(lambda: True)
+
+
 def watch_with_scout(app: Flask) -> None:
     load("scout_apm.flask", "ScoutApm")(app)
 
@@ -203,6 +226,8 @@ EXTENSIONS = {
     "Session": Host(keep_sessions, SESSION_TYPE="redis"),
     "CORS": Host(extension("flask_cors", "CORS")),
     "Security-Too": Host(secure, SECURITY_PASSWORD_SALT="1"),
+    "HTTPAuth": Host(ask_for_passwords),
+    "allowed-hosts": Host(limit_addresses),
     "JWT-Extended": Host(extension("flask_jwt_extended", "JWTManager")),
     "Paranoid": Host(extension("flask_paranoid", "Paranoid")),
     "SSLify": Host(extension("flask_sslify", "SSLify"), PREFERRED_URL_SCHEME="https"),
@@ -271,6 +296,37 @@ def write_otherwise(app: Flask) -> None:
     app.jinja_env.finalize = lambda value: "" if value is None else value
 
 
+class Wrapped(DefaultJSONProvider):
+    """Puts what a view gives into an envelope."""
+
+    def response(self, *arguments: Any, **values: Any) -> Response:
+        answer: Response = super().response(data=arguments or values)
+        return answer
+
+
+class Fast(JSONProvider):
+    """Writes what orjson writes, and no more types than it knows."""
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        text: str = load("orjson", "dumps")(obj).decode()
+        return text
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        return load("orjson", "loads")(s)
+
+
+def write_json_with(provider: type[JSONProvider]) -> Callable[[], Flask]:
+    class Other(Flask):
+        json_provider_class = provider
+
+    def make() -> Flask:
+        if provider is Fast:
+            need("orjson")
+        return Other("host")
+
+    return make
+
+
 def flask_with(**options: Any) -> Callable[[], Flask]:
     """Return what makes an app whose Jinja environment has *options*."""
 
@@ -298,6 +354,16 @@ APPS = {
     "no autoescaping": Host(make=escape_nothing),
     "a sandbox": Host(make=read_in_a_sandbox),
     "filters of the same names": Host(write_otherwise),
+    "Jinja's i18n": Host(make=flask_with(extensions=["jinja2.ext.i18n"])),
+    "orjson": Host(make=write_json_with(Fast)),
+    "JSON in an envelope": Host(make=write_json_with(Wrapped)),
+    "Arabic": Host(BABEL_DEFAULT_LOCALE="ar_EG"),
+    "Chinese": Host(BABEL_DEFAULT_LOCALE="zh_Hant_TW"),
+    "texts of its own": Host(BABEL_DEFAULT_LOCALE="de", BABEL_DOMAIN="shop"),
+    "TRUSTED_HOSTS": Host(TRUSTED_HOSTS=["localhost"]),
+    "subdomains": Host(
+        make=lambda: Flask("host", subdomain_matching=True), SERVER_NAME="localhost"
+    ),
 }
 
 
@@ -392,6 +458,88 @@ def test_everything_works_in_an_app_that_is_set_up_otherwise(
     redis_url: str, name: str
 ) -> None:
     check_everything(APPS[name], redis_url)
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_whoever_sends_no_password_is_asked_for_one(
+    redis_url: str, surface: str
+) -> None:
+    app = EXTENSIONS["HTTPAuth"].app(redis_url)
+    for page in PAGES:
+        answer = app.test_client().get(url_of(page.name, surface), auth=("ada", "no"))
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_other_addresses_and_hosts_are_turned_away(
+    redis_url: str, surface: str
+) -> None:
+    url = url_of("cohort", surface)
+    stranger = {"REMOTE_ADDR": "192.0.2.7"}
+    client = EXTENSIONS["allowed-hosts"].app(redis_url).test_client()
+    assert client.get(url).status_code == 200
+    assert client.get(url, environ_base=stranger).status_code == 403
+    client = APPS["TRUSTED_HOSTS"].app(redis_url).test_client()
+    assert client.get(url, headers={"Host": "elsewhere.example"}).status_code == 400
+
+
+def test_a_page_may_be_kept_by_the_cache_of_the_app(redis_url: str) -> None:
+    cache = load("flask_caching", "Cache")(config={"CACHE_TYPE": "SimpleCache"})
+    app = Host(cache.init_app).app(redis_url)
+    with app.app_context():
+        mark_event("came", 1)
+    view = app.view_functions["bitmapist.cohort"]
+    app.view_functions["bitmapist.cohort"] = cache.cached(query_string=True)(view)
+    client, url = app.test_client(), url_of("cohort", "standalone")
+    first, second = (client.get(url, query_string=COHORT) for _ in range(2))
+    assert (first.status_code, first.text) == (second.status_code, second.text)
+    assert first.status_code == 200
+    assert "bm-heat" in first.text
+
+
+def test_a_blueprint_of_the_app_that_is_called_as_ours_is_an_error(
+    redis_url: str,
+) -> None:
+    def add(app: Flask) -> None:
+        app.register_blueprint(Blueprint("bitmapist", "host"))
+
+    with pytest.raises(ValueError, match="'bitmapist' is already registered"):
+        Host(add).app(redis_url)
+
+
+@pytest.mark.parametrize(
+    "base", ["admin/base.html", "bare.html"], ids=["as it comes", "bare"]
+)
+@pytest.mark.parametrize("fluid", [False, True], ids=["narrow", "fluid"])
+def test_the_tabs_fit_into_every_layout_of_flask_admin(
+    redis_url: str, tmp_path: Path, base: str, fluid: bool
+) -> None:
+    (tmp_path / "templates").mkdir()
+    bare = "<title>Mine</title>{% block head_css %}{% endblock %}{% block body %}"
+    bare += "{% endblock %}{% block tail %}{% endblock %}"
+    (tmp_path / "templates" / "bare.html").write_text(bare, encoding="utf-8")
+    theme = load("flask_admin.theme", "Bootstrap4Theme")
+    app = Host(make=lambda: Flask("host", root_path=str(tmp_path))).app(redis_url)
+    admin = load("flask_admin", "Admin")(
+        app,
+        url="/staff",
+        endpoint="staff",
+        theme=theme(fluid=fluid, swatch="darkly", base_template=base),
+        index_view=load("flask_admin", "AdminIndexView")(
+            url="/staff", endpoint="staff"
+        ),
+    )
+    FlaskBitmapist(app, admin=admin)
+    with app.app_context():
+        mark_event("came", 1)
+    for page in PAGES:
+        url = url_of(page.name, "admin").replace("/admin/", "/staff/")
+        answer = app.test_client().get(url, query_string=ASKED.get(page.name))
+        assert answer.status_code == 200
+        assert "bm-form" in answer.text
+        assert ("<title>Mine</title>" in answer.text) == (base == "bare.html")
+        assert "/admin/bitmapist" not in answer.text
 
 
 def test_the_docs_name_what_csrf_protection_may_let_through(redis_url: str) -> None:

@@ -29,6 +29,16 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def is_typed(typed: str, name: str) -> bool:
+    """Return whether somebody who was shown a name has typed it, to confirm.
+
+    Args:
+        typed: What they typed.
+        name: The name; what nobody can type stands in it as :func:`printable` shows it.
+    """
+    return typed in (name, printable(name))
+
+
 class Text(str):
     """A text for people that can be said in other languages.
 

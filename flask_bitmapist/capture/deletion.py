@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from ..analysis.errors import QueryError
 from ..analysis.expressions import Source
 from ..analysis.periods import shorten, to_utc
 from ..store.catalogue import Known, decoded
-from ..store.keys import EventKey, names_in
+from ..store.keys import EventKey, names_in, operands
 from . import reports
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Deletion:
     keys: tuple[EventKey, ...] = field(repr=False)
     """The keys of the bitmaps."""
     temporary: tuple[bytes, ...] = field(repr=False)
-    """The keys that bitmapist's bit operations have left behind, if all goes."""
+    """The keys that bitmapist's bit operations have made of any of these, and left."""
     _app: Flask = field(repr=False)
     _client: Redis = field(repr=False)
     _bitmaps: Bitmaps = field(repr=False)
@@ -173,9 +173,7 @@ def plan_deletion(
         flag=flag,
         before=before,
         keys=tuple(_chosen(state.catalogue.keys(event), event, flag, before)),
-        temporary=tuple(
-            state.catalogue.temporary_keys() if event is None and before is None else ()
-        ),
+        temporary=tuple(_left_behind(state.catalogue, event, flag, before)),
         _app=state.app,
         _client=state.systems["default"],
         _bitmaps=bitmaps or state.query.bitmaps,
@@ -183,8 +181,18 @@ def plan_deletion(
     )
 
 
+def _left_behind(
+    catalogue: Catalogue, event: str | None, flag: bool, before: date | None
+) -> Iterator[bytes]:
+    name = None if event is None else event.encode("utf-8", "surrogateescape")
+    for key in catalogue.temporary_keys():
+        made_of = _chosen(operands(key, name), event, flag, before)
+        if (event is None and before is None) or any(made_of):
+            yield key
+
+
 def _chosen(
-    keys: Iterator[EventKey], event: str | None, flag: bool, before: date | None
+    keys: Iterable[EventKey], event: str | None, flag: bool, before: date | None
 ) -> Iterator[EventKey]:
     limit: datetime | None = None if before is None else to_utc(before)
     for key in keys:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -84,7 +84,8 @@ class Eraser:
         marks: The client for marks, which waits less.
         identity: Knows the users' bits.
         catalogue: Finds the keys.
-        secret: Returns the app's ``SECRET_KEY``; None where it has none.
+        secrets: Returns the app's ``SECRET_KEY``, and after it those that it had
+            before; nothing where it has none.
     """
 
     def __init__(
@@ -93,13 +94,13 @@ class Eraser:
         marks: Redis,
         identity: Identity,
         catalogue: Catalogue,
-        secret: Callable[[], str | bytes | None],
+        secrets: Callable[[], Sequence[str | bytes]],
     ) -> None:
         self._client: Any = client
         self._marks: Any = marks
         self._identity = identity
         self._catalogue = catalogue
-        self._secret = secret
+        self._secrets = secrets
         self._is_warned = False
 
     def name_of(self, key: User) -> str:
@@ -111,13 +112,17 @@ class Eraser:
         Raises:
             RuntimeError: The app has no ``SECRET_KEY``.
         """
-        secret = self._secret()
-        if not secret:
+        return self._names_of(key)[0]
+
+    def _names_of(self, key: User) -> list[str]:
+        """Return the name of a person, and after it those under earlier secrets."""
+        secrets = self._secrets()
+        if not secrets:
             raise RuntimeError(
                 "erasing a person requires the app's SECRET_KEY to be set: a receipt "
                 "names them by an HMAC under it"
             )
-        return _names(secret, [key])[0]
+        return [_name(secret, key) for secret in secrets]
 
     # --- Looking, and erasing
 
@@ -158,20 +163,21 @@ class Eraser:
                 goes on.
         """
         key = self._identity.known(user)
-        name = self.name_of(key)
+        names = self._names_of(key)
         moment = time.time()
-        self._note(name, moment)
+        self._note(names, moment)
         waiting = drop(key, moment)
-        keys, cleared, remaining = self._clear_all(key, name)
+        keys, cleared, remaining = self._clear_all(key)
         logger.info("erased a person: %d bits of %d keys", cleared, keys)
         at = datetime.fromtimestamp(moment, tz=timezone.utc)
         # Who erases themselves would be named here after all.
         by = "themselves" if by == str(key) else by
-        return Receipt(name, at, by, keys, cleared, waiting, remaining)
+        return Receipt(names[0], at, by, keys, cleared, waiting, remaining)
 
-    def _clear_all(self, key: User, name: str) -> tuple[int, int, int]:
+    def _clear_all(self, key: User) -> tuple[int, int, int]:
         """Clear a person's bits; return keys, bits that were set, and bits that are."""
-        bits = self._let_go(key, name)
+        names = self._names_of(key)
+        bits = self._let_go(key, names)
         if not bits:
             bit = self._identity.bit_of(key)
             bits = set() if bit is None else {bit}
@@ -185,21 +191,21 @@ class Eraser:
             if not remaining:
                 break
         if not remaining:
-            self._try(self._client.hdel, ERASING_KEY, name)
+            self._try(self._client.hdel, ERASING_KEY, *names)
         return keys, cleared, remaining
 
-    def _let_go(self, key: User, name: str) -> set[int]:
+    def _let_go(self, key: User, names: Sequence[str]) -> set[int]:
         """Take a key's number from it, and return all that it has had.
 
         What is marked from then on has another number; a kill does not lose these.
         """
         given = self._identity.number_given(key)
-        kept = self._try(self._client.hget, ERASING_KEY, name) or b""
-        numbers = {int(each) for each in kept.split()}
+        kept = self._try(self._client.hmget, ERASING_KEY, names) or []
+        numbers = {int(each) for some in kept if some for each in some.split()}
         if given is not None:
             numbers.add(given)
             pending = " ".join(map(str, sorted(numbers)))
-            self._client.hset(ERASING_KEY, name, pending)
+            self._client.hset(ERASING_KEY, names[0], pending)
             self._identity.release(key, given)
         return numbers
 
@@ -228,8 +234,9 @@ class Eraser:
 
     # --- Who was erased
 
-    def _note(self, name: str, moment: float) -> None:
-        self._try(self._client.zadd, FORGOTTEN_KEY, {name: moment})
+    def _note(self, names: Sequence[str], moment: float) -> None:
+        # While a secret is changed, some processes know the person by another name.
+        self._try(self._client.zadd, FORGOTTEN_KEY, dict.fromkeys(names, moment))
         self._try(
             self._client.zremrangebyscore, FORGOTTEN_KEY, "-inf", moment - KEPT_FOR
         )
@@ -265,7 +272,7 @@ class Eraser:
         # Who was erased between the look and the write might have come back with it.
         late = self._erased(left)
         for user in {mark.user for mark in left if id(mark) in late}:
-            self._clear_all(user, self.name_of(user))
+            self._clear_all(user)
         return refused, [mark for mark in marks if id(mark) in erased]
 
     def _erased(self, marks: Sequence[Mark]) -> set[int]:
@@ -275,16 +282,20 @@ class Eraser:
         try:
             if not self._marks.exists(FORGOTTEN_KEY):
                 return set()
-            secret = self._secret()
-            if not secret:
+            secrets = self._secrets()
+            if not secrets:
                 self._warn("the app has no SECRET_KEY")
                 return set()
-            users = list({mark.user for mark in marks})
-            moments = self._marks.zmscore(FORGOTTEN_KEY, _names(secret, users))
+            users = [user for user in {mark.user for mark in marks} for _ in secrets]
+            names = map(_name, cycle(secrets), users)
+            moments = self._marks.zmscore(FORGOTTEN_KEY, list(names))
         except ResponseError as error:
             self._warn(error)
             return set()
-        erased = {u: moment for u, moment in zip(users, moments) if moment is not None}
+        erased: dict[User, float] = {}
+        for user, moment in zip(users, moments):
+            if moment is not None:
+                erased[user] = max(moment, erased.get(user, moment))
         return {
             id(mark)
             for mark in marks
@@ -326,10 +337,9 @@ def _by_time(key: EventKey) -> tuple[bytes, str, bytes]:
     return key.name, start, key.key
 
 
-def _names(secret: str | bytes, keys: Sequence[User]) -> list[str]:
+def _name(secret: str | bytes, key: User) -> str:
     secret = secret.encode() if isinstance(secret, str) else secret
-    messages = [_PURPOSE + str(key).encode() for key in keys]
-    return [hmac.digest(secret, each, "sha256").hex() for each in messages]
+    return hmac.digest(secret, _PURPOSE + str(key).encode(), "sha256").hex()
 
 
 def _is_of_others(error: Exception) -> bool:

@@ -84,7 +84,7 @@ class Recorder:
             self._eraser = Eraser(
                 *(client, marks, self.identity),
                 catalogue or Catalogue(client, client),
-                _secret_of(app),
+                _secrets_of(app),
             )
             self._queue = Queue(
                 *(self._writer, self._eraser, settings, self.reports, spool, environ)
@@ -331,11 +331,19 @@ def _client_for_marks(settings: Settings, client: Redis) -> Redis:
     )
 
 
-def _secret_of(app: Flask | None) -> Callable[[], str | bytes | None]:
-    """Return what tells an app's ``SECRET_KEY``, which may be set later."""
+def _secrets_of(app: Flask | None) -> Callable[[], list[str | bytes]]:
+    """Return what tells an app's secrets, the latest first, which may be set later."""
     # Not to be kept by a thread that still writes, once it is gone.
     found = weakref.ref(app) if app is not None else None
-    return lambda: getattr(found(), "secret_key", None) if found is not None else None
+
+    def secrets() -> list[str | bytes]:
+        app = found() if found is not None else None
+        if app is None or not app.secret_key:
+            return []
+        earlier = app.config.get("SECRET_KEY_FALLBACKS") or ()
+        return [app.secret_key, *earlier]
+
+    return secrets
 
 
 def _hour(now: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..analysis.errors import printable
+from ..analysis.errors import is_typed, printable
 from ..analysis.expressions import Event
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.users import expression_users
@@ -156,6 +156,7 @@ def _show(plan: Deletion, told: dict[str, Any]) -> None:
 
 
 def _confirm(wanted: str, refusal: str) -> None:
-    typed = click.prompt(f"Type {wanted!r} to confirm", default="", show_default=False)
-    if typed != wanted:
+    question = f"Type '{printable(wanted)}' to confirm"
+    typed = click.prompt(question, default="", show_default=False)
+    if not is_typed(typed, wanted):
         raise click.ClickException(refusal)

@@ -312,7 +312,9 @@ class Catalogue:
         Raises:
             redis.RedisError: The store does not answer.
         """
-        return [key for key in self.holding_users() if is_temporary(key)]
+        self._stored()  # tells whether this is a store without sets
+        found = set(self._all_keys(self._write, b"bitop"))
+        return [key for key in sorted(found) if is_temporary(key)]
 
     def _look(
         self, oldest: timedelta, patience: float | None, wait: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timezone
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -26,8 +26,13 @@ _KEY = re.compile(
     rb"trackist_(?P<name>.+)_(?:(?P<flag>u)|(?P<date>W\d+-\d+|\d+-\d+(?:-\d+(?:-\d+)?)?))\Z",
     re.DOTALL,
 )
-# What bitmapist's own bit operations leave behind for a while.
+# What bitmapist's own bit operations leave behind for a while.  Such a key names those
+# that it was made of, of bitmaps or of other operations, joined by hyphens.
 _TEMPORARY = re.compile(rb"trackist_bitop_(?:AND|OR|XOR|NOT)_trackist_")
+_OPERAND = (
+    rb"(?:bitop_(?:AND|OR|XOR|NOT)_|-)"
+    rb"(?=(trackist_(?!bitop_)%b_(?:u|W?\d+(?:-\d+)+))(?:-trackist_|\Z))"
+)
 
 
 @lru_cache(maxsize=16384)
@@ -94,6 +99,22 @@ def holds_users(key: bytes) -> bool:
 def is_temporary(key: bytes) -> bool:
     """Return whether a key is one that a bit operation of bitmapist left behind."""
     return _TEMPORARY.match(key) is not None
+
+
+def operands(key: bytes, name: bytes | None = None) -> Iterator[EventKey]:
+    """Yield the bitmaps that a key left behind by a bit operation was made of.
+
+    Where a name has the end of a key within itself, more is found than there was.
+
+    Args:
+        key: The key.
+        name: Only those of the event, and the flag, of this name.
+    """
+    pattern = rb".+?" if name is None else re.escape(name)
+    for found in re.finditer(_OPERAND % pattern, key, re.DOTALL):
+        parsed = parse_key(found[1])
+        if parsed is not None:
+            yield parsed
 
 
 def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:

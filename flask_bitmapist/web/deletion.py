@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from flask import request, session
 from flask.typing import ResponseReturnValue
 from wtforms import Form, StringField
 from wtforms.csrf.session import SessionCSRF
 
-from ..analysis.errors import BadMarkError, QueryError, Text
+from ..analysis.errors import BadMarkError, QueryError, Text, is_typed
 from ..analysis.results import User
 from ..capture.deletion import Deletion, plan_deletion
 from ..capture.erasing import Receipt
@@ -29,26 +29,11 @@ from .responses import (
 from .surface import Surface
 from .texts import gettext
 
-F = TypeVar("F", bound=Form)
-
-TEMPLATE = "flask_bitmapist/delete.html"
-
-PAGE = Place("events", Text("Delete an event"))
-"""In no menu: it belongs to the Events page."""
+if TYPE_CHECKING:
+    from ..state import BitmapistState
 
 TOKEN = "bitmapist_csrf"
 """Not ``csrf_token``, which is what Flask-WTF calls its own."""
-
-PERSON_TEMPLATE = "flask_bitmapist/forget.html"
-
-PERSON_PAGE = Place("people", Text("Erase a person"))
-"""In no menu: it belongs to the People page."""
-
-ACCEPTED = door.Accepted(
-    frozenset({"event", "before", "confirm", TOKEN, "format", "json"})
-)
-
-PERSON_ACCEPTED = door.Accepted(frozenset({"user", "confirm", TOKEN, "format", "json"}))
 
 KINDS = {
     "months": Text("monthly"),
@@ -89,13 +74,122 @@ class ErasingForm(Form):
     confirm = StringField()
 
 
+class _Deed(ABC):
+    """What a page first shows and, once it is confirmed, does.
+
+    Args:
+        surface: Where the page is shown.
+    """
+
+    page: Place
+    """In no menu: it belongs to the page of the same name."""
+    template: str
+    form: type[Form]
+    subject: str
+    """The form's field that is typed once more to confirm."""
+    mismatch: str
+    """What to say where that is not the same."""
+
+    def __init__(self, surface: Surface) -> None:
+        self.surface = surface
+        self.state = surface.state
+
+    @abstractmethod
+    def look(self, form: Form) -> None:
+        """Find what is meant, and what there is of it.
+
+        Raises:
+            QueryError: Nothing can be meant.
+        """
+
+    @abstractmethod
+    def carry_out(self) -> None:
+        """Do it."""
+
+    @abstractmethod
+    def told(self) -> dict[str, Any]:
+        """Return what there is, and what was done, as it stands in JSON."""
+
+    @abstractmethod
+    def shown(self) -> dict[str, Any]:
+        """Return what the template needs beside the form."""
+
+
+class _Deletion(_Deed):
+    page = Place("events", Text("Delete an event"))
+    template = "flask_bitmapist/delete.html"
+    form = DeletionForm
+    subject = "event"
+    mismatch = Text("Names do not match; nothing was deleted.")
+
+    _plan: Deletion | None = None
+    _gone: int | None = None
+
+    def look(self, form: Form) -> None:
+        event = form["event"].data
+        if not event:
+            raise QueryError(Text("Choose an event."))
+        if len(event.encode(errors="replace")) > MAX_BYTES:
+            told = Text(
+                "An event name can have at most %(most)s bytes.", most=MAX_BYTES
+            )
+            raise QueryError(told)
+        wanted = Wanted.read({"before": form["before"].data, "event": event})
+        day = wanted.before.date() if isinstance(wanted.before, datetime) else None
+        if type(wanted.before) is date:
+            day = wanted.before
+        bitmaps = self.state.query.within(self.state.settings.max_work).bitmaps
+        self._plan = plan_deletion(self.state, event, before=day, bitmaps=bitmaps)
+
+    def carry_out(self) -> None:
+        assert self._plan is not None
+        _ = self._plan.users  # they can only be counted before
+        self._gone = self._plan.carry_out()
+
+    def told(self) -> dict[str, Any]:
+        told = {} if self._plan is None else self._plan.to_dict()
+        return told if self._gone is None else {**told, "deleted": self._gone}
+
+    def shown(self) -> dict[str, Any]:
+        return {"plan": self._plan, "gone": self._gone, "kinds": KINDS}
+
+
+class _Erasing(_Deed):
+    page = Place("people", Text("Erase a person"))
+    template = "flask_bitmapist/forget.html"
+    form = ErasingForm
+    subject = "user"
+    mismatch = Text("User IDs do not match; nothing was erased.")
+
+    _user: User = ""
+    _held: int | None = None
+    _receipt: Receipt | None = None
+
+    def look(self, form: Form) -> None:
+        if not form["user"].data:
+            raise QueryError(Text("Enter a user ID."))
+        self._user = WantedPerson.read({"user": form["user"].data}).user
+        self._held = len(self.state.recorder.eraser.holding(self._user))
+
+    def carry_out(self) -> None:
+        self._receipt = self.state.recorder.forget(self._user, _reader(self.state))
+
+    def told(self) -> dict[str, Any]:
+        if self._receipt is None:
+            return {"bitmaps": self._held}
+        return self._receipt.to_dict()
+
+    def shown(self) -> dict[str, Any]:
+        return {"held": self._held, "receipt": self._receipt}
+
+
 def serve_deletion(surface: Surface) -> ResponseReturnValue:
     """Answer the current request to look at a deletion, or to carry it out.
 
     Args:
         surface: Where the page is shown.
     """
-    return _guarded(surface, PAGE, _respond)
+    return _serve(_Deletion(surface))
 
 
 def serve_erasing(surface: Surface) -> ResponseReturnValue:
@@ -104,135 +198,64 @@ def serve_erasing(surface: Surface) -> ResponseReturnValue:
     Args:
         surface: Where the page is shown.
     """
-    return _guarded(surface, PERSON_PAGE, _respond_person)
+    return _serve(_Erasing(surface))
 
 
-def _guarded(
-    surface: Surface,
-    page: Place,
-    respond: Callable[[Surface], ResponseReturnValue],
-) -> ResponseReturnValue:
+def _serve(deed: _Deed) -> ResponseReturnValue:
+    surface = deed.surface
     if not surface.may_delete:
         return refuse(surface, gettext("Events cannot be deleted here."))
-    if not surface.state.app.secret_key:
+    if not deed.state.app.secret_key:
         return refuse(
             surface, gettext("Deleting requires the app's SECRET_KEY to be set.")
         )
-    return unkept(answered(surface, page, lambda: respond(surface), door.wants_json()))
+    is_program = door.wants_json()
+    return unkept(answered(surface, deed.page, lambda: _respond(deed), is_program))
 
 
-def _respond(surface: Surface) -> ResponseReturnValue:
+def _respond(deed: _Deed) -> ResponseReturnValue:
+    form, problem = _form(deed), None
     is_post = request.method == "POST"
     try:
         door.check_body()
         read = door.form_arguments if is_post else door.url_arguments
-        form = _form(surface, read(ACCEPTED), DeletionForm)
-    except QueryError as error:
-        message = formats.translated(error.message)
-        return _shown(surface, _form(surface, None, DeletionForm), None, message)
-    if not form.event.data:
-        return _shown(surface, form, None, gettext("Choose an event."))
-    if len(form.event.data.encode(errors="replace")) > MAX_BYTES:
-        most = formats.number(MAX_BYTES)
-        message = gettext("An event name can have at most %(most)s bytes.", most=most)
-        return _shown(surface, _form(surface, None, DeletionForm), None, message)
-    try:
-        wanted = Wanted.read({"before": form.before.data, "event": form.event.data})
+        names = frozenset({"format", "json", *(field.name for field in form)})
+        form = _form(deed, read(door.Accepted(names)))
+        deed.look(form)
     except ParameterError as error:
-        wrong = next(iter(error.wrong.values()))
-        return _shown(surface, form, None, formats.translated(wrong))
-    kept = surface.state
-    bitmaps = kept.query.within(kept.settings.max_work).bitmaps
-    before = wanted.before.date() if isinstance(wanted.before, datetime) else None
-    if type(wanted.before) is date:
-        before = wanted.before
-    plan = plan_deletion(kept, form.event.data, before=before, bitmaps=bitmaps)
-    if not is_post:
-        return _shown(surface, form, plan)
-    problem = _problem(form)
-    if problem is None:
-        return _done(surface, form, plan)
-    return _shown(surface, form, plan, problem)
+        problem = formats.translated(next(iter(error.wrong.values())))
+    except QueryError as error:
+        problem = formats.translated(error.message)
+    if problem is None and is_post:
+        problem = _problem(deed, form)
+        if problem is None:
+            deed.carry_out()
+    return _answer(deed, form, problem)
 
 
-def _respond_person(surface: Surface) -> ResponseReturnValue:
-    is_post = request.method == "POST"
-    recorder = surface.state.recorder
-    form = _form(surface, None, ErasingForm)
-    try:
-        door.check_body()
-        read = door.form_arguments if is_post else door.url_arguments
-        form = _form(surface, read(PERSON_ACCEPTED), ErasingForm)
-        if not form.user.data:
-            raise QueryError(Text("Enter a user ID."))
-        user = WantedPerson.read({"user": form.user.data}).user
-        held = len(recorder.eraser.holding(user))
-    except ParameterError as error:
-        wrong = formats.translated(next(iter(error.wrong.values())))
-        return _shown_person(surface, form, problem=wrong)
-    except QueryError as error:
-        message = formats.translated(error.message)
-        return _shown_person(surface, form, problem=message)
-    if not is_post:
-        return _shown_person(surface, form, held)
+def _problem(deed: _Deed, form: Form) -> str | None:
+    """Return why it is not meant, or None if it is."""
     if not form.validate():
-        return _shown_person(surface, form, held, problem=_expired())
-    if form.confirm.data != form.user.data:
-        message = gettext("User IDs do not match; nothing was erased.")
-        return _shown_person(surface, form, held, problem=message)
-    receipt = recorder.forget(user, _reader(surface))
-    return _shown_person(surface, form, receipt=receipt)
+        return gettext(
+            "This form has expired or came from another page. Nothing was "
+            "deleted; check the details and try again."
+        )
+    is_meant = is_typed(form["confirm"].data or "", form[deed.subject].data)
+    return None if is_meant else formats.translated(deed.mismatch)
 
 
-def _reader(surface: Surface) -> str | None:
-    """Return who is logged in, as the app or its server knows them."""
-    if hasattr(surface.state.app, "login_manager"):
-        from flask_login import current_user
-
-        try:
-            key = surface.state.recorder.identity.key(current_user)
-        except BadMarkError:
-            key = None
-        if key is not None:
-            return str(key)
-    return request.remote_user or None
-
-
-def _shown_person(
-    surface: Surface,
-    form: ErasingForm,
-    held: int | None = None,
-    receipt: Receipt | None = None,
-    problem: str | None = None,
-) -> ResponseReturnValue:
+def _answer(deed: _Deed, form: Form, problem: str | None) -> ResponseReturnValue:
     status = 200 if problem is None else 400
-    if not door.wants_json():
-        own = {"form": form, "held": held, "receipt": receipt, "problem": problem}
-        page = surface.render(PERSON_TEMPLATE, PERSON_PAGE, **own, token=TOKEN)
-        return page, status
-    if problem is not None:
-        return errors_response({"form": [problem]}, status)
-    return json_response({"bitmaps": held} if receipt is None else receipt.to_dict())
+    if door.wants_json():
+        if problem is not None:
+            return errors_response({"form": [problem]}, status)
+        return json_response(deed.told())
+    own = {**deed.shown(), "form": form, "problem": problem, "token": TOKEN}
+    return deed.surface.render(deed.template, deed.page, **own), status
 
 
-def _problem(form: DeletionForm) -> str | None:
-    """Return why a deletion is not meant, or None if it is."""
-    if not form.validate():
-        return _expired()
-    if form.confirm.data != form.event.data:
-        return gettext("Names do not match; nothing was deleted.")
-    return None
-
-
-def _expired() -> str:
-    return gettext(
-        "This form has expired or came from another page. Nothing was "
-        "deleted; check the details and try again."
-    )
-
-
-def _form(surface: Surface, values: Any, kind: type[F]) -> F:
-    secret = surface.state.app.secret_key
+def _form(deed: _Deed, values: Any = None) -> Form:
+    secret = deed.state.app.secret_key
     meta = {
         "csrf": True,
         "csrf_class": SessionCSRF,
@@ -241,41 +264,18 @@ def _form(surface: Surface, values: Any, kind: type[F]) -> F:
         "csrf_field_name": TOKEN,
         "csrf_time_limit": timedelta(hours=1),
     }
-    return kind(values, meta=meta)
+    return deed.form(values, meta=meta)
 
 
-def _shown(
-    surface: Surface,
-    form: DeletionForm,
-    plan: Deletion | None,
-    problem: str | None = None,
-) -> ResponseReturnValue:
-    status = 200 if problem is None else 400
-    if door.wants_json():
-        if problem:
-            return errors_response({"form": [problem]}, status)
-        return json_response(_told(plan), status)
-    return _rendered(surface, form, plan, problem=problem), status
+def _reader(state: BitmapistState) -> str | None:
+    """Return who is logged in, as the app or its server knows them."""
+    if hasattr(state.app, "login_manager"):
+        from flask_login import current_user
 
-
-def _done(surface: Surface, form: DeletionForm, plan: Deletion) -> ResponseReturnValue:
-    told = _told(plan)  # who was there can only be counted before
-    gone = plan.carry_out()
-    if door.wants_json():
-        return json_response({**told, "deleted": gone})
-    return _rendered(surface, form, plan, gone=gone)
-
-
-def _rendered(
-    surface: Surface,
-    form: DeletionForm,
-    plan: Deletion | None,
-    problem: str | None = None,
-    gone: int | None = None,
-) -> str:
-    own = {"form": form, "plan": plan, "problem": problem, "gone": gone}
-    return surface.render(TEMPLATE, PAGE, **own, kinds=KINDS, token=TOKEN)
-
-
-def _told(plan: Deletion | None) -> dict[str, Any]:
-    return {} if plan is None else plan.to_dict()
+        try:
+            key = state.recorder.identity.key(current_user)
+        except BadMarkError:
+            key = None
+        if key is not None:
+            return str(key)
+    return request.remote_user or None
