@@ -27,6 +27,7 @@ from .capture.recorder import DEFAULT_SYSTEM, Recorder
 from .config import Settings
 from .store.catalogue import Catalogue
 from .store.connect import open_client
+from .store.zones import Zones
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from .access import Access
+    from .analysis.errors import Text
     from .analysis.expressions import Expression
+    from .analysis.periods import Calendar
     from .query import Query
     from .questions.declare import AnyQuestion
 
@@ -100,6 +103,7 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
+    zones: Zones
     _named: Mapping[str, Expression]
     _own: Mapping[str, AnyQuestion]
 
@@ -114,7 +118,10 @@ class Store:
         reads, settings = self.read_client, self.recorder.settings
         names = Names(self.catalogue, self._named)
         identity = identity_of(settings, reads, self.client)
-        return Query(BitmapReader(reads), names, identity, self._own)
+        return Query(BitmapReader(reads), names, identity, self._own, self._clock)
+
+    def _clock(self) -> tuple[Calendar, Text | None]:
+        return self.zones.calendar(self.read_client), self.zones.difference
 
 
 @dataclass(eq=False)
@@ -157,13 +164,14 @@ class BitmapistState:
     def _store_at(self, client: Redis) -> Store:
         # What the file keeps is for the Redis of the settings.
         settings = replace(self.settings, spool_file="")
-        catalogue = Catalogue(client, client)
+        catalogue, zones = Catalogue(client, client), Zones(settings.calendar)
         recorder = Recorder(
             *(settings, client, self.app, self.globals, request_environ),
             mark_client=client,
             catalogue=catalogue,
+            zones=zones,
         )
-        return Store(client, client, recorder, catalogue, self.named, self.own)
+        return Store(client, client, recorder, catalogue, zones, self.named, self.own)
 
     @property
     def systems(self) -> dict[str, Redis]:
@@ -236,11 +244,13 @@ def create_state(
     reads = client if elsewhere is None else _open(elsewhere, settings)
     names = dict.fromkeys((settings.redis_system, DEFAULT_SYSTEM), client)
     process = Globals(settings, names)
-    catalogue = Catalogue(reads, client)
+    catalogue, zones = Catalogue(reads, client), Zones(settings.calendar)
     recorder = Recorder(
-        settings, client, app, process, request_environ, catalogue=catalogue
+        *(settings, client, app, process, request_environ),
+        catalogue=catalogue,
+        zones=zones,
     )
-    at_home = Store(client, reads, recorder, catalogue, named, own)
+    at_home = Store(client, reads, recorder, catalogue, zones, named, own)
     state = BitmapistState(app, settings, process, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)

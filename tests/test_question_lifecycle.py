@@ -261,7 +261,10 @@ def test_the_command_asks_the_same(loyal: Flask, ask: Any) -> None:
     assert len(users.stdout.split()) == 30
     wrong = run(args=["bitmapist", "lifecycle", "came", "--time-group", "eons"])
     assert wrong.exit_code == 2
-    assert "time_group: Use one of hours, days, weeks, months, years." in wrong.stderr
+    assert (
+        "time_group: Use one of hours, days, weeks, months, quarters, years."
+        in wrong.stderr
+    )
 
 
 def test_every_number_of_the_page_leads_to_its_users_and_adds_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.bitmaps import Bitmaps, Stripe
@@ -287,11 +288,47 @@ class Ask:
 
     def period(self, group: str) -> Period:
         """Return the period that contains the day."""
-        return self.as_of.period(TimeGroup.parse(group))
+        return self._told_by(self.as_of.period(TimeGroup.parse(group)))[0]
 
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, oldest first."""
-        return self.as_of.periods(TimeGroup.parse(group), count)
+        return self._told_by(*self.as_of.periods(TimeGroup.parse(group), count))
+
+    def days_between(self, first: date, last: date | None) -> Period:
+        """Return a range of days, of which nothing after the day counts.
+
+        Args:
+            first: Its first day.
+            last: Its last one; the day asked about by default.
+
+        Raises:
+            QueryError: All of it is after the day.
+        """
+        day = self.as_of.day
+        if first > day:
+            raise QueryError(
+                Text("Nothing after %(day)s counts.", day=str(day)), field="since"
+            )
+        if last is not None and last > day:
+            self.warnings.append(Text("Nothing after %(day)s counts.", day=day))
+        return self._told_by(Period.between(first, min(last or day, day)))[0]
+
+    def _told_by(self, *periods: Period) -> tuple[Period, ...]:
+        """Return *periods*, and say so if not all of their days are of one zone."""
+        calendar = self.as_of.calendar
+        if calendar.later:
+            first, last = periods[0].start.date(), periods[-1].last
+            for day, before, zone in calendar.changes(first, last):
+                said = Text(
+                    "Days before %(day)s are those of %(before)s, from then on those "
+                    "of %(zone)s.",
+                    day=day,
+                    before=before,
+                    zone=zone,
+                )
+                if said not in self.warnings:
+                    self.warnings.append(said)
+        return periods
 
     def stripes(self, sources: Iterable[Source], passes: int) -> Iterator[Stripe]:
         """Read bitmaps, a range of users at a time.

@@ -184,6 +184,9 @@ class FunnelAnswer(Answer):
             unit=GROUPS[question.time_group],
         )
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
+
     def to_dict(self) -> FunnelDict:
         return {
             **self.head(),
@@ -433,10 +436,10 @@ class _Entries:
         Raises:
             QueryError: Its window is open, or over, or hours of it were not kept.
         """
-        label = self.periods[place].label
+        period = self.periods[place]
         if self.unknown[place]:
             raise QueryError(
-                Text("No data for %(period)s: hours were not recorded.", period=label),
+                Text("No data for %(period)s: hours were not recorded.", period=period),
                 field="period",
             )
         if outcome in ("dropped-off", "entered-again") and not self.complete[place]:
@@ -444,7 +447,7 @@ class _Entries:
                 Text(
                     "The conversion window of %(period)s is still open: nobody "
                     "has dropped off yet.",
-                    period=label,
+                    period=period,
                 ),
                 field="period",
             )
@@ -453,7 +456,7 @@ class _Entries:
                 Text(
                     "The conversion window of %(period)s is over: nobody still "
                     "has time.",
-                    period=label,
+                    period=period,
                 ),
                 field="period",
             )
