@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from functools import cache
@@ -99,7 +100,7 @@ def test_at_each_change_of_the_clock_hours_are_those_that_it_shows(zone: str) ->
                 for moment, wall in zip(moments, walls)
                 if KEYS["hours"](wall) == KEYS["hours"](period.start)
             ]
-            start, end = calendar.span(period)
+            start, end = (at.astimezone(timezone.utc) for at in calendar.span(period))
             assert (start, end - MINUTE) == (inside[0], inside[-1])
 
 
@@ -548,12 +549,14 @@ def test_as_of_the_last_day_of_a_month_it_is_complete(november: Flask) -> None:
         "did", time_group="months", num_periods=1, as_of=date(2026, 6, 30)
     )
     assert june.complete == (True,)
-    html = (
-        november.test_client().get("/bitmapist/?as_of=2024-06-30").text
-        + november.test_client().get("/bitmapist/people?user=2&as_of=2024-06-30").text
-    )
-    for said in ("today", "not over yet", "so far", "this week"):
-        assert said not in html
+    client = november.test_client()
+    for url in (
+        "/bitmapist/?as_of=2024-06-30",
+        "/bitmapist/people?user=2&as_of=2024-06-30",
+    ):
+        text = re.sub("<[^>]+>", " ", client.get(url).text)
+        for said in ("today", "not over yet", "so far", "this week"):
+            assert said not in text
 
 
 # --- Ranges
@@ -598,8 +601,8 @@ def test_a_range_has_the_unique_users_of_its_days(
 def test_a_range_is_asked_on_every_surface(november: Flask) -> None:
     run = november.test_cli_runner().invoke
     asked = ["--since", "2026-11-03", "--until", "2026-11-17"]
-    assert run(args=["bitmapist", "count", "did", *asked]).output == "15\n"
-    assert run(args=["bitmapist", "has", "3", "did", *asked]).output == "yes\n"
+    assert run(args=["bitmapist", "count", "did", *asked]).stdout == "15\n"
+    assert run(args=["bitmapist", "has", "3", "did", *asked]).stdout == "yes\n"
     assert run(args=["bitmapist", "has", "2", "did", *asked]).exit_code == 1
     client = november.test_client()
     url = "/bitmapist/count?event=did&since=2026-11-03&until=2026-11-17"
@@ -704,7 +707,7 @@ def test_the_first_time_looks_at_weeks_of_sunday_too(make_app: Made) -> None:
     app = make_app(BITMAPIST_WEEK_START="sunday")
     with app.app_context():
         for event in ("a", "b"):
-            mark_event(event, 1, now=utc("2026-11-08"))
+            mark_event(event, 1, now=utc("2026-11-01"))
             mark_event(event, 2, now=utc("2026-11-21"))
             mark_event(event, 1, now=utc("2026-11-18"))
     answer = app.extensions["bitmapist"].query.lifecycle(

@@ -30,6 +30,7 @@ WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
 
 _TICK = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
+_END = datetime.max.replace(tzinfo=timezone.utc)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -223,20 +224,19 @@ class Period(NamedTuple):
 
     @property
     def end(self) -> datetime:
-        """Where the next period begins, see :attr:`start`."""
-        if self.group is TimeGroup.RANGES:
-            return to_utc(self.last) + _DAY
-        return _shifted(self.group, self.start, 1)
+        """Where the next period begins, see :attr:`start`; at the end of the calendar
+        its last moment."""
+        try:
+            if self.group is TimeGroup.RANGES:
+                return to_utc(self.last) + _DAY
+            return _shifted(self.group, self.start, 1)
+        except (OverflowError, ValueError):
+            return _END
 
     @property
     def last(self) -> date:
         """The last day that counts: the period's own last one, or an earlier one."""
-        if self.last_day is not None:
-            return self.last_day
-        try:
-            return (self.end - _DAY).date() if self.is_long else self.start.date()
-        except (OverflowError, ValueError):  # the end of the calendar
-            return date.max
+        return (self.end - _TICK).date() if self.last_day is None else self.last_day
 
     @property
     def is_long(self) -> bool:
@@ -287,10 +287,9 @@ class Period(NamedTuple):
 
     def days(self) -> Iterator[Period]:
         """Yield the days of this period in order (an hour belongs to its day)."""
-        day = Period.containing(TimeGroup.DAYS, self.start)
-        while day.start < self.end:
-            yield day
-            day = day.shift(1)
+        first, end = self.start.replace(hour=0), self.end
+        for number in range(-((first - end) // _DAY)):
+            yield Period(TimeGroup.DAYS, first + number * _DAY)
 
 
 @lru_cache(maxsize=4096)
@@ -411,11 +410,13 @@ class Calendar:
             # What the zone before it counts there still, it may not leave out.
             return False
         zone = self._zone_of(day)
-        ends = (period.start, period.start + _length(period) - _TICK)
+        ends = (period.start, period.end - _TICK)
         return not any(_is_real(each, zone) for each in ends)
 
     def instant(self, wall: datetime) -> datetime:
         """Return the first instant at which the clock shows a wall moment.
+
+        Where the clock leaps over it, that is the instant of the leap.
 
         Returns:
             An aware datetime in the zone of that date.
@@ -423,9 +424,9 @@ class Calendar:
         zone = self._zone_of(wall.date())
         if zone is timezone.utc:
             return wall
-        shown = wall.replace(tzinfo=zone, fold=0)
-        # Where the clock leaps over it, this is the same time after the leap.
-        return shown.astimezone(timezone.utc).astimezone(zone)
+        if not _is_real(wall, zone):
+            return _leap(wall, zone)
+        return wall.replace(tzinfo=zone, fold=0)
 
     def span(self, period: Period) -> tuple[datetime, datetime]:
         """Return the first instant of a period, and the first after it.
@@ -435,20 +436,18 @@ class Calendar:
         """
         try:
             return self.instant(period.start), self._after(period.end)
-        except (OverflowError, ValueError):  # the ends of the calendar
-            return period.start, datetime.max.replace(tzinfo=timezone.utc)
+        except OverflowError:  # the ends of the calendar
+            return self.instant(period.start), self.instant(period.end)
 
     def _after(self, end: datetime) -> datetime:
         last = end - _TICK
         zone = self._zone_of(last.date())
         if zone is timezone.utc:
             return end
-        after = last.replace(tzinfo=zone, fold=1).astimezone(timezone.utc)
-        if _is_real(last, zone):
-            return (after + _TICK).astimezone(zone)
-        # The clock leaps out of the period before it is at its end.
-        shown = last.replace(tzinfo=zone, fold=0).astimezone(timezone.utc)
-        return _change(zone, after, shown).astimezone(zone)
+        if not _is_real(last, zone):
+            return _leap(last, zone)  # out of the period before it is at its end
+        instant = last.replace(tzinfo=zone, fold=1).astimezone(timezone.utc)
+        return (instant + _TICK).astimezone(zone)
 
     def changes(self, first: date, last: date) -> tuple[tuple[date, str, str], ...]:
         """Return the days on which another zone came, if days before and after count.
@@ -480,14 +479,21 @@ def _fields(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc, fold=0)
 
 
-def _length(period: Period) -> timedelta:
-    return timedelta(hours=1) if period.group is TimeGroup.HOURS else _DAY
-
-
 def _is_real(wall: datetime, zone: tzinfo) -> bool:
     """Return whether the clock of a zone ever shows a wall moment."""
-    shown = wall.replace(tzinfo=zone).astimezone(timezone.utc).astimezone(zone)
+    try:
+        shown = wall.replace(tzinfo=zone).astimezone(timezone.utc).astimezone(zone)
+    except OverflowError:  # the ends of the calendar
+        return True
     return _fields(shown) == wall
+
+
+def _leap(wall: datetime, zone: tzinfo) -> datetime:
+    """Return the instant at which the clock of a zone leaps over a wall moment."""
+    low, high = (
+        wall.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc) for fold in (1, 0)
+    )
+    return _change(zone, low, high).astimezone(zone)
 
 
 def _change(zone: tzinfo, low: datetime, high: datetime) -> datetime:

@@ -288,11 +288,15 @@ class Ask:
 
     def period(self, group: str) -> Period:
         """Return the period that contains the day."""
-        return self._told_by(self.as_of.period(TimeGroup.parse(group)))[0]
+        period = self.as_of.period(TimeGroup.parse(group))
+        self._tell_of_zones(period.start.date(), period.last)
+        return period
 
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, oldest first."""
-        return self._told_by(*self.as_of.periods(TimeGroup.parse(group), count))
+        periods = self.as_of.periods(TimeGroup.parse(group), count)
+        self._tell_of_zones(periods[0].start.date(), periods[-1].last)
+        return periods
 
     def days_between(self, first: date, last: date | None) -> Period:
         """Return a range of days, of which nothing after the day counts.
@@ -311,24 +315,22 @@ class Ask:
             )
         if last is not None and last > day:
             self.warnings.append(Text("Nothing after %(day)s counts.", day=day))
-        return self._told_by(Period.between(first, min(last or day, day)))[0]
+        last = min(last or day, day)
+        self._tell_of_zones(first, last)
+        return Period.between(first, last)
 
-    def _told_by(self, *periods: Period) -> tuple[Period, ...]:
-        """Return *periods*, and say so if not all of their days are of one zone."""
-        calendar = self.as_of.calendar
-        if calendar.later:
-            first, last = periods[0].start.date(), periods[-1].last
-            for day, before, zone in calendar.changes(first, last):
-                said = Text(
-                    "Days before %(day)s are those of %(before)s, from then on those "
-                    "of %(zone)s.",
-                    day=day,
-                    before=before,
-                    zone=zone,
-                )
-                if said not in self.warnings:
-                    self.warnings.append(said)
-        return periods
+    def _tell_of_zones(self, first: date, last: date) -> None:
+        """Say so if not all of the days from the first to the last are of one zone."""
+        for day, before, zone in self.as_of.calendar.changes(first, last):
+            said = Text(
+                "Days before %(day)s are those of %(before)s, from then on those of "
+                "%(zone)s.",
+                day=day,
+                before=before,
+                zone=zone,
+            )
+            if said not in self.warnings:
+                self.warnings.append(said)
 
     def stripes(self, sources: Iterable[Source], passes: int) -> Iterator[Stripe]:
         """Read bitmaps, a range of users at a time.
