@@ -279,7 +279,7 @@ def test_a_command_has_its_parameters_with_their_help_and_defaults() -> None:
     command = command_of(Sample)
     told = CliRunner().invoke(command, ["--help"]).output
     assert "What is there of each kind?" in told
-    assert "-g, --group hours|days|weeks|months|years" in told
+    assert "-g, --group hours|days|weeks|months|quarters|years" in told
     assert "[default: 7]" in told
     assert isinstance(command, click.Command)
 

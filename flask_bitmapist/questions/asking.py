@@ -311,7 +311,7 @@ class Ask:
         day = self.as_of.day
         if first > day:
             raise QueryError(
-                Text("Nothing after %(day)s counts.", day=str(day)), field="since"
+                Text("Nothing after %(day)s counts.", day=day), field="since"
             )
         if last is not None and last > day:
             self.warnings.append(Text("Nothing after %(day)s counts.", day=day))

@@ -48,6 +48,7 @@ _SPANS = {
     "days": (Text("1 day"), Text("%(count)s days")),
     "weeks": (Text("1 week"), Text("%(count)s weeks")),
     "months": (Text("1 month"), Text("%(count)s months")),
+    "quarters": (Text("1 quarter"), Text("%(count)s quarters")),
     "years": (Text("1 year"), Text("%(count)s years")),
 }
 
@@ -480,7 +481,7 @@ def _have_time(count: int, ask: Ask) -> Text:
         if count == 1:
             return Text("1 still has time.")
         return Text("%(count)s still have time.", count=count)
-    day = str(ask.as_of.day)
+    day = ask.as_of.day
     if count == 1:
         return Text("1 still has time, as of %(day)s.", day=day)
     return Text("%(count)s still have time, as of %(day)s.", count=count, day=day)

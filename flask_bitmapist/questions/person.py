@@ -20,7 +20,10 @@ GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 """The lengths of the periods of which it is told whether the user was active."""
 
 MOST_DAYS = 3660
-"""Most days that are looked at."""
+"""Most days up to one that are looked at."""
+
+MOST_IN_RANGE = 36_600
+"""Most days of a range, a hundred years."""
 
 USUAL_DAYS = 365
 """How many there are by default."""
@@ -277,9 +280,9 @@ class Person(RangeQuestion[PersonAnswer]):
         calendar = ask.as_of.calendar
         asked = ask.days_between(self.first_day, self.last_day)
         days = tuple(day for day in asked.days() if not calendar.leaves_out(day))
-        if len(days) > MOST_DAYS:
+        if len(days) > MOST_IN_RANGE:
             raise QueryError(
-                Text("At most %(most)s days can be looked at.", most=MOST_DAYS),
+                Text("At most %(most)s days can be looked at.", most=MOST_IN_RANGE),
                 field="since",
             )
         return days

@@ -174,7 +174,6 @@ def _last_of(period: Period) -> date:
 
 # What Unicode calls the parts of a date that each period is told by.
 _PARTS = {
-    TimeGroup.HOURS: "MMMdHm",
     TimeGroup.DAYS: "yMMMd",
     TimeGroup.MONTHS: "yMMM",
     TimeGroup.QUARTERS: "yQQQ",
@@ -186,6 +185,9 @@ _PARTS = {
 def _local_period(period: Period, code: str) -> str:
     from babel.dates import format_interval, format_skeleton
 
+    if period.group is TimeGroup.HOURS:
+        hour = format_skeleton("Hm", period.start, locale=code)
+        return f"{_local_day(period.start.date(), 'MMMd', code)} {hour}"
     parts = _PARTS.get(period.group)
     if parts is not None:
         return format_skeleton(parts, period.start, locale=code)
