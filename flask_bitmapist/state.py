@@ -121,7 +121,7 @@ class Store:
         return Query(BitmapReader(reads), names, identity, self._own, self._clock)
 
     def _clock(self) -> tuple[Calendar, Text | None]:
-        return self.zones.calendar(self.read_client), self.zones.difference
+        return self.zones.calendar(self.read_client, self.client), self.zones.difference
 
 
 @dataclass(eq=False)

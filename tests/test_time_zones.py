@@ -376,6 +376,30 @@ def test_a_store_that_refuses_a_stamp_has_the_zone_of_the_setting(
     assert users(redis_client, "did_2026-12-1") == {1}
 
 
+def test_a_reader_that_may_not_see_the_stamp_is_told_by_the_writer(
+    make_app: Made, redis_client: redis.Redis, redis_url: str
+) -> None:
+    with make_app(BITMAPIST_TIMEZONE="Asia/Tokyo").app_context():
+        mark_event("did", 1, now=utc("2026-11-30T16:00"))
+    redis_client.acl_setuser(
+        "reader",
+        enabled=True,
+        passwords=["+secret"],
+        keys=["trackist_*"],
+        categories=["+@read"],
+    )
+    try:
+        reads = redis_url.replace("redis://", "redis://reader:secret@")
+        app = make_app(BITMAPIST_REDIS_READ_URL=reads)
+        answer = app.extensions["bitmapist"].query(
+            Count("did", "days", as_of=date(2026, 12, 1))
+        )
+        assert answer.to_dict()["timezone"] == "Asia/Tokyo"
+        assert answer.count == 1
+    finally:
+        redis_client.acl_deluser("reader")
+
+
 def test_what_is_deleted_altogether_has_no_zone_any_more(
     make_app: Made, redis_client: redis.Redis
 ) -> None:
@@ -720,3 +744,39 @@ def test_zones_of_nobody_are_those_of_the_settings(redis_client: redis.Redis) ->
     zones = Zones(Calendar("Asia/Tokyo"))
     assert zones.known == zones.calendar(redis_client) == Calendar("Asia/Tokyo")
     assert zones.difference is None
+
+
+@pytest.mark.parametrize(
+    ("code", "week", "day"),
+    [
+        ("de", "16.–22. Nov. 2026", "18. Nov. 2026"),
+        ("fr", "16–22 nov. 2026", "18 nov. 2026"),
+        ("en", "16–22 Nov 2026", "18 Nov 2026"),
+    ],
+)
+def test_dates_are_in_the_language_of_the_reader(
+    make_app: Made, monkeypatch: pytest.MonkeyPatch, code: str, week: str, day: str
+) -> None:
+    flask_babel = pytest.importorskip("flask_babel")
+    monkeypatch.setattr(
+        "flask_bitmapist.query.utc_now", lambda: utc("2026-11-18T09:00")
+    )
+    app = make_app()
+    flask_babel.Babel(app, locale_selector=lambda: code)
+    with app.app_context():
+        mark_event("did", 1)
+    asked = "/bitmapist/trends?events=did&num_periods=2"
+    client = app.test_client()
+    assert f">{week}<" in client.get(f"{asked}&time_group=weeks").text
+    assert f">{day}<" in client.get(asked).text
+
+
+@pytest.mark.parametrize("group", GROUPS[1:])
+def test_every_question_takes_every_time_group(november: Flask, group: str) -> None:
+    client = november.test_client()
+    for question in (
+        *("trends?events=did", "cohort?primary_event=did", "lifecycle?event=did"),
+        *("funnel?steps=did&steps=did", "count?event=did", "users?event=did"),
+    ):
+        answer = client.get(f"/bitmapist/{question}&time_group={group}")
+        assert answer.status_code == 200, answer.text

@@ -12,7 +12,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    NoPermissionError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 from ..analysis.errors import Text
 from ..analysis.periods import Calendar
@@ -62,19 +67,23 @@ class Zones:
             setting=self.declared.zone,
         )
 
-    def calendar(self, client: Redis) -> Calendar:
+    def calendar(self, *clients: Redis) -> Calendar:
         """Return the calendar for a question; look into the store once in a while.
 
         Args:
-            client: Where to look.  If it does not answer, what was known holds.
+            clients: Where to look: at the first that may.  If it does not answer, or
+                none may look, what was known holds.
         """
-        if time.monotonic() >= self._trusted_until:
+        if time.monotonic() < self._trusted_until:
+            return self._calendar
+        for client in clients:
             try:
                 self._take(zones_in(client))
-            except ResponseError:
-                self._take({})  # it has no hashes
+                break
+            except ResponseError:  # it has no hashes, or does not show this one
+                self._trusted_until = time.monotonic() + TRUSTED_FOR
             except (RedisError, RedisClusterException, OSError):
-                pass
+                break
         return self._calendar
 
     def stamped(self, client: Redis) -> Calendar:
@@ -95,11 +104,12 @@ class Zones:
                 if not found:
                     client.hsetnx(ZONES_KEY, _FIRST, self.declared.zone)
                     found = zones_in(client)
+                self._take(found)
             except ResponseError as error:
+                if not _is_final(error):
+                    raise
                 _logger.info("the time zone is not kept in Redis: %s", error)
-                found = {}
-            self._take(found)
-            self._stamped_until = self._trusted_until
+            self._stamped_until = time.monotonic() + TRUSTED_FOR
         return self._calendar
 
     def forget(self, client: Redis) -> None:
@@ -121,6 +131,16 @@ class Zones:
         if not self._is_told and self.difference is not None:
             self._is_told = True
             _logger.warning("%s", self.difference)
+
+
+def _is_final(error: ResponseError) -> bool:
+    """Return whether a store will never keep a zone, and not only for a while."""
+    said = str(error)
+    return (
+        isinstance(error, NoPermissionError)
+        or said.startswith("WRONGTYPE")
+        or "unknown command" in said.lower()
+    )
 
 
 def zones_in(client: Any) -> dict[date, str]:
