@@ -33,7 +33,7 @@ import redis
 from flask_bitmapist import Event, Period, TimeGroup
 from flask_bitmapist.analysis import counting
 from flask_bitmapist.analysis.expressions import Source
-from flask_bitmapist.analysis.periods import last_periods
+from flask_bitmapist.analysis.periods import Calendar, last_periods
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions.cohort import CohortAnswer
 from flask_bitmapist.store.connect import open_client
@@ -77,6 +77,7 @@ def main() -> None:
         growth(client)
         memory(server.url, client, sizes)
         waits(server.url, client)
+        weeks_of_sunday(client)
 
 
 def ways() -> list[str]:
@@ -357,6 +358,29 @@ def print_setbit(url: str, users: int, _way: str) -> None:
         print(
             json.dumps([taken[len(taken) // 2], taken[-len(taken) // 100], taken[-1]])
         )
+
+
+def weeks_of_sunday(client: redis.Redis, users: int = 1_000_000) -> None:
+    print(
+        "\n(g) weekly cohort, 12 x 12: weeks from Sunday are the unions of seven days"
+    )
+    header("users", "from Monday", "from Sunday", "times", "to reach")
+    fill(client, users, TimeGroup.DAYS, 91)
+    for event in (A, B):
+        for week in last_periods(TimeGroup.WEEKS, 12, NOW):
+            days = [redis_key(Source(event.name, day)) for day in week.days()]
+            target = redis_key(Source(event.name, week))
+            client.bitop("OR", target, *days)  # type: ignore[arg-type]
+
+    def weekly(start: str) -> Callable[[], CohortAnswer]:
+        calendar = Calendar("UTC", start)
+        query = Query(BitmapReader(client), clock=lambda: (calendar, None))
+        return lambda: query.cohort(
+            A, B, time_group="weeks", num_rows=12, num_cols=12, as_of=NOW
+        )
+
+    monday, sunday = side_by_side(users, weekly("monday"), weekly("sunday"))
+    row(f"{users:,}", ms(monday), ms(sunday), f"{sunday / monday:.1f}", "<= 8")
 
 
 def peak_kib() -> int:

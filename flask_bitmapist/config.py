@@ -10,6 +10,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .analysis.periods import WEEK_STARTS, Calendar
 from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
 
@@ -113,6 +114,17 @@ def _id_map(value: Any) -> str | None:
     return "it must be 'auto', True or False"
 
 
+def _timezone(value: Any) -> str | None:
+    try:
+        Calendar(value)
+    except (LookupError, ValueError, OSError):
+        return (
+            "this system knows no such time zone; use an IANA name such as "
+            "'Europe/Berlin', and install the package tzdata where there are none"
+        )
+    return None
+
+
 def _in_a_folder(value: Any) -> str | None:
     if not value or Path(value).absolute().parent.is_dir():
         return None
@@ -166,6 +178,18 @@ class Settings:
         "Where reports read from, for example a replica; None for BITMAPIST_REDIS_URL.",
         _read_url,
         secret=True,
+    )
+    timezone: str = setting(
+        "UTC",
+        "Time zone whose days and hours are counted, by its IANA name, such as "
+        "'Europe/Berlin'.  The first event writes it into the store, and what stands "
+        "there holds.",
+        _timezone,
+    )
+    week_start: str = setting(
+        "monday",
+        "First day of a week: 'monday' (ISO 8601), 'sunday' or 'saturday'.",
+        _one_of(*WEEK_STARTS),
     )
     track_hourly: bool = setting(
         False, "Record the hour of each event as well, unless a mark says otherwise."
@@ -313,6 +337,11 @@ class Settings:
         None,
         "Callable that takes a user's ID and returns the name to show, or None.",
     )
+
+    @property
+    def calendar(self) -> Calendar:
+        """The calendar of these settings."""
+        return Calendar(self.timezone, self.week_start)
 
 
 class ConfigError(ValueError):

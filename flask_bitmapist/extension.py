@@ -279,6 +279,7 @@ class FlaskBitmapist:
         engine: Engine | None = None,
         track_hourly: bool | None = None,
         time_format: str = "iso",
+        time_zone: str | None = None,
     ) -> ImportSummary:
         """Mark an event for every row of a query in the database of :attr:`app`.
 
@@ -290,13 +291,15 @@ class FlaskBitmapist:
             event: The event.
             statement: What gives the users and the times, in this order, such as
                 ``select(Order.customer_id, Order.created_at)``.  Times without an
-                offset are in UTC.
+                offset are taken as the app's clock shows them.
             engine: The database; that of Flask-SQLAlchemy or Flask-SQLAlchemy-Lite by
                 default.
             track_hourly: Record hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
             time_format: How times are kept that are no date or datetime: ``"iso"``,
                 ``"epoch"`` (seconds since 1970), ``"epoch-ms"`` (milliseconds), or a
                 format of :meth:`datetime.datetime.strptime`.
+            time_zone: The zone of times without an offset, such as ``"UTC"``; the app's
+                by default.
 
         Returns:
             How many rows there were, which of them were left out and why, and how many
@@ -324,6 +327,7 @@ class FlaskBitmapist:
                 engine,
                 track_hourly=track_hourly,
                 time_format=time_format,
+                time_zone=time_zone,
             )
 
     def import_rows(
@@ -385,8 +389,8 @@ class FlaskBitmapist:
         Args:
             event: The event's name, or the flag's; None for all events and flags.
             flag: Mean the flag of that name, not the event.
-            before: Only hours, days, weeks and months that end on this day or earlier,
-                in UTC; the event itself stays known.
+            before: Only hours, days, weeks and months that end on this day or earlier;
+                the event itself stays known.
 
         Returns:
             The plan, whose ``keys``, ``users`` and ``periods`` tell what would go.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime, time, timezone
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, cast
 
 from .analysis.bitmaps import Bitmaps
-from .analysis.errors import QueryError
+from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
     Expression,
 )
-from .analysis.periods import AsOf, to_utc
+from .analysis.periods import IN_UTC, AsOf, Calendar, Period, TimeGroup
 from .analysis.users import Selection
 from .identity import Identity
 from .questions.asking import Ask, Names
@@ -33,6 +33,9 @@ Who = str | Expression
 When = date | datetime | None
 """A moment, a day (its end, or now if that is earlier), or None for now."""
 
+Clock = Callable[[], tuple[Calendar, Text | None]]
+"""Returns the calendar of a store, and what is odd about it."""
+
 
 class Query:
     """Asks questions of one store.
@@ -50,6 +53,7 @@ class Query:
         names: What can be named; any event by default.
         identity: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
+        clock: Tells the store's calendar, and what is odd about it; UTC by default.
     """
 
     def __init__(
@@ -58,11 +62,13 @@ class Query:
         names: Names | None = None,
         identity: Identity | None = None,
         own: Mapping[str, AnyQuestion] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
         self.identity = Identity() if identity is None else identity
         self._own = {} if own is None else own
+        self._clock = clock
 
     overview = Asking(Overview)
     cohort = Asking(Cohort)
@@ -90,14 +96,16 @@ class Query:
             >>> bitmapist.query(Trend(["song:played"], num_periods=7)).series[0].name
             'song:played'
         """
+        calendar, odd = self._told()
         ask = Ask(
             question,
             self.bitmaps,
-            as_of(question.as_of),
+            as_of(question.as_of, calendar),
             self.names,
             self.select,
             self.identity,
         )
+        ask.warnings += [odd] if odd else []
         return question.answer(ask)
 
     def __getattr__(self, name: str) -> Any:
@@ -129,7 +137,15 @@ class Query:
         """
         bitmaps = self.bitmaps.within(most_work)
         names = self.names if patience is None else self.names.within(patience)
-        return Query(bitmaps, names, self.identity, self._own)
+        return Query(bitmaps, names, self.identity, self._own, self._clock)
+
+    @property
+    def calendar(self) -> Calendar:
+        """The calendar of the store: its time zone, and when weeks begin."""
+        return self._told()[0]
+
+    def _told(self) -> tuple[Calendar, Text | None]:
+        return (IN_UTC, None) if self._clock is None else self._clock()
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -167,24 +183,34 @@ def utc_now() -> datetime:
     return datetime.now(tz=timezone.utc)
 
 
-def as_of(given: Any) -> AsOf:
+def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
     """Return as of when a question is answered, by the clock.
 
     Args:
-        given: A moment; a day, which means its end or now, whichever is earlier; or
-            None for now.
+        given: A moment, of which a naive one is taken as the app's clock shows it; a
+            day, which means its end or now, whichever is earlier; or None for now.
+        calendar: The app's calendar.
 
     Raises:
         QueryError: *given* is none of these.
     """
-    now = utc_now()
-    if isinstance(given, datetime):
-        return AsOf(now, to_utc(given))
+    instant = utc_now()
+    now, passed = calendar.wall(instant), calendar.passed(instant)
     if given is None or given == now.date():
-        return AsOf(now, now)
-    if isinstance(given, date):
-        return AsOf(now, datetime.combine(given, time.max, tzinfo=timezone.utc))
-    raise QueryError(
-        f"as_of must be a date, a datetime or None, not {type(given).__name__}",
-        field="as_of",
-    )
+        return AsOf(now, now, calendar, passed)
+    if not isinstance(given, date):
+        raise QueryError(
+            f"as_of must be a date, a datetime or None, not {type(given).__name__}",
+            field="as_of",
+        )
+    if not isinstance(given, datetime):
+        while calendar.leaves_out(Period.containing(TimeGroup.DAYS, given)):
+            given -= timedelta(days=1)  # where that day never was
+        given = datetime.combine(given, time.max)
+    try:
+        return AsOf(now, calendar.wall(given), calendar, passed)
+    except OverflowError:
+        raise QueryError(
+            Text("%(given)s is outside the calendar.", given=given.isoformat()),
+            field="as_of",
+        ) from None

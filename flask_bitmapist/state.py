@@ -28,6 +28,7 @@ from .capture.recorder import DEFAULT_SYSTEM, Recorder
 from .config import DEFAULT_URL, Settings
 from .store.catalogue import Catalogue
 from .store.connect import open_client, open_for_tests, require_fakeredis
+from .store.zones import Zones
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from .access import Access
+    from .analysis.errors import Text
     from .analysis.expressions import Expression
+    from .analysis.periods import Calendar
     from .query import Query
     from .questions.declare import AnyQuestion
 
@@ -104,6 +107,7 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
+    zones: Zones
     url: str
     """Where it is, password included: keep it from pages and logs."""
     _named: Mapping[str, Expression]
@@ -120,7 +124,10 @@ class Store:
         reads, settings = self.read_client, self.recorder.settings
         names = Names(self.catalogue, self._named)
         identity = identity_of(settings, reads, self.client)
-        return Query(BitmapReader(reads), names, identity, self._own)
+        return Query(BitmapReader(reads), names, identity, self._own, self._clock)
+
+    def _clock(self) -> tuple[Calendar, Text | None]:
+        return self.zones.calendar(self.read_client, self.client), self.zones.difference
 
 
 @dataclass(eq=False)
@@ -199,13 +206,16 @@ class BitmapistState:
     def _store_at(self, client: Redis, process: Globals, url: str) -> Store:
         # What the file keeps is for the Redis of the settings.
         settings = replace(process.settings, spool_file="")
-        catalogue = Catalogue(client, client)
+        catalogue, zones = Catalogue(client, client), Zones(settings.calendar)
         recorder = Recorder(
             *(settings, client, self.app, process, request_environ),
             mark_client=client,
             catalogue=catalogue,
+            zones=zones,
         )
-        return Store(client, client, recorder, catalogue, url, self.named, self.own)
+        return Store(
+            *(client, client, recorder, catalogue, zones, url, self.named, self.own)
+        )
 
     @property
     def globals(self) -> Globals:
@@ -284,12 +294,13 @@ def create_state(
     reads = client if elsewhere is None else _open(elsewhere, settings)
     names = _named_alike(settings, client)
     process = Globals(settings, names)
-    catalogue = Catalogue(reads, client)
+    catalogue, zones = Catalogue(reads, client), Zones(settings.calendar)
     recorder = Recorder(
         *(replace(settings, redis_url=url), client, app, process, request_environ),
         catalogue=catalogue,
+        zones=zones,
     )
-    at_home = Store(client, reads, recorder, catalogue, url, named, own)
+    at_home = Store(client, reads, recorder, catalogue, zones, url, named, own)
     state = BitmapistState(app, settings, named, own, access, at_home)
     app.extensions[EXTENSION_NAME] = state
     _install(state, names)

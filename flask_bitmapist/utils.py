@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from .analysis.expressions import (
     Event,
@@ -15,13 +15,15 @@ from .analysis.expressions import (
     as_expression,
     chain,
 )
-from .analysis.periods import Period, TimeGroup, to_utc
-from .query import Query, utc_now
+from .analysis.periods import TimeGroup
+from .query import Query, as_of
 from .questions.asking import Names
+from .questions.declare import Group
 from .questions.who import Users
 from .state import WITHOUT_APP, current_state
 from .store.reader import BitmapReader
 from .store.userset import UserSet
+from .store.zones import Zones
 
 
 def get_event_data(
@@ -37,7 +39,7 @@ def get_event_data(
             an unknown one is nobody.
         time_group: ``hours``, ``days``, ``weeks``, ``months`` or ``years``, also in
             the singular.
-        now: A moment in the period, UTC; the current one by default.
+        now: A moment in the period; the current one by default.
         system: Name of a Redis system, or a redis-py client.
 
     Returns:
@@ -64,7 +66,7 @@ def chain_events(
     Args:
         base_event_name: The first event; names are as in :func:`get_event_data`.
         events_to_chain: Entries such as ``{"name": "song:played", "op": "and"}``.
-        now: A moment in the period, UTC; None for the current one.
+        now: A moment in the period; None for the current one.
         time_group: As in :func:`get_event_data`.
         system: Name of a Redis system, or a redis-py client.
 
@@ -78,8 +80,8 @@ def chain_events(
     group = TimeGroup.parse(time_group)
     asked = Users(
         chain(base_event_name, events_to_chain or (), partial(_named, query)),
-        group.value,
-        as_of=_whole(group, now),
+        cast("Group", group.value),
+        as_of=_whole(query, group, now),
         allow_unknown=True,
     )
     return query(asked).everyone
@@ -109,11 +111,11 @@ def get_cohort(
         system: Name of a Redis system, or a redis-py client.
         with_replacement: Count a user in every column where they match, not only in
             the first.
-        now: The moment whose period is the last row, UTC; the current one by default.
+        now: The moment whose period is the last row; the current one by default.
 
     Returns:
         Rows of counts, None where a period has not begun or a row has no users; the
-        rows' first instants, in UTC; and the number of users in each row.
+        rows' first moments by the app's calendar; and the number of users in each row.
 
     Raises:
         QueryError: Something asked for is not allowed.
@@ -129,11 +131,11 @@ def get_cohort(
     answer = query.cohort(
         named(primary_event_name),
         secondary,
-        time_group=group.value,
+        time_group=cast("Group", group.value),
         num_rows=num_rows,
         num_cols=num_cols,
         returned="each" if with_replacement else "first",
-        as_of=_whole(group, now),
+        as_of=_whole(query, group, now),
         allow_unknown=True,
     )
     rows = [list(row) for row in answer.counts]
@@ -157,12 +159,17 @@ def _query(system: Any) -> Query:
     if client == state.store.client:
         return state.query
     names = Names(None, state.named)
-    return Query(BitmapReader(client), names, state.query.identity)
+    zones = Zones(state.settings.calendar)
+    return Query(
+        *(BitmapReader(client), names, state.query.identity),
+        clock=lambda: (zones.calendar(client), None),
+    )
 
 
-def _whole(group: TimeGroup, now: datetime | None) -> date | datetime:
+def _whole(query: Query, group: TimeGroup, now: datetime | None) -> date | datetime:
     """Return the day as of which the whole period that contains *now* is read."""
-    moment = utc_now() if now is None else to_utc(now)
+    calendar = query.calendar
+    moment = as_of(now, calendar).moment
     if group is TimeGroup.HOURS:
-        return moment
-    return (Period.containing(group, moment).end - timedelta(days=1)).date()
+        return moment.replace(tzinfo=None)
+    return calendar.period(group, moment).last

@@ -23,9 +23,9 @@ from flask_bitmapist.analysis.expressions import (
     sources_of,
 )
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
-from flask_bitmapist.analysis.periods import AsOf, last_periods
+from flask_bitmapist.analysis.periods import AsOf, Calendar, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
-from flask_bitmapist.capture import bitwriter, csvfile, marks, reports
+from flask_bitmapist.capture import bitwriter, csvfile, recorder, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
@@ -45,7 +45,7 @@ from flask_bitmapist.capture.reports import Reports
 from flask_bitmapist.capture.sample import FILE, FIRST, LAST, REPLAYED_TO, yesterday
 from flask_bitmapist.capture.spool import Spool
 from flask_bitmapist.cli.questions import command_of
-from flask_bitmapist.config import PREFIX, Settings, load
+from flask_bitmapist.config import PREFIX, ConfigError, Settings, load
 from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
@@ -70,6 +70,7 @@ from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
 from flask_bitmapist.store.reader import LEAST_BYTES, BitmapReader, Budget
 from flask_bitmapist.store.userset import UserSet
+from flask_bitmapist.store.zones import Zones
 from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
@@ -102,9 +103,11 @@ __all__ = [
     "BitWriter",
     "BitmapReader",
     "Budget",
+    "Calendar",
     "Catalogue",
     "Cohort",
     "CohortAnswer",
+    "ConfigError",
     "Count",
     "Counting",
     "CsvFile",
@@ -140,6 +143,7 @@ __all__ = [
     "TrendAnswer",
     "UserSet",
     "Users",
+    "Zones",
     "bits_of",
     "bitwriter",
     "chain",
@@ -156,7 +160,6 @@ __all__ = [
     "is_printable",
     "last_periods",
     "load",
-    "marks",
     "month_keys",
     "object_id",
     "open_client",
@@ -164,6 +167,7 @@ __all__ = [
     "parse_key",
     "plain_id",
     "plan_deletion",
+    "recorder",
     "redact",
     "redis_key",
     "reports",

@@ -27,6 +27,7 @@ KEYS: dict[str, Callable[[datetime], Key]] = {
     "days": lambda at: at.date(),
     "weeks": lambda at: tuple(at.isocalendar())[:2],
     "months": lambda at: (at.year, at.month),
+    "quarters": lambda at: (at.year, (at.month - 1) // 3),
     "years": lambda at: at.year,
 }
 

@@ -38,7 +38,14 @@ EVENTS = ("a", "b", "c")
 # Ids that make bitmaps of different lengths, with bits on the edges of bytes, words
 # and stripes.
 USERS = [0, 1, 7, 8, 63, 64, 65, 500, 8191, 64_000, 64_001, 100_000]
-REACH = {"hours": 2, "days": 12, "weeks": 80, "months": 330, "years": 1200}
+REACH = {
+    "hours": 2,
+    "days": 12,
+    "weeks": 80,
+    "months": 330,
+    "quarters": 600,
+    "years": 1200,
+}
 
 groups = st.sampled_from(sorted(REACH))
 

@@ -79,6 +79,7 @@ def test_every_command_says_what_it_is_for() -> None:
         "doctor",
         "backfill",
         "id-map",
+        "zone",
         "openapi",
         "overview",
         "mcp",

@@ -528,7 +528,7 @@ def test_what_is_kept_beside_the_bitmaps_begins_with_the_packages_name(
     with app.app_context():
         mark_event("a", 1, track_unique=True)
     others = {key for key in redis_client.scan_iter() if key[:9] != b"trackist_"}
-    kept = {"events", "flags", "ids"}
+    kept = {"events", "flags", "ids", "zones"}
     assert others == {f"flask-bitmapist:{name}".encode() for name in kept}
 
 

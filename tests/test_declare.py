@@ -97,7 +97,7 @@ def wrong_of(**given: Any) -> dict[str, str]:
         ("user", UUID(int=1), str(UUID(int=1))),
         ("since", "2026-11-18", date(2026, 11, 18)),
         ("since", "2026-11-18T06:00Z", datetime(2026, 11, 18, 6, tzinfo=timezone.utc)),
-        ("since", datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=timezone.utc)),
+        ("since", datetime(2026, 1, 1), datetime(2026, 1, 1)),
         ("note", " text ", "text"),
         *(("first_time", word, True) for word in (True, "y", "Yes", "true", "on", "1")),
         *(("first_time", word, False) for word in (False, "n", "no", "False", "0")),
@@ -126,8 +126,12 @@ BOUNDS = "This must be a whole number from 2 to 50."
         ("event", "\ud800", "This is not valid Unicode text."),
         *(("rows", wrong, BOUNDS) for wrong in (1, 51, True, 2.5, "x", "²", "9" * 30)),
         ("rows", None, BOUNDS),
-        ("group", "fortnights", "Use one of hours, days, weeks, months, years."),
-        ("group", 7, "Use one of hours, days, weeks, months, years."),
+        (
+            "group",
+            "fortnights",
+            "Use one of hours, days, weeks, months, quarters, years.",
+        ),
+        ("group", 7, "Use one of hours, days, weeks, months, quarters, years."),
         ("returned", "often", "Use one of each, first."),
         ("others", ["b"] * 4, "At most 3 are allowed."),
         ("others", 5.5, "This must be a list."),
@@ -275,7 +279,7 @@ def test_a_command_has_its_parameters_with_their_help_and_defaults() -> None:
     command = command_of(Sample)
     told = CliRunner().invoke(command, ["--help"]).output
     assert "What is there of each kind?" in told
-    assert "-g, --group hours|days|weeks|months|years" in told
+    assert "-g, --group hours|days|weeks|months|quarters|years" in told
     assert "[default: 7]" in told
     assert isinstance(command, click.Command)
 

@@ -462,11 +462,11 @@ def test_the_page_shows_what_is_over_and_what_is_open_apart(
     html = client.get(f"{path}?steps=came&steps=paid&{ON}").text
     text = text_of(html)
     title = (
-        "Funnel came → paid within 7 days, entered in the last 30 days, to 2026-06-30"
+        "Funnel came → paid within 7 days, entered in the last 30 days, to 30 Jun 2026"
     )
     assert re.search(f"<h2[^>]*>{title}</h2>", html)
     assert "33.3% overall conversion." in text
-    assert "2 still have time, as of 2026-06-30." in text
+    assert "2 still have time, as of 30 Jun 2026." in text
     assert "Dropped off and entered again: 1." in text
     assert "33.3% from previous step · 33.3% overall" in text
     heads = re.findall(r"<th scope=\"col\"[^>]*>([^<]+)<", html)
@@ -563,7 +563,7 @@ def test_json_csv_python_and_the_command_say_the_same(
     told = client.get(f"{url}&format=json").get_json()
     assert told["question"] == (
         "Funnel came → paid and flag(premium) within 8 days, "
-        "entered in the last 30 days, to 2026-06-30"
+        "entered in the last 30 days, to 30 Jun 2026"
     )
     assert told["asked"] == {
         "steps": ["came", "paid and flag(premium)"],
@@ -614,7 +614,7 @@ def test_the_command_lists_users_and_says_what_was_asked(
     told = run(args=words).stderr.splitlines()
     assert told[0] == "33.3% overall conversion."
     assert told[-1] == (
-        "Funnel came → paid within 7 days, entered in the last 30 days, to 2026-06-30"
+        "Funnel came → paid within 7 days, entered in the last 30 days, to 30 Jun 2026"
     )
     refused = run(args=[*words, "--window", "none"])
     assert refused.exit_code == 2

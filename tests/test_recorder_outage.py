@@ -71,13 +71,13 @@ def test_marks_keep_the_time_at_which_they_were_made(
     redis_process: RedisProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from .inside import marks
+    from .inside import recorder
 
     app = outage(BITMAPIST_TRACK_HOURLY=True)
     then = datetime(2020, 5, 5, 10).timestamp()
     with app.app_context():
         with monkeypatch.context() as patch:
-            patch.setattr(marks, "time", lambda: then)
+            patch.setattr(recorder, "time", lambda: then)
             mark_event("x", 1)
         mark_event("x", 2)
     redis_process.start()

@@ -60,7 +60,7 @@ def test_every_result_becomes_json_csv_text_and_html(
 ) -> None:
     for result in results:
         assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
-        columns, rows = result.table()
+        columns, rows = result.file_table()
         read = list(csv.reader(io.StringIO(result.to_csv())))
         assert read[0] == list(columns)
         assert len(read) == len(rows) + 1

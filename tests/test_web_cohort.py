@@ -178,9 +178,15 @@ def test_csv_is_a_file_with_a_row_for_each_period(client: FlaskClient) -> None:
     assert response.mimetype == "text/csv"
     assert response.headers["Content-Disposition"].startswith("attachment;")
     rows = list(csv.reader(io.StringIO(response.text)))
-    assert rows[0] == ["day", "users", "complete", "complete columns", "0", "1", "2"]
-    assert rows[1] == ["2026-06-03", "4", "True", "3", "4", "2", "1"]
-    assert rows[3] == ["2026-06-05", "1", "True", "1", "1", "", ""]
+    assert rows[0] == [
+        *("day", "users", "complete", "complete columns", "0", "1", "2"),
+        *("start", "end"),
+    ]
+    assert rows[1] == [
+        *("2026-06-03", "4", "True", "3", "4", "2", "1"),
+        *("2026-06-03T00:00:00+00:00", "2026-06-04T00:00:00+00:00"),
+    ]
+    assert rows[3][:7] == ["2026-06-05", "1", "True", "1", "1", "", ""]
 
 
 def test_csv_for_a_browser_says_that_it_is_utf_8_and_for_a_program_begins_plainly(

@@ -172,7 +172,7 @@ def test_the_user_page_tells_what_a_user_did(client: FlaskClient) -> None:
     assert 'title="2026-06-29: came, paid"' in html
     other = client.get(path("people", f"user=5&{AS_OF}")).text
     assert "– Not active: 30 Jun 2026" in text_of(other)
-    assert "✓ Active: 2026-W27 to 30 Jun" in text_of(other)
+    assert "✓ Active: 29 Jun – 5 Jul 2026 to 30 Jun" in text_of(other)
 
 
 @pytest.mark.parametrize("id", ["-1", "4294967296", "x", "1.5"])

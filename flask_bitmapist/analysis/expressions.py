@@ -15,7 +15,7 @@ from operator import and_, or_
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import QueryError, Text
-from .periods import Period, TimeGroup, kept_while_few, shorten
+from .periods import Period, kept_while_few, shorten
 
 if TYPE_CHECKING:
     from .bitmaps import Stripe, Words
@@ -31,9 +31,7 @@ class Source(NamedTuple):
     def parts(self) -> tuple[Source, ...]:
         """Return the stored bitmaps of which this one is the union."""
         period = self.period
-        if period is None or (
-            period.group is not TimeGroup.YEARS and period.last_day is None
-        ):
+        if period is None or period.is_stored:
             return (self,)
         return tuple(Source(self.event, part) for part in period.parts())
 

@@ -67,7 +67,7 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         yield from _rest(TimeGroup.DAYS, TimeGroup.HOURS, before.start)
         return
     first = _first_month(events, first, bitmaps)
-    for number, period in enumerate(_span(before.group, first, before.start)):
+    for number, period in enumerate(_span_before(before, first)):
         if number == MOST_PERIODS:
             raise QueryError(
                 Text(
@@ -92,6 +92,16 @@ def _first_month(events: Sequence[str], year: datetime, bitmaps: Bitmaps) -> dat
 def _rest(larger: TimeGroup, smaller: TimeGroup, end: datetime) -> Iterator[Period]:
     """Yield the *smaller* periods before *end* in the *larger* one that contains it."""
     return _span(smaller, Period.containing(larger, end).start, end)
+
+
+def _span_before(period: Period, start: datetime) -> Iterator[Period]:
+    """Yield the periods like *period* before it, from the one that contains *start*."""
+    # Weeks begin on the same day as this one does.
+    weekday = period.start.weekday() if period.group is TimeGroup.WEEKS else 0
+    each = Period.containing(period.group, start, weekday)
+    while each.end <= period.start:
+        yield each
+        each = each.shift(1)
 
 
 def _span(group: TimeGroup, start: datetime, end: datetime) -> Iterator[Period]:

@@ -45,13 +45,17 @@ class Result:
         """Return the result as one table."""
         raise NotImplementedError
 
+    def file_table(self) -> Table:
+        """Return the table as it goes into a file: with more, where that says more."""
+        return self.table()
+
     def to_csv(self) -> str:
         """Return the table as CSV, with a header and CRLF line ends (RFC 4180).
 
         A text that a spreadsheet would take for a formula gets an apostrophe in
         front, whichever separator it is set to.
         """
-        columns, rows = self.table()
+        columns, rows = self.file_table()
         return to_csv([columns, *rows])
 
     def to_dataframe(self) -> Any:

@@ -88,7 +88,7 @@ def expression_users(expression: Expression, period: Period) -> Selection:
     return Selection(
         sources=sources,
         words=lambda stripe: expression.evaluate(stripe, period),
-        text=Text("%(who)s in %(period)s", who=expression, period=period.label),
+        text=Text("%(who)s in %(period)s", who=expression, period=period),
         bitmap=sources[0] if own else None,
     )
 

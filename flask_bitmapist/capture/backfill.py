@@ -30,6 +30,7 @@ def backfill(
     *,
     track_hourly: bool | None = None,
     time_format: str = ISO,
+    time_zone: str | None = None,
 ) -> ImportSummary:
     """Mark an event for every row of a query.
 
@@ -40,6 +41,7 @@ def backfill(
         engine: The database.
         track_hourly: Write hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
         time_format: How times are written that are no date or datetime.
+        time_zone: The zone of times without an offset; the app's by default.
 
     Returns:
         What has been done.
@@ -49,7 +51,9 @@ def backfill(
         sqlalchemy.exc.SQLAlchemyError: The database does not answer the query.
         redis.exceptions.RedisError: Redis does not take the rows.
     """
-    importer = Importer(state, track_hourly=track_hourly, time_format=time_format)
+    importer = Importer(
+        state, track_hourly=track_hourly, time_format=time_format, time_zone=time_zone
+    )
     importer.check_event(event)
     for block in blocks_of(engine, statement, event):
         importer.add(block)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from ..store.catalogue import Catalogue
+    from ..store.zones import Zones
 
 BATCH = 500
 """Keys that are deleted in one round trip."""
@@ -45,7 +46,7 @@ class Deletion:
     Args:
         event: The event's or the flag's name; None for all of both.
         flag: Whether the flag of that name is meant, not the event.
-        before: Only periods that end on this day or earlier, in UTC; None for all.
+        before: Only periods that end on this day or earlier; None for all.
     """
 
     event: str | None
@@ -59,6 +60,7 @@ class Deletion:
     _client: Redis = field(repr=False)
     _bitmaps: Bitmaps = field(repr=False)
     _catalogue: Catalogue = field(repr=False)
+    _zones: Zones = field(repr=False)
 
     @cached_property
     def periods(self) -> dict[str, int]:
@@ -130,6 +132,8 @@ class Deletion:
         gone = Known(decoded(events), decoded(flags))
         if self.event is None:
             gone |= self._catalogue.known()
+            # The next mark says anew whose days these are.
+            self._zones.forget(self._client)
         else:
             own = frozenset([self.event])
             gone |= Known(flags=own) if self.flag else Known(own)
@@ -178,6 +182,7 @@ def plan_deletion(
         _client=state.systems["default"],
         _bitmaps=bitmaps or state.query.bitmaps,
         _catalogue=state.catalogue,
+        _zones=state.store.zones,
     )
 
 

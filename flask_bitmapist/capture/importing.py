@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from itertools import count, islice
 from operator import itemgetter
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.errors import BadMarkError
-from ..analysis.periods import shorten, to_utc
+from ..analysis.periods import IN_UTC, Calendar, shorten
 from .bitwriter import BitWriter, Group, named
 from .marks import bits_of, check_name, hour_of, moment_of
 
@@ -118,6 +118,7 @@ def import_rows(
     *,
     track_hourly: bool | None = None,
     time_format: str = ISO,
+    time_zone: str | None = None,
     max_events: int = MOST_EVENTS,
     batch_size: int = GATHERED,
 ) -> ImportSummary:
@@ -129,11 +130,14 @@ def import_rows(
     Args:
         recorder_or_state: The app's state, ``app.extensions["bitmapist"]``, or its
             recorder.
-        rows: Users, events and timestamps.  Those without an offset are in UTC.
+        rows: Users, events and timestamps.  Those without an offset are taken as the
+            app's clock shows them.
         track_hourly: Write hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
         time_format: How times are written that are no date or datetime: ``"iso"``,
             ``"epoch"`` (seconds since 1970), ``"epoch-ms"`` (milliseconds), or a
             format of :meth:`datetime.datetime.strptime`.
+        time_zone: The zone of times without an offset, such as ``"UTC"``; the app's
+            by default.
         max_events: Different events that are taken; rows of further ones are rejected.
         batch_size: Rows that are gathered before they are written.
 
@@ -148,6 +152,7 @@ def import_rows(
         recorder_or_state,
         track_hourly=track_hourly,
         time_format=time_format,
+        time_zone=time_zone,
         max_events=max_events,
         batch_size=batch_size,
     )
@@ -269,12 +274,13 @@ class Importer:
         recorder_or_state: Whose events they are.
         track_hourly: Write hours as well; ``BITMAPIST_TRACK_HOURLY`` by default.
         time_format: As :func:`import_rows` takes it.
+        time_zone: As :func:`import_rows` takes it.
         max_events: Different events that are taken.
         batch_size: Rows that are gathered before they are written.
         on_reject: Told of each row that is left out.
 
     Raises:
-        ValueError: There is no such time format.
+        ValueError: There is no such time format, or no such zone.
     """
 
     def __init__(
@@ -283,6 +289,7 @@ class Importer:
         *,
         track_hourly: bool | None = None,
         time_format: str = ISO,
+        time_zone: str | None = None,
         max_events: int = MOST_EVENTS,
         batch_size: int = GATHERED,
         on_reject: Callable[[RejectedRow], None] | None = None,
@@ -293,7 +300,7 @@ class Importer:
         self._hourly = default if track_hourly is None else track_hourly
         self._writer = BitWriter(self._recorder.shared_client)
         self._on_reject = on_reject
-        self._times = _Times(time_format)
+        self._times = _Times(time_format, time_zone)
         self._events = _Events(max_events)
         self._batch_size = batch_size
         self._gathered: list[tuple[NDArray[Any], ...]] = []
@@ -332,7 +339,9 @@ class Importer:
         self, block: Block, rejected: list[tuple[int, Row, Exception]]
     ) -> tuple[Numbers, ...]:
         """Return the events, hours and users of a block's rows that can be used."""
-        hours = self._times.read(block.times)
+        client = self._recorder.shared_client
+        assert client is not None  # an app has one
+        hours = self._times.read(block.times, self._recorder.zones.stamped(client))
         events = _read_each(block.events, self._events.number)
         usable = (hours.numbers >= 0) & (events.numbers >= 0)
         users = self._bits(block.users, usable)
@@ -613,18 +622,25 @@ _ISO = re.compile(
     r"\s?(Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?)?",
     re.IGNORECASE | re.ASCII,
 )
-# Where it is in UTC, the first 13 characters say the hour.
-_ISO_IN_UTC = (
-    "[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}"
-    r"(?::[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?)?(?: ?(?:Z|UTC)|[+-]00(?::?00)?)?)?"
-)
+# Where it is as the clock shows it, the first 13 characters say the hour; where it is
+# in UTC, the first 16 say all that another clock's hour depends on.
+_TIME = r":[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
+_IN_UTC = "(?: ?(?:Z|UTC)|[+-]00(?::?00)?)"
+_ISO_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_ISO_LOCAL = f"{_ISO_DAY}(?:[T ][0-9]{{2}}(?:{_TIME})?)?"
+_ISO_LOCAL_OR_UTC = f"{_ISO_DAY}(?:[T ][0-9]{{2}}(?:{_TIME})?{_IN_UTC}?)?"
+_ISO_IN_UTC = f"{_ISO_DAY}[T ][0-9]{{2}}{_TIME}{_IN_UTC}"
 _TO_THE_HOUR = 13
+_TO_THE_MINUTE = 16
 
 # Hours are kept as small numbers: from the first that is taken.
 _FIRST_HOUR = date(FIRST_YEAR, 1, 1).toordinal() * 24
 _HOURS = date(LAST_YEAR + 1, 1, 1).toordinal() * 24 - _FIRST_HOUR
 _HOURS_BEFORE = _FIRST_HOUR - date(1970, 1, 1).toordinal() * 24
 
+_SINCE = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# What a format that tells the hour has.
+_WITH_HOURS = ("%H", "%I", "%c", "%X")
 _PER_HOUR = {EPOCH: 3_600, EPOCH_MS: 3_600_000}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 
@@ -634,37 +650,69 @@ class _Times:
 
     Args:
         time_format: As :func:`import_rows` takes it.
+        time_zone: As :func:`import_rows` takes it.
 
     Raises:
-        ValueError: There is no such format.
+        ValueError: There is no such format, or no such zone.
     """
 
-    def __init__(self, time_format: str) -> None:
+    def __init__(self, time_format: str, time_zone: str | None = None) -> None:
         if time_format not in (ISO, *_PER_HOUR) and "%" not in time_format:
             raise ValueError(
                 f"there is no time format {time_format!r}; use {ISO}, {EPOCH}, "
                 f"{EPOCH_MS}, or what strptime takes, such as '%d.%m.%Y %H:%M'"
             )
         self._format = time_format
+        self._zone = None if time_zone is None else _zone_of(time_zone)
+        self._calendar = IN_UTC
         self._remembered: dict[Any, int] = {}
 
-    def read(self, column: Column) -> _Read:
-        """Return the hours of times, counted from the first that is taken."""
+    def read(self, column: Column, calendar: Calendar) -> _Read:
+        """Return the hours of times, counted from the first that is taken.
+
+        Args:
+            column: The times.
+            calendar: Whose hours.
+        """
+        if calendar != self._calendar:
+            self._calendar = calendar
+            self._remembered.clear()
         per_hour = _PER_HOUR.get(self._format)
         if per_hour is not None:
             numbers = column.integers()
             if numbers is not None:
                 hours = numbers // per_hour - _HOURS_BEFORE
-                if hours.min() >= 0 and hours.max() < _HOURS:
-                    return _Read(hours)
-        elif self._format == ISO and column.is_like(_ISO_IN_UTC):
-            column = column.cut(_TO_THE_HOUR)
+                # A day is left at both ends, for clocks that are ahead or behind.
+                if hours.min() >= 24 and hours.max() < _HOURS - 24:
+                    return _Read(self._shown(numbers, hours, per_hour))
+        elif self._format == ISO:
+            plain = _ISO_LOCAL_OR_UTC if calendar.is_utc else _ISO_LOCAL
+            if column.is_like(plain) and self._zone is None:
+                column = column.cut(_TO_THE_HOUR)
+            elif column.is_like(_ISO_LOCAL):
+                column = column.cut(_TO_THE_MINUTE)
+            elif column.is_like(_ISO_IN_UTC):
+                column = column.cut(_TO_THE_MINUTE)
+                return _read_each(column, lambda text: self._hour(f"{text}Z"))
         return _read_each(column, self._hour)
+
+    def _shown(self, numbers: Numbers, hours: Numbers, per_hour: int) -> Numbers:
+        """Return the hours that the clock shows at times since 1970."""
+        if self._calendar.is_utc:
+            return hours
+        # No offset since 1970 has more than half a minute.
+        slots, places = np.unique(numbers // (per_hour // 120), return_inverse=True)
+        shown = [
+            hour_of(_SINCE + timedelta(seconds=30 * slot), self._calendar) - _FIRST_HOUR
+            for slot in slots.tolist()
+        ]
+        return np.array(shown, dtype=np.int64)[places]
 
     def _hour(self, when: Any) -> int:
         hour = self._remembered.get(when) if isinstance(when, str) else None
         if hour is None:
-            hour = hour_in(when, self._format) - _FIRST_HOUR
+            hour = hour_in(when, self._format, self._calendar, self._zone)
+            hour -= _FIRST_HOUR
             if not 0 <= hour < _HOURS:
                 raise _bad_time(
                     f"{_shown(when)} is not in the years {FIRST_YEAR} to {LAST_YEAR}"
@@ -682,29 +730,39 @@ class _Times:
         return f" when it is read as {self._format}; see --time-format (time_format)"
 
 
-def hour_in(when: Any, time_format: str = ISO) -> int:
+def hour_in(
+    when: Any,
+    time_format: str = ISO,
+    calendar: Calendar = IN_UTC,
+    zone: tzinfo | None = None,
+) -> int:
     """Return the number of the hour of a timestamp, see :func:`marks.hour_of`.
 
     Args:
         when: A date or a datetime, also a number or a text in the format.  Without an
-            offset it is in UTC.
+            offset it is taken as the clock shows it.
         time_format: As :func:`import_rows` takes it.
+        calendar: Whose hours.
+        zone: The zone of what has no offset, where that is not the calendar's.
 
     Raises:
         BadMarkError: It is none, or is outside the calendar.
     """
     try:
         if isinstance(when, date):
-            return hour_of(when)
+            return hour_of(_in_zone(when, zone), calendar)
         if isinstance(when, str):
             when = when.strip()
         if time_format in _PER_HOUR:
-            return _epoch_hour(when, _PER_HOUR[time_format])
+            return _epoch_hour(when, _PER_HOUR[time_format], calendar)
         if not isinstance(when, str):
             raise _bad_time(f"{_shown(when)} is not a timestamp")
         if time_format == ISO:
-            return hour_of(_iso(when))
-        return hour_of(datetime.strptime(when, time_format))
+            return hour_of(_in_zone(_iso(when), zone), calendar)
+        moment: datetime | date = datetime.strptime(when, time_format)
+        if not any(part in time_format for part in _WITH_HOURS):
+            moment = moment.date()  # type: ignore[union-attr]
+        return hour_of(_in_zone(moment, zone), calendar)
     except OverflowError:
         raise _bad_time(f"{_shown(when)} is outside the calendar") from None
     except ValueError as error:
@@ -715,15 +773,36 @@ def hour_in(when: Any, time_format: str = ISO) -> int:
         ) from None
 
 
-def _epoch_hour(when: Any, per_hour: int) -> int:
+def _epoch_hour(when: Any, per_hour: int, calendar: Calendar) -> int:
     if isinstance(when, str) and _NUMBER.fullmatch(when) and len(when) < 40:
         when = float(when)
     if isinstance(when, bool) or not isinstance(when, (int, float)):
         raise _bad_time(f"{_shown(when)} is not a number of seconds or milliseconds")
-    return int(when // per_hour) + _FIRST_HOUR - _HOURS_BEFORE
+    hour = int(when // per_hour) + _FIRST_HOUR - _HOURS_BEFORE
+    if not _FIRST_HOUR <= hour < _FIRST_HOUR + _HOURS:
+        return hour  # in no zone is it one that is taken, or on the edge of them
+    seconds = int(when // (per_hour // 3600))
+    return hour_of(_SINCE + timedelta(seconds=seconds), calendar)
 
 
-def _iso(text: str) -> datetime:
+def _in_zone(moment: datetime | date, zone: tzinfo | None) -> datetime | date:
+    """Return a moment of a zone, if it has none of its own; a day stays that day."""
+    if zone is None or not isinstance(moment, datetime) or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=zone)
+
+
+def _zone_of(name: str) -> tzinfo:
+    try:
+        return Calendar(name).instant(_SINCE).tzinfo or timezone.utc
+    except (LookupError, ValueError, OSError):
+        raise ValueError(
+            f"this system knows no time zone {name!r}; use an IANA name such as "
+            "'Europe/Berlin'"
+        ) from None
+
+
+def _iso(text: str) -> datetime | date:
     found = _ISO.fullmatch(text)
     if not found:
         advice = ""
@@ -736,11 +815,13 @@ def _iso(text: str) -> datetime:
         moment = datetime(*(int(number or 0) for number in numbers))  # type: ignore[arg-type]
     except ValueError as error:
         raise _bad_time(f"{_shown(text)} is not a timestamp: {error}") from None
+    if not numbers[3]:
+        return moment.date()
     if not sign:
         return moment if not zone else moment.replace(tzinfo=timezone.utc)
     offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
     zone_info = timezone(-offset if sign == "-" else offset)
-    return to_utc(moment.replace(tzinfo=zone_info))
+    return moment.replace(tzinfo=zone_info)
 
 
 def _shown(when: Any) -> str:

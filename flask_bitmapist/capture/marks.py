@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
-from time import time
 from typing import NamedTuple
 
 from ..analysis.errors import BadMarkError, is_printable, printable
 from ..analysis.expressions import Source
-from ..analysis.periods import Period, TimeGroup, to_utc
+from ..analysis.periods import IN_UTC, Calendar, Period, TimeGroup
 from ..store.keys import redis_key
 
 MAX_BYTES = 1024
@@ -67,10 +66,28 @@ class Mark(NamedTuple):
     user: int | str
     """The user's key, see :meth:`~flask_bitmapist.identity.Identity.key`."""
     value: int
-    at: datetime | None
-    """The moment that was given, in UTC; None for the moment of the call."""
+    at: datetime | date | None
+    """The moment that was given, as it was given; None for the moment of the call."""
     made: float = 0.0
     """When it was made, in seconds since 1970; 0 if that is not known."""
+    calendar: Calendar | None = None
+    """The calendar by which its hour was found; None if that is not known any more."""
+
+    def keys(self, calendar: Calendar | None) -> tuple[bytes, ...]:
+        """Return the keys of its bits.
+
+        Args:
+            calendar: That of the store, which may have been found out about since;
+                None for the one by which the mark was made.
+        """
+        bits, own = self.bits, self.calendar
+        if calendar is own or None in (calendar, own, bits.hour) or calendar == own:
+            return bits.keys
+        at = self.at
+        if at is None:
+            at = datetime.fromtimestamp(self.made, tz=timezone.utc)
+        hour = hour_of(at, calendar)
+        return bits_of(bits.event, hour, bits.hourly, bits.unique).keys
 
 
 @lru_cache(maxsize=8192)
@@ -79,19 +96,32 @@ def bits_of(event: str, hour: int | None, hourly: bool, unique: bool) -> Bits:
     return Bits(event, hour, hourly, unique)
 
 
-def current_hour() -> int:
-    """Return the number of the hour that it is."""
-    return int(time() // 3600) + _EPOCH_HOURS
+def hour_at(seconds: float, calendar: Calendar) -> int:
+    """Return the number of the hour at a time in seconds since 1970."""
+    if calendar.is_utc:
+        return int(seconds // 3600) + _EPOCH_HOURS
+    return _hour_in_minute(int(seconds // 60), calendar)
 
 
-def hour_of(moment: datetime | date) -> int:
-    """Return the number of the hour of *moment*; a naive one is in UTC."""
-    moment = to_utc(moment)
-    return moment.toordinal() * 24 + moment.hour
+@lru_cache(maxsize=64)
+def _hour_in_minute(minute: int, calendar: Calendar) -> int:
+    # Clocks are set on whole minutes.
+    return hour_of(datetime.fromtimestamp(minute * 60, tz=timezone.utc), calendar)
+
+
+def hour_of(moment: datetime | date, calendar: Calendar | None = None) -> int:
+    """Return the number of the hour at which *moment* is counted.
+
+    Args:
+        moment: When; of a naive one, or a date, the fields are taken as they are.
+        calendar: The app's calendar, UTC by default.
+    """
+    wall = (calendar or IN_UTC).wall(moment)
+    return wall.toordinal() * 24 + wall.hour
 
 
 def moment_of(hour: int) -> datetime:
-    """Return the first instant of an hour, aware, in UTC."""
+    """Return the wall moment at which an hour begins."""
     days, hours = divmod(hour, 24)
     midnight = datetime.fromordinal(days).replace(tzinfo=timezone.utc)
     return midnight + timedelta(hours=hours)

@@ -6,7 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,14 @@ from redis.client import Pipeline
 from redis.cluster import ClusterPipeline
 
 from ..analysis.errors import BadMarkError
-from ..analysis.periods import to_utc
 from ..identity import Identity
 from ..store.catalogue import Catalogue
 from ..store.connect import open_client
 from ..store.idmap import identity_of
+from ..store.zones import Zones
 from .erasing import Eraser, Receipt
 from .leftout import Tally
-from .marks import Mark, bits_of, check_name, current_hour, hour_of
+from .marks import Mark, bits_of, check_name, hour_at, hour_of
 from .queue import Queue
 from .reports import Counters, Reports
 from .spool import Spool
@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from flask import Flask
     from redis import Redis
 
+    from ..analysis.periods import Calendar
     from ..analysis.results import User
     from ..config import Settings
     from ..state import Globals
 
 DEFAULT_SYSTEM = "default"
+
+_A_MOMENT = timedelta(minutes=1)
+
+_logger = logging.getLogger("flask_bitmapist")
 
 
 class Recorder:
@@ -53,6 +58,7 @@ class Recorder:
         mark_client: The app's client for marks, if they are not to go to the Redis of
             the settings.
         catalogue: Knows which events there are; None without an app.
+        zones: Knows the store's calendar; by default that of the settings holds.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Recorder:
         environ: Callable[[], Mapping[str, Any] | None],
         mark_client: Redis | None = None,
         catalogue: Catalogue | None = None,
+        zones: Zones | None = None,
     ) -> None:
         self.settings = settings
         self.process = process
@@ -71,14 +78,18 @@ class Recorder:
         self.reports = Reports(app)
         self.shared_client = client
         self._environ = environ
+        self._has_warned = False
         self._in_background = settings.mark_mode == "background"
         self.identity = Identity()
+        self.zones = Zones(settings.calendar) if zones is None else zones
         self._queue: Queue | None = None
         if client is not None:
             self.identity = identity_of(settings, client)
             marks = mark_client or _client_for_marks(settings, client)
             self.reports.left_out = Tally(marks)
-            self._writer = Writer(marks, identity_of(settings, marks), catalogue)
+            self._writer = Writer(
+                marks, identity_of(settings, marks), catalogue, self.zones
+            )
             file = settings.spool_file
             spool = Spool(file, self.identity.key) if file else None
             self._eraser = Eraser(
@@ -160,10 +171,14 @@ class Recorder:
             return None
         hourly = self.process.track_hourly if track_hourly is None else track_hourly
         unique = bitmapist.TRACK_UNIQUE if track_unique is None else track_unique
-        hour = current_hour() if now is None else _hour(now)
-        at = None if now is None else to_utc(now)
+        made, calendar = time(), self.zones.known
+        if now is None:
+            hour = hour_at(made, calendar)
+        else:
+            hour = _hour(now, calendar)
+            self._warn_of_utc(now, calendar)
         bits = bits_of(check_name(event_name), hour, bool(hourly), bool(unique))
-        return Mark(bits, key, value, at, time())
+        return Mark(bits, key, value, now, made, calendar)
 
     def flag(self, event_name: Any, user: Any, value: int = 1) -> Mark | None:
         """Return the mark of a unique event, which has no date."""
@@ -172,6 +187,21 @@ class Recorder:
             return None
         bits = bits_of(check_name(event_name), None, False, True)
         return Mark(bits, key, value, None, time())
+
+    def _warn_of_utc(self, now: datetime | date, calendar: Calendar) -> None:
+        """Log once that a naive moment looks like UTC, in an app of another zone."""
+        if calendar.is_utc or not isinstance(now, datetime) or now.tzinfo is not None:
+            return
+        at = datetime.now(tz=timezone.utc)
+        taken = now.replace(tzinfo=timezone.utc)
+        looks_so = abs(taken - at) < _A_MOMENT < abs(taken - calendar.wall(at))
+        if looks_so and not self._has_warned:
+            self._has_warned = True
+            _logger.warning(
+                "a mark's naive time is taken as it is, in %s, and looks like UTC "
+                "(datetime.utcnow()?); give aware times, or none for now",
+                calendar.zone_now,
+            )
 
     # --- Handing them on
 
@@ -346,12 +376,12 @@ def _secrets_of(app: Flask | None) -> Callable[[], list[str | bytes]]:
     return secrets
 
 
-def _hour(now: Any) -> int:
+def _hour(now: Any, calendar: Calendar) -> int:
     if not isinstance(now, date):
         raise BadMarkError(
             "bad time", f"now must be a datetime or None, not {type(now).__name__}"
         )
     try:
-        return hour_of(now)
+        return hour_of(now, calendar)
     except OverflowError:
         raise BadMarkError("bad time", f"{now} is outside the calendar") from None

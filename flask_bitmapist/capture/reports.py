@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from blinker import NamedSignal, Namespace
 
 from ..analysis.errors import BadMarkError
+from ..analysis.periods import IN_UTC
 from .leftout import Tally
 from .marks import Mark, moment_of
 
@@ -328,16 +329,20 @@ def _by_whose_fault(
 
 
 def _values(mark: Mark) -> dict[str, Any]:
-    at = mark.at
-    if at is None:
-        at = datetime.now(tz=timezone.utc)
-        if mark.bits.hour is not None:
-            # A mark that has waited was made in another hour than this.
-            at = max(min(at, _last_moment(mark.bits.hour)), moment_of(mark.bits.hour))
+    calendar, at = mark.calendar or IN_UTC, datetime.now(tz=timezone.utc)
+    if mark.at is not None:
+        at = calendar.instant(calendar.wall(mark.at))
+        if isinstance(mark.at, datetime) and mark.at.tzinfo is not None:
+            at = mark.at
+    elif mark.calendar is not None:
+        at = datetime.fromtimestamp(mark.made, tz=timezone.utc)
+    elif mark.bits.hour is not None:
+        # A mark that has waited was made in another hour than this.
+        at = max(min(at, _last_moment(mark.bits.hour)), moment_of(mark.bits.hour))
     return {
         "event_name": mark.bits.event,
         "user_id": mark.user,
-        "now": at,
+        "now": at.astimezone(timezone.utc),
         "value": mark.value,
     }
 

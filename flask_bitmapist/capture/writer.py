@@ -14,9 +14,11 @@ from .marks import Mark
 if TYPE_CHECKING:
     from redis import Redis
 
+    from ..analysis.periods import Calendar
     from ..analysis.results import User
     from ..identity import Identity
     from ..store.catalogue import Catalogue
+    from ..store.zones import Zones
 
 FAILURES = (RedisError, RedisClusterException, OSError)
 """What may be raised where Redis does not take marks."""
@@ -39,6 +41,7 @@ class Writer:
         client: The client; its timeouts are how long a caller may have to wait.
         identity: Knows the users' bits.
         catalogue: Where the names of what is marked are made known, if anywhere.
+        zones: Knows the store's calendar; None where marks are told by their own.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Writer:
         client: Redis,
         identity: Identity,
         catalogue: Catalogue | None = None,
+        zones: Zones | None = None,
     ) -> None:
         self._client = client
+        self._zones = zones
         self._bits = BitWriter(client)
         self._identity = identity
         self._catalogue = catalogue
@@ -62,8 +67,9 @@ class Writer:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
+        calendar = None if self._zones is None else self._zones.stamped(self._client)
         marks, found, unknown = self._users(marks)
-        groups = _groups(marks, found)
+        groups = _groups(marks, found, calendar)
         if self._catalogue is None:
             written = self._bits.write(groups)
         else:
@@ -73,7 +79,9 @@ class Writer:
             )
             written = self._bits.write(groups, naming)
             self._catalogue.answered(written.beside)
-        return [*unknown, *_refused(marks, written)] if written.errors else unknown
+        if not written.errors:
+            return unknown
+        return [*unknown, *_refused(marks, written, calendar)]
 
     def queue(self, marks: Sequence[Mark]) -> list[Refused]:
         """Put *marks* on the client, a pipeline, which somebody else will execute.
@@ -108,23 +116,27 @@ class Writer:
         return [mark for mark in marks if mark.user in found], found, unknown
 
 
-def _groups(marks: Sequence[Mark], bits: dict[User, int]) -> list[Group]:
+def _groups(
+    marks: Sequence[Mark], bits: dict[User, int], calendar: Calendar | None = None
+) -> list[Group]:
     if len(marks) == 1 or not all(mark.value for mark in marks):
         # Marks and their taking back keep their order.
         groups = []
         for mark in marks:
             users = (bits[mark.user],)
-            groups += [Group(key, users, mark.value) for key in mark.bits.keys]
+            groups += [Group(key, users, mark.value) for key in mark.keys(calendar)]
         return groups
     users_of: dict[bytes, set[int]] = {}
     for mark in marks:
         user = bits[mark.user]
-        for key in mark.bits.keys:
+        for key in mark.keys(calendar):
             users_of.setdefault(key, set()).add(user)
     return [Group(key, users, 1) for key, users in users_of.items()]
 
 
-def _refused(marks: Sequence[Mark], written: Written) -> list[Refused]:
+def _refused(
+    marks: Sequence[Mark], written: Written, calendar: Calendar | None
+) -> list[Refused]:
     """Return the marks that Redis will never take, or raise why it takes none now."""
     errors = written.errors
     for error in errors.values():
@@ -134,7 +146,8 @@ def _refused(marks: Sequence[Mark], written: Written) -> list[Refused]:
         named(key, error)
     refused = []
     for mark in marks:
-        found = next((errors[key] for key in mark.bits.keys if key in errors), None)
+        keys = mark.keys(calendar)
+        found = next((errors[key] for key in keys if key in errors), None)
         if found is not None:
             refused.append(Refused(mark, found))
     return refused

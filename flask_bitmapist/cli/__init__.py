@@ -12,6 +12,7 @@ from .idmap import id_map_group
 from .importing import backfill_command, import_command, sample_command
 from .programs import mcp_command, openapi_command, token_command
 from .questions import QUESTIONS, command_of
+from .zone import zone_command
 
 
 class _Commands(AppGroup):
@@ -43,6 +44,7 @@ for command in (
     delete_command,
     forget_command,
     id_map_group,
+    zone_command,
     doctor_command,
     openapi_command,
     mcp_command,

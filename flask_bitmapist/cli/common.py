@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Day(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A day, or a moment in UTC, read as the parameters of questions are."""
+    """A day, or a moment, read as the parameters of questions are."""
 
     name = "date"
 

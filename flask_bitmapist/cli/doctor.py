@@ -8,19 +8,20 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 import click
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ..analysis.counting import fastest
-from ..analysis.periods import Period, TimeGroup
+from ..analysis.periods import TimeGroup
 from ..config import PREFIX, unknown
 from ..identity import KEYS, NUMBERS
 from ..marking import unreached
-from ..query import utc_now
+from ..query import as_of, utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
 from ..store.diagnosis import Finding, client_versions, diagnose
 from ..store.errors import DamagedIdMapError
 from ..store.idmap import IdMap
+from ..store.zones import zones_in
 from ..web.surface import no_user_view, user_endpoint
 from .common import asks, show_json
 
@@ -58,7 +59,7 @@ def doctor_command(state: BitmapistState, as_json: bool) -> None:
 
 def _findings(state: BitmapistState) -> Iterator[Finding]:
     yield client_versions(version("bitmapist"), version("redis"))
-    month = Period.containing(TimeGroup.MONTHS, utc_now())
+    month = as_of(None, state.query.calendar).period(TimeGroup.MONTHS)
     yield from diagnose(
         state.read_client,
         state.systems[state.settings.redis_system],
@@ -76,6 +77,7 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
         )
     yield from _temporary(state)
     yield from _users(state)
+    yield from _zone(state)
     yield _counting()
     yield from _guesses(state)
     extensions = state.app.extensions
@@ -181,6 +183,32 @@ _HOLDS = {
     NUMBERS: "this store holds numbers: user IDs are whole numbers",
     KEYS: "this store holds keys: each user ID has a number",
 }
+
+
+def _zone(state: BitmapistState) -> Iterator[Finding]:
+    """Say whose days the store keeps."""
+    try:
+        zones = zones_in(state.read_client)
+    except ResponseError:
+        zones = {}  # a store without hashes
+    except RedisError:
+        return  # what is wrong with it is told already
+    state.query.calendar  # noqa: B018 - looks at the store
+    different = state.store.zones.difference
+    if different is not None:
+        yield Finding(
+            "warning",
+            "time zone",
+            str(different),
+            "Set BITMAPIST_TIMEZONE to the store's time zone, or change that from a "
+            "day on with 'flask bitmapist zone'.",
+        )
+        return
+    zone = state.settings.timezone
+    found = f"days are those of {zone}"
+    if not zones:
+        found += "; the first event writes that into the store, if it can be kept there"
+    yield Finding("ok", "time zone", found)
 
 
 def _counting() -> Finding:

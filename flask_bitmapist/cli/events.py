@@ -44,8 +44,11 @@ def export_command(
     are written as escapes, as in all tables.
     """
     group = TimeGroup.HOURS if hourly else TimeGroup.DAYS
-    period = Period.containing(group, since)
-    last = as_of(until).period(group)
+    calendar = state.query.calendar
+    period = as_of(since, calendar).period(group)
+    if hourly and not isinstance(since, datetime):
+        period = Period.containing(group, since)  # its first hour
+    last = as_of(until, calendar).period(group)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["user_id", "event", "timestamp"])
     names = events or tuple(state.catalogue.names())
@@ -57,7 +60,10 @@ def export_command(
 def _rows(
     state: BitmapistState, names: tuple[str, ...], period: Period
 ) -> Iterator[list[Any]]:
-    at = f"{period.start:%Y-%m-%dT%H:%M:%SZ}"
+    # As the clock shows it, so that it is imported as what it is exported as.
+    at = f"{period.start:%Y-%m-%dT%H:%M:%S}"
+    if state.query.calendar.is_utc:
+        at += "Z"
     for event in names:
         for user in state.query.select(expression_users(Event(event), period)):
             yield [printable(str(user)), printable(event), at]
@@ -70,7 +76,7 @@ def _rows(
 @click.option(
     "--before",
     type=DAY,
-    help="Only delete periods that ended before this day (UTC).",
+    help="Only delete periods that ended before this day.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")

@@ -36,7 +36,8 @@ SHOWN = 20
 
 TIME_FORMATS = (
     "iso, epoch (seconds since 1970), epoch-ms (milliseconds), or a format of "
-    "strptime such as '%d.%m.%Y %H:%M'.  In UTC unless there is an offset."
+    "strptime such as '%d.%m.%Y %H:%M'.  Times without an offset are taken as the "
+    "app's clock shows them."
 )
 
 
@@ -61,6 +62,12 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             metavar="FORMAT",
             help=f"How times are written: {TIME_FORMATS}",
+        ),
+        click.option(
+            "--time-zone",
+            metavar="ZONE",
+            help="Time zone of times without an offset, such as UTC; the app's by "
+            "default.",
         ),
     ):
         command = option(command)
@@ -236,6 +243,7 @@ def bring_in(
     unit: str,
     hourly: bool | None,
     time_format: str,
+    time_zone: str | None,
     rejects: IO[str] | None,
     max_events: int = MOST_EVENTS,
 ) -> ImportSummary:
@@ -251,6 +259,7 @@ def bring_in(
         unit: What the rows' numbers are of: lines or rows.
         hourly: Write hours as well.
         time_format: How times are written.
+        time_zone: The zone of times without an offset.
         rejects: Where rejected rows are written.
         max_events: Different events that are taken.
 
@@ -262,6 +271,7 @@ def bring_in(
             state,
             track_hourly=hourly,
             time_format=time_format,
+            time_zone=time_zone,
             max_events=max_events,
             on_reject=_reject_writer(rejects, [unit, "reason", *columns]),
         )

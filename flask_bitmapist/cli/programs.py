@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 INSTRUCTIONS = (
     "Exact answers about what the users of this app do. Call events first to see "
     "which events exist. Counts are unique users; shares are fractions; periods "
-    "are calendar periods in UTC; a period that is not complete is still in "
-    "progress."
+    "are calendar periods in the app's time zone; a period that is not complete is "
+    "still in progress."
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.bitmaps import Bitmaps, Stripe
@@ -287,11 +288,49 @@ class Ask:
 
     def period(self, group: str) -> Period:
         """Return the period that contains the day."""
-        return self.as_of.period(TimeGroup.parse(group))
+        period = self.as_of.period(TimeGroup.parse(group))
+        self._tell_of_zones(period.start.date(), period.last)
+        return period
 
     def periods(self, group: str, count: int) -> tuple[Period, ...]:
         """Return the last *count* periods, oldest first."""
-        return self.as_of.periods(TimeGroup.parse(group), count)
+        periods = self.as_of.periods(TimeGroup.parse(group), count)
+        self._tell_of_zones(periods[0].start.date(), periods[-1].last)
+        return periods
+
+    def days_between(self, first: date, last: date | None) -> Period:
+        """Return a range of days, of which nothing after the day counts.
+
+        Args:
+            first: Its first day.
+            last: Its last one; the day asked about by default.
+
+        Raises:
+            QueryError: All of it is after the day.
+        """
+        day = self.as_of.day
+        if first > day:
+            raise QueryError(
+                Text("Nothing after %(day)s counts.", day=day), field="since"
+            )
+        if last is not None and last > day:
+            self.warnings.append(Text("Nothing after %(day)s counts.", day=day))
+        last = min(last or day, day)
+        self._tell_of_zones(first, last)
+        return Period.between(first, last)
+
+    def _tell_of_zones(self, first: date, last: date) -> None:
+        """Say so if not all of the days from the first to the last are of one zone."""
+        for day, before, zone in self.as_of.calendar.changes(first, last):
+            said = Text(
+                "Days before %(day)s are those of %(before)s, from then on those of "
+                "%(zone)s.",
+                day=day,
+                before=before,
+                zone=zone,
+            )
+            if said not in self.warnings:
+                self.warnings.append(said)
 
     def stripes(self, sources: Iterable[Source], passes: int) -> Iterator[Stripe]:
         """Read bitmaps, a range of users at a time.

@@ -45,6 +45,7 @@ _EACH = {
     "days": Text("Daily"),
     "weeks": Text("Weekly"),
     "months": Text("Monthly"),
+    "quarters": Text("Quarterly"),
     "years": Text("Yearly"),
 }
 
@@ -184,7 +185,7 @@ class CohortAnswer(Answer):
                 "Each cell counts users who came back in that %(unit)s or later, "
                 "by %(day)s.",
                 unit=unit,
-                day=str(self.ask.as_of.day),
+                day=self.ask.as_of.day,
             )
         column = min(1, question.num_cols - 1)
         average = self.averages[column]
@@ -201,6 +202,11 @@ class CohortAnswer(Answer):
         return Text(
             "On average, %(share)s%% came back in %(unit)s %(column)s.", **values
         )
+
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
+
+    row_periods = told_periods
 
     def to_dict(self) -> CohortDict:
         question = self.question
@@ -510,8 +516,8 @@ class _Grid:
 
     def _told(self, row: int, column: int | None) -> Text:
         question = self._question
-        label = self.periods[row].label
-        said = Text("%(who)s in %(period)s", who=self._primary, period=label)
+        period = self.periods[row]
+        said = Text("%(who)s in %(period)s", who=self._primary, period=period)
         if question.first_time:
             said = Text("%(said)s for the first time", said=said)
         if question.within is not None:
@@ -521,7 +527,7 @@ class _Grid:
         values = {
             "said": said,
             "who": self._secondary,
-            "period": self.periods[row + column].label,
+            "period": self.periods[row + column],
         }
         if question.returned == "on-or-after":
             return Text("%(said)s, and %(who)s in %(period)s or later", **values)

@@ -36,8 +36,8 @@ from typing import (
 
 from ..analysis.errors import BadMarkError, QueryError, Text
 from ..analysis.expressions import Expression
-from ..analysis.periods import Period, TimeGroup, shorten, to_utc
-from ..analysis.results import Result, User
+from ..analysis.periods import Period, TimeGroup, shorten
+from ..analysis.results import Result, Table, User
 from ..identity import plain_id
 
 if TYPE_CHECKING:
@@ -51,14 +51,31 @@ Who = str | Expression
 When = date | datetime | str | None
 """A day, a moment, either as ISO text, or None for now."""
 
+Day = date | str | None
+"""A day, also as ISO text."""
+
 Group = Literal[
-    "hours", "days", "weeks", "months", "years", "hour", "day", "week", "month", "year"
+    "hours",
+    "days",
+    "weeks",
+    "months",
+    "quarters",
+    "years",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
 ]
 """How time is cut into periods, by a name in the plural or the singular."""
 
 P = ParamSpec("P")
 D = TypeVar("D", bound="Declared")
 T = TypeVar("T")
+
+EPOCH = date(1970, 1, 1)
+"""No range begins before this day."""
 
 LONGEST_TEXT = 8192
 """Most characters of one text."""
@@ -68,6 +85,7 @@ GROUPS = {
     "days": Text("day"),
     "weeks": Text("week"),
     "months": Text("month"),
+    "quarters": Text("quarter"),
     "years": Text("year"),
 }
 """What one period of each group is called."""
@@ -324,6 +342,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def told_day(as_of: When) -> object:
+    """Return the value of ``as_of`` for a sentence: a day, or a moment as text."""
+    return str(plain(as_of)) if isinstance(as_of, datetime) else as_of
+
+
 def written(value: Any) -> str | list[str]:
     """Return a plain value as text for a URL or a command; of a list, a text each."""
     if isinstance(value, list):
@@ -436,7 +459,7 @@ class Question(Declared, Generic[A_co]):
         """Return a sentence with the day that it is asked up to, if one was given."""
         if self.as_of is None:
             return said
-        day = str(plain(self.as_of))
+        day = told_day(self.as_of)
         return Text("%(sentence)s, to %(day)s", sentence=said, day=day)
 
     def sentence(self) -> Text:
@@ -445,8 +468,78 @@ class Question(Declared, Generic[A_co]):
         return Text("%(title)s: %(given)s", title=self.title, given=", ".join(said))
 
 
+class RangeQuestion(Question[A]):
+    """A question of one period, or of any days one after the other."""
+
+    since: Day = param(
+        Text("From"),
+        default=None,
+        help=Text("First day of a range of days (YYYY-MM-DD), instead of a period."),
+    )
+    until: Day = param(
+        Text("Until"),
+        default=None,
+        help=Text("Last day of the range; the last day to include by default."),
+    )
+
+    def check(self) -> Mapping[str, Text]:
+        first, last = self.first_day, self.last_day
+        if first is None:
+            if last is None:
+                return {}
+            return {"since": Text("A range needs its first day as well.")}
+        if first < EPOCH:
+            return {
+                "since": Text("This must be %(day)s or later.", day=EPOCH.isoformat())
+            }
+        if last is not None and last < first:
+            return {"until": Text("This must not be before the first day.")}
+        return self.check_range(first, last)
+
+    def check_range(self, first: date, last: date | None) -> Mapping[str, Text]:
+        """Return what does not go with a range, by parameter."""
+        return {}
+
+    # A checked parameter is a date; only what is given may be text.
+
+    @property
+    def first_day(self) -> date | None:
+        """The first day of the range; None where it is not about one."""
+        return self.since  # type: ignore[return-value]
+
+    @property
+    def last_day(self) -> date | None:
+        """The last day of the range, if it is given."""
+        return self.until  # type: ignore[return-value]
+
+    def when(self, said: Text) -> Text:
+        """Return a sentence with the range that it is about."""
+        values: dict[str, object] = {
+            "sentence": said,
+            "first": self.first_day,
+            "last": self.last_day,
+        }
+        if self.until is not None:
+            return Text("%(sentence)s from %(first)s to %(last)s", **values)
+        if self.as_of is None:
+            return Text("%(sentence)s since %(first)s", **values)
+        values["last"] = told_day(self.as_of)
+        return Text("%(sentence)s from %(first)s to %(last)s", **values)
+
+
 AnyQuestion = type[Question[Any]]
 """The class of any question."""
+
+
+class SpanDict(TypedDict):
+    """When a period begins and ends."""
+
+    period: str
+    """Its label."""
+    start: str
+    """Its first instant, ISO 8601, with the offset of the app's time zone."""
+    end: str
+    """The first instant after it."""
 
 
 class AnswerDict(TypedDict):
@@ -458,6 +551,10 @@ class AnswerDict(TypedDict):
     """The parameters that were not left at their defaults."""
     as_of: str
     """The moment up to which events count, ISO 8601."""
+    timezone: str
+    """The time zone of the app, an IANA name."""
+    spans: list[SpanDict]
+    """When the periods begin and end that the answer tells of."""
     warnings: list[str]
     """What is odd about the question, in sentences."""
 
@@ -479,8 +576,9 @@ class Answer(Result):
 
     @property
     def as_of(self) -> datetime:
-        """The moment up to which events count, in UTC."""
-        return self.ask.as_of.moment
+        """The moment up to which events count, aware, in the app's time zone."""
+        as_of = self.ask.as_of
+        return as_of.calendar.instant(as_of.moment)
 
     @property
     def warnings(self) -> tuple[Text, ...]:
@@ -501,12 +599,38 @@ class Answer(Result):
         """Return what has to be said beside the numbers, in sentences."""
         return ()
 
+    def told_periods(self) -> Sequence[Period]:
+        """Return the periods that the answer tells of, for their begins and ends."""
+        return ()
+
+    def row_periods(self) -> Sequence[Period]:
+        """Return the period of each row of the table, if rows are of periods."""
+        return ()
+
+    def _spans(self, periods: Iterable[Period]) -> list[list[str]]:
+        span = self.ask.as_of.calendar.span
+        return [[each.isoformat() for each in span(period)] for period in periods]
+
+    def file_table(self) -> Table:
+        columns, rows = self.table()
+        spans = self._spans(self.row_periods())
+        if not spans:
+            return Table(columns, rows)
+        rows = [[*row, *span] for row, span in zip(rows, spans, strict=True)]
+        return Table([*columns, "start", "end"], rows)
+
     def head(self) -> AnswerDict:
         """Return what the dict of every answer begins with."""
+        periods = self.told_periods()
         return {
             "question": str(self.question.sentence()),
             "asked": self.question.given(),
             "as_of": self.as_of.isoformat(),
+            "timezone": self.ask.as_of.calendar.zone_now,
+            "spans": [
+                {"period": period.label, "start": start, "end": end}
+                for period, (start, end) in zip(periods, self._spans(periods))
+            ],
             "warnings": list(map(str, self.warnings)),
         }
 
@@ -614,12 +738,8 @@ def running_note(ask: Ask, last: Period) -> Text:
     if ask.as_of.is_complete(last):
         return Text()
     if ask.as_of.is_today:
-        return Text("%(period)s is not over yet.", period=last.label)
-    return Text(
-        "%(period)s is counted up to %(day)s.",
-        period=last.label,
-        day=str(ask.as_of.day),
-    )
+        return Text("%(period)s is not over yet.", period=last)
+    return Text("%(period)s is counted up to %(day)s.", period=last, day=ask.as_of.day)
 
 
 def period_of(periods: Sequence[Period], label: str) -> Period:
@@ -647,6 +767,8 @@ def period_of(periods: Sequence[Period], label: str) -> Period:
 def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
     if hint == When:
         return Kind("day", read_day, {"type": "string", "format": "date"})
+    if hint == Day:
+        return Kind("day", _day, {"type": "string", "format": "date"})
     if hint == Who or hint == Who | None:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
     if hint == User or hint == User | None:
@@ -814,17 +936,15 @@ def _number(value: Any) -> int | None:
 
 
 def read_day(value: Any) -> date | datetime:
-    """Return the day or the moment, in UTC, that a surface was given.
+    """Return the day or the moment that a surface was given.
 
     Args:
-        value: A date, a datetime (without a time zone it is taken to be UTC), or
-            either as ISO text: ``2026-11-23``, ``2026-11-23T14:00``.
+        value: A date, a datetime (without a time zone it is taken as the app's clock
+            shows it), or either as ISO text: ``2026-11-23``, ``2026-11-23T14:00``.
 
     Raises:
         ValueError: It is none of these.
     """
-    if isinstance(value, datetime):
-        return to_utc(value)
     if isinstance(value, date):
         return value
     if not isinstance(value, str):
@@ -838,6 +958,13 @@ def read_day(value: Any) -> date | datetime:
             except (ValueError, OverflowError):
                 continue
     raise ValueError(Text("This is not a date; write it as YYYY-MM-DD."))
+
+
+def _day(value: Any) -> date:
+    day = read_day(value)
+    if isinstance(day, datetime):
+        raise ValueError(Text("This is not a date; write it as YYYY-MM-DD."))
+    return day
 
 
 def _typed(value: Any) -> str:

@@ -296,6 +296,9 @@ class EventsAnswer(Answer):
                 )
         return tuple(notes)
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.list.periods
+
     def to_dict(self) -> EventsDict:
         found, scan = self.list, self.scan
         return {

@@ -48,6 +48,7 @@ _SPANS = {
     "days": (Text("1 day"), Text("%(count)s days")),
     "weeks": (Text("1 week"), Text("%(count)s weeks")),
     "months": (Text("1 month"), Text("%(count)s months")),
+    "quarters": (Text("1 quarter"), Text("%(count)s quarters")),
     "years": (Text("1 year"), Text("%(count)s years")),
 }
 
@@ -183,6 +184,9 @@ class FunnelAnswer(Answer):
             "Steps within the same %(unit)s count in any order.",
             unit=GROUPS[question.time_group],
         )
+
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
 
     def to_dict(self) -> FunnelDict:
         return {
@@ -433,10 +437,10 @@ class _Entries:
         Raises:
             QueryError: Its window is open, or over, or hours of it were not kept.
         """
-        label = self.periods[place].label
+        period = self.periods[place]
         if self.unknown[place]:
             raise QueryError(
-                Text("No data for %(period)s: hours were not recorded.", period=label),
+                Text("No data for %(period)s: hours were not recorded.", period=period),
                 field="period",
             )
         if outcome in ("dropped-off", "entered-again") and not self.complete[place]:
@@ -444,7 +448,7 @@ class _Entries:
                 Text(
                     "The conversion window of %(period)s is still open: nobody "
                     "has dropped off yet.",
-                    period=label,
+                    period=period,
                 ),
                 field="period",
             )
@@ -453,7 +457,7 @@ class _Entries:
                 Text(
                     "The conversion window of %(period)s is over: nobody still "
                     "has time.",
-                    period=label,
+                    period=period,
                 ),
                 field="period",
             )
@@ -477,7 +481,7 @@ def _have_time(count: int, ask: Ask) -> Text:
         if count == 1:
             return Text("1 still has time.")
         return Text("%(count)s still have time.", count=count)
-    day = str(ask.as_of.day)
+    day = ask.as_of.day
     if count == 1:
         return Text("1 still has time, as of %(day)s.", day=day)
     return Text("%(count)s still have time, as of %(day)s.", count=count, day=day)

@@ -123,9 +123,14 @@ class LifecycleAnswer(Answer):
             return Text("Active last period, not back yet: %(count)s.", count=count)
         return Text(
             "Active last period, not back by %(day)s: %(count)s.",
-            day=str(self.ask.as_of.day),
+            day=self.ask.as_of.day,
             count=count,
         )
+
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
+
+    row_periods = told_periods
 
     def to_dict(self) -> LifecycleDict:
         return {
@@ -203,7 +208,7 @@ class Lifecycle(Question[LifecycleAnswer]):
             raise QueryError(
                 Text(
                     "Hours in or before %(period)s were not recorded.",
-                    period=period.label,
+                    period=period,
                 ),
                 field="period",
             )
@@ -221,22 +226,22 @@ def _who(ask: Ask, event: str, stage: str, before: Period, period: Period) -> Te
             "%(event)s: %(stage)s in %(period)s",
             event=event,
             stage=stage,
-            period=period.label,
+            period=period,
         )
     # Nobody is to be told lost who still has time.
     if ask.as_of.is_today:
         return Text(
             "%(event)s: active in %(before)s, not back yet in %(period)s",
             event=event,
-            before=before.label,
-            period=period.label,
+            before=before,
+            period=period,
         )
     return Text(
         "%(event)s: active in %(before)s, not back in %(period)s by %(day)s",
         event=event,
-        before=before.label,
-        period=period.label,
-        day=str(ask.as_of.day),
+        before=before,
+        period=period,
+        day=ask.as_of.day,
     )
 
 

@@ -222,6 +222,9 @@ class OverviewAnswer(Answer):
                 notes.append(so_far_note(ACTIVE, tile.period, tile.so_far))
         return tuple(filter(None, notes))
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.list.periods
+
     def to_dict(self) -> OverviewDict:
         found = self.list
         return {

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import NamedTuple, TypedDict
 
-from ..analysis.errors import Text, printable
+from ..analysis.errors import QueryError, Text, printable
 from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table, User, to_text
 from .asking import Ask
-from .declare import Answer, AnswerDict, Question, param, plain
+from .declare import Answer, AnswerDict, RangeQuestion, param, told_day
 from .who import period_words
 
 GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 """The lengths of the periods of which it is told whether the user was active."""
+
+MOST_DAYS = 3660
+"""Most days up to one that are looked at."""
+
+MOST_IN_RANGE = 36_600
+"""Most days of a range, a hundred years."""
+
+USUAL_DAYS = 365
+"""How many there are by default."""
 
 
 class EventDict(TypedDict):
@@ -94,7 +103,7 @@ class PersonAnswer(Answer):
             for day in days:
                 events.setdefault(day, []).append(event)
         asked = set(self.days)
-        week = Period.containing(TimeGroup.WEEKS, self.days[0].start)
+        week = self.ask.as_of.calendar.period(TimeGroup.WEEKS, self.days[0].start)
         while week.start <= self.days[-1].start:
             days = tuple(
                 Period(TimeGroup.DAYS, week.start + timedelta(days=each))
@@ -142,12 +151,15 @@ class PersonAnswer(Answer):
     def _since(self) -> object:
         return self.days[0].start.date()
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return tuple(self.periods.values())
+
     def to_dict(self) -> PersonDict:
         days = self.all_days
         return {
             **self.head(),
             "user_id": self.user,
-            "num_days": self.question.num_days,
+            "num_days": len(self.days),
             "first_day": days[0].label if days else None,
             "last_day": days[-1].label if days else None,
             "periods": {g.singular: each.label for g, each in self.periods.items()},
@@ -187,7 +199,7 @@ class PersonAnswer(Answer):
         return "\n".join(lines)
 
 
-class Person(Question[PersonAnswer]):
+class Person(RangeQuestion[PersonAnswer]):
     """What did this user do, and on which days?"""
 
     title = Text("People")
@@ -201,16 +213,23 @@ class Person(Question[PersonAnswer]):
     )
     num_days: int = param(
         Text("Days"),
-        default=365,
-        most=3660,
+        default=USUAL_DAYS,
+        most=MOST_DAYS,
         short="n",
         help=Text("Number of days, up to today."),
     )
 
+    def check_range(self, first: date, last: date | None) -> dict[str, Text]:
+        if self.num_days == USUAL_DAYS:
+            return {}
+        return {"num_days": Text("Give either a number of days or a range of days.")}
+
     def sentence(self) -> Text:
         user, days = str(self.user), self.num_days
+        if self.since is not None:
+            return self.when(Text("Activity of user %(user)s", user=user))
         if self.as_of is not None:
-            day = str(plain(self.as_of))
+            day = told_day(self.as_of)
             if days == 1:
                 return Text("Activity of user %(user)s on %(day)s", user=user, day=day)
             return Text(
@@ -226,7 +245,7 @@ class Person(Question[PersonAnswer]):
         )
 
     def answer(self, ask: Ask) -> PersonAnswer:
-        days = ask.periods("days", self.num_days)
+        days = self._days(ask)
         periods = {group: ask.period(group) for group in GROUPS}
         bit = ask.bit_of(self.user)
         seen = _Seen(ask, bit)
@@ -254,6 +273,19 @@ class Person(Question[PersonAnswer]):
                 )
             )
         return answer
+
+    def _days(self, ask: Ask) -> tuple[Period, ...]:
+        if self.first_day is None:
+            return ask.periods("days", self.num_days)
+        calendar = ask.as_of.calendar
+        asked = ask.days_between(self.first_day, self.last_day)
+        days = tuple(day for day in asked.days() if not calendar.leaves_out(day))
+        if len(days) > MOST_IN_RANGE:
+            raise QueryError(
+                Text("At most %(most)s days can be looked at.", most=MOST_IN_RANGE),
+                field="since",
+            )
+        return days
 
 
 class _Seen:

@@ -135,6 +135,11 @@ class StickinessAnswer(Answer):
             notes.append(Text("No period is complete yet."))
         return tuple(filter(None, notes))
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.days
+
+    row_periods = told_periods
+
     def to_dict(self) -> StickinessDict:
         return {
             **self.head(),
@@ -267,7 +272,7 @@ class Stickiness(Question[StickinessAnswer]):
                 event=shown_name(expression),
                 days=cell.days,
                 all=self.num_days,
-                last=days[-1].label,
+                last=days[-1],
             ),
         )
 

@@ -139,6 +139,11 @@ class TrendAnswer(Answer):
                 notes.append(so_far_note(series.name, self.periods[-1], series.so_far))
         return tuple(filter(None, notes))
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
+
+    row_periods = told_periods
+
     def to_dict(self) -> TrendDict:
         return {
             **self.head(),
@@ -302,7 +307,7 @@ def so_far_note(name: str, period: Period, so_far: SoFar) -> Text:
     """Return the comparison of a running period in words."""
     values = {
         "name": name,
-        "period": period.label,
+        "period": period,
         "count": so_far.count,
         "before": so_far.before,
     }

@@ -27,12 +27,12 @@ from .declare import (
     AnswerDict,
     Cell,
     Group,
-    Question,
+    RangeQuestion,
     Who,
     param,
     period_of,
-    plain,
     running_note,
+    told_day,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ CURRENT = {
     TimeGroup.DAYS: Text("today"),
     TimeGroup.WEEKS: Text("this week"),
     TimeGroup.MONTHS: Text("this month"),
+    TimeGroup.QUARTERS: Text("this quarter"),
     TimeGroup.YEARS: Text("this year"),
 }
 """What the period of each group is called in which it is now."""
@@ -53,7 +54,8 @@ class PeriodsDict(AnswerDict):
 
     event: str
     periods: dict[str, str]
-    """Their labels, by ``hour``, ``day``, ``week``, ``month`` and ``year``."""
+    """Their labels, by ``hour``, ``day``, ``week``, ``month``, ``quarter`` and
+    ``year``."""
     complete: dict[str, bool]
 
 
@@ -89,6 +91,11 @@ class PeriodsAnswer(Answer):
     """The one asked for; without a time group, from the shortest to the longest."""
     complete: tuple[bool, ...]
     """Whether each has ended."""
+
+    def told_periods(self) -> tuple[Period, ...]:
+        return self.periods
+
+    row_periods = told_periods
 
     def notes(self) -> tuple[Text, ...]:
         if len(self.periods) > 1:
@@ -162,7 +169,10 @@ class HasAnswer(PeriodsAnswer):
 
     @property
     def exit_status(self) -> int:
-        return int(self.question.time_group is not None and not self.did)
+        is_one = len(self.periods) == 1 and (
+            self.question.time_group is not None or self.question.since is not None
+        )
+        return int(is_one and not self.did)
 
     def to_dict(self) -> HasDict:
         return {
@@ -213,6 +223,9 @@ class UsersAnswer(Answer):
         """The page asked for, or the first."""
         return self.found.page(self.question.page or 1, self.question.per_page)
 
+    def told_periods(self) -> tuple[Period, ...]:
+        return (self.period,)
+
     def notes(self) -> tuple[Text, ...]:
         notes = [running_note(self.ask, self.period)]
         if self.question.page is not None:
@@ -229,7 +242,7 @@ class UsersAnswer(Answer):
         return {
             **self.head(),
             "event": self.event,
-            "time_group": self.question.time_group,
+            "time_group": self.period.group.value,
             "period": self.period.label,
             "complete": self.complete,
             **self.shown.to_dict(),
@@ -253,7 +266,7 @@ class Counted(Cell):
     )
 
 
-class Count(Question[CountAnswer]):
+class Count(RangeQuestion[CountAnswer]):
     """How many unique users did this?"""
 
     in_menu = False
@@ -271,15 +284,20 @@ class Count(Question[CountAnswer]):
     )
 
     def sentence(self) -> Text:
+        if self.since is not None:
+            return self.when(Text("Unique users of %(event)s", event=self.event))
         return Text(
             "Unique users of %(event)s%(when)s",
             event=self.event,
             when=_when(self.time_group, self.as_of),
         )
 
+    def check_range(self, first: date, last: date | None) -> dict[str, Text]:
+        return _no_group(self.time_group)
+
     def answer(self, ask: Ask) -> CountAnswer:
         expression = ask.among(self.event, "event")
-        periods = _current(ask, expression, self.time_group)
+        periods = _asked_about(ask, expression, self, self.time_group)
         selections = [expression_users(expression, period) for period in periods]
         return CountAnswer(
             ask=ask,
@@ -291,12 +309,12 @@ class Count(Question[CountAnswer]):
 
     def people(self, ask: Ask, cell: Counted) -> Selection:
         expression = ask.among(self.event, "event")
-        periods = _current(ask, expression, self.time_group)
+        periods = _asked_about(ask, expression, self, self.time_group)
         period = periods[0] if cell.period is None else period_of(periods, cell.period)
         return expression_users(expression, period)
 
 
-class Has(Question[HasAnswer]):
+class Has(RangeQuestion[HasAnswer]):
     """Has this user done this?"""
 
     in_menu = False
@@ -320,16 +338,22 @@ class Has(Question[HasAnswer]):
     )
 
     def sentence(self) -> Text:
+        values = {"user": str(self.user), "event": self.event}
+        if self.since is not None:
+            done = Text("Has user %(user)s done %(event)s", **values)
+            return Text("%(asked)s?", asked=self.when(done))
         return Text(
             "Has user %(user)s done %(event)s%(when)s?",
-            user=str(self.user),
-            event=self.event,
+            **values,
             when=_when(self.time_group, self.as_of),
         )
 
+    def check_range(self, first: date, last: date | None) -> dict[str, Text]:
+        return _no_group(self.time_group)
+
     def answer(self, ask: Ask) -> HasAnswer:
         expression = ask.among(self.event, "event")
-        periods = _current(ask, expression, self.time_group)
+        periods = _asked_about(ask, expression, self, self.time_group)
         selections = [expression_users(expression, period) for period in periods]
         bit = ask.bit_of(self.user)
         held = [False] * len(periods)
@@ -345,7 +369,7 @@ class Has(Question[HasAnswer]):
         )
 
 
-class Users(Question[UsersAnswer]):
+class Users(RangeQuestion[UsersAnswer]):
     """Which users did this?"""
 
     in_menu = False
@@ -370,15 +394,21 @@ class Users(Question[UsersAnswer]):
     per_page: int = param(Text("Users per page"), default=100)
 
     def sentence(self) -> Text:
+        if self.since is not None:
+            return self.when(Text("Users of %(event)s", event=self.event))
         return Text(
             "Users of %(event)s%(when)s",
             event=self.event,
             when=_when(self.time_group, self.as_of),
         )
 
+    def check_range(self, first: date, last: date | None) -> dict[str, Text]:
+        return _no_group(None if self.time_group == "days" else self.time_group)
+
     def answer(self, ask: Ask) -> UsersAnswer:
         expression = ask.among(self.event, "event")
-        (period,) = _current(ask, expression, self.time_group)
+        group = self.time_group if self.since is None else None
+        (period,) = _asked_about(ask, expression, self, group)
         (complete,) = ask.complete([period])
         found = ask.select(expression_users(expression, period))
         return UsersAnswer(
@@ -392,17 +422,30 @@ class Users(Question[UsersAnswer]):
 
 def period_words(ask: Ask, period: Period) -> str:
     """Return how a period that contains the day asked about is called on a terminal."""
-    if ask.as_of.is_today:
+    if ask.as_of.is_today and period.group in CURRENT:
         return f"{CURRENT[period.group]} ({period.label})"
     return period.label
 
 
-def _current(ask: Ask, expression: Expression, group: str | None) -> tuple[Period, ...]:
-    """Return the periods that contain the day: of one group, or of all.
+def _no_group(given: object) -> dict[str, Text]:
+    """Return what is wrong with a time group beside a range."""
+    if given is None:
+        return {}
+    return {"time_group": Text("Give either a time group or a range of days.")}
+
+
+def _asked_about(
+    ask: Ask, expression: Expression, question: RangeQuestion[Any], group: str | None
+) -> tuple[Period, ...]:
+    """Return the range, or else the periods that contain the day.
+
+    Those are the one of a time group, or without one those of all.
 
     Raises:
         QueryError: Hours are asked for, and they are not kept.
     """
+    if question.first_day is not None:
+        return (ask.days_between(question.first_day, question.last_day),)
     if group is None:
         groups = [each for each in GROUPS if each != "hours" or _has_hour(ask)]
     else:
@@ -430,6 +473,8 @@ def _is_kept(ask: Ask, expression: Expression, hour: Period) -> bool:
 
 def _asked(answer: PeriodsAnswer, values: Sequence[Any]) -> Any:
     """Return the value of the period asked for; of the day without a time group."""
+    if len(values) == 1:
+        return values[0]
     group = answer.question.time_group or "days"
     groups = [period.group.value for period in answer.periods]
     return values[groups.index(group)]
@@ -439,7 +484,7 @@ def _when(group: str | None, as_of: date | datetime | str | None) -> Text:
     """Return the end of a sentence: when something is so."""
     if as_of is None:
         return Text(" %(when)s", when=CURRENT[TimeGroup(group)]) if group else Text()
-    day = str(plain(as_of))
+    day = told_day(as_of)
     if group is None:
         return Text(" as of %(day)s", day=day)
     if group == "days":

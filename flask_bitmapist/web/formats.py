@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,8 @@ LEVELS = 10
 _SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
 
 _MONTHS = (
-    *(lazy("Jan"), lazy("Feb"), lazy("Mar"), lazy("Apr"), lazy("May"), lazy("Jun")),
-    *(lazy("Jul"), lazy("Aug"), lazy("Sep"), lazy("Oct"), lazy("Nov"), lazy("Dec")),
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
 )
 
 
@@ -37,15 +37,15 @@ class Numbers:
     """
 
     def __init__(self, code: str | None) -> None:
-        self._code = None if code is None or code.startswith("en") else code
+        self.code = None if code is None or code.startswith("en") else code
 
     def number(self, value: int) -> str:
         """Return a count with its thousands apart: ``1,234``."""
-        return f"{value:,}" if self._code is None else self._local(value, "#,##0")
+        return f"{value:,}" if self.code is None else self._local(value, "#,##0")
 
     def decimal(self, value: float) -> str:
         """Return a number with one digit behind the point: ``1,234.5``."""
-        return f"{value:,.1f}" if self._code is None else self._local(value, "#,##0.0")
+        return f"{value:,.1f}" if self.code is None else self._local(value, "#,##0.0")
 
     def percent(self, share: float | None, digits: int = 1) -> str:
         """Return a share as a percentage: ``15.3%``; a dash for None.
@@ -57,21 +57,21 @@ class Numbers:
         if share is None:
             return BLANK
         value = round(share * 100, digits)
-        if self._code is None:
+        if self.code is None:
             return f"{value:,.{digits}f}%"
         from babel.numbers import format_percent
 
         # The language's own pattern tells where the sign goes, and what is between.
         return format_percent(
             round(share, digits + 2),
-            format=_percent_pattern(self._code, digits),
-            locale=self._code,
+            format=_percent_pattern(self.code, digits),
+            locale=self.code,
         )
 
     def _local(self, value: float, pattern: str) -> str:
         from babel.numbers import format_decimal
 
-        return format_decimal(value, format=pattern, locale=self._code)
+        return format_decimal(value, format=pattern, locale=self.code)
 
 
 @lru_cache(maxsize=64)
@@ -117,8 +117,10 @@ def _shown(value: object) -> str:
         return numbers().decimal(value)
     if isinstance(value, int):
         return number(value)
+    if isinstance(value, Period):
+        return period_name(value)
     if isinstance(value, date):
-        return f"{day(value)} {value.year}"
+        return full_day(value)
     return translated(value) if isinstance(value, Text) else printable(str(value))
 
 
@@ -132,10 +134,16 @@ def change(share: float | None) -> str:
 
 
 def period_name(period: Period) -> str:
-    """Return a period's name for people: ``Nov 1997``, ``23 Nov 2026``, ``2026-W48``.
+    """Return a period's name for people, as their language writes dates.
 
-    Its ISO label belongs beside it, in the ``datetime`` attribute of ``<time>``.
+    In English ``23 Nov 2026``, ``16–22 Nov 2026``, ``Nov 1997``, ``Q4 2026``.  Its
+    label belongs beside it, in the ``datetime`` attribute of ``<time>``.
     """
+    code = numbers().code
+    return _english(period) if code is None else _local_period(period, code)
+
+
+def _english(period: Period) -> str:
     start = period.start
     month = _MONTHS[start.month - 1]
     if period.group is TimeGroup.HOURS:
@@ -144,12 +152,70 @@ def period_name(period: Period) -> str:
         return f"{start.day} {month} {start.year}"
     if period.group is TimeGroup.MONTHS:
         return f"{month} {start.year}"
-    return period.label
+    if period.group is TimeGroup.QUARTERS:
+        return f"Q{start.month // 3 + 1} {start.year}"
+    if period.group is TimeGroup.YEARS:
+        return period.label
+    last = _last_of(period)
+    if (start.year, start.month) == (last.year, last.month):
+        first = str(start.day)
+        if start.day == last.day:
+            return f"{first} {month} {last.year}"
+        return f"{first}–{last.day} {month} {last.year}"
+    year = f" {start.year}" if start.year != last.year else ""
+    return f"{start.day} {month}{year} – {day(last)} {last.year}"
+
+
+def _last_of(period: Period) -> date:
+    """Return the last day of a period, also where it is read until an earlier one."""
+    is_cut = period.group is not TimeGroup.RANGES
+    return (period._replace(last_day=None) if is_cut else period).last
+
+
+# What Unicode calls the parts of a date that each period is told by.
+_PARTS = {
+    TimeGroup.DAYS: "yMMMd",
+    TimeGroup.MONTHS: "yMMM",
+    TimeGroup.QUARTERS: "yQQQ",
+    TimeGroup.YEARS: "y",
+}
+
+
+@lru_cache(maxsize=4096)
+def _local_period(period: Period, code: str) -> str:
+    from babel.dates import format_interval, format_skeleton
+
+    if period.group is TimeGroup.HOURS:
+        hour = format_skeleton("Hm", period.start, locale=code)
+        return f"{_local_day(period.start.date(), 'MMMd', code)} {hour}"
+    parts = _PARTS.get(period.group)
+    if parts is not None:
+        return format_skeleton(parts, period.start, locale=code)
+    first, last = period.start.date(), _last_of(period)
+    return format_interval(first, last, "yMMMd", locale=code)
 
 
 def day(each: date) -> str:
     """Return a day for people: ``18 Nov``."""
+    code = numbers().code
+    if code is not None:
+        return _local_day(each, "MMMd", code)
     return f"{each.day} {_MONTHS[each.month - 1]}"
+
+
+def full_day(each: date) -> str:
+    """Return a day with its year: ``18 Nov 2026``."""
+    code = numbers().code
+    return (
+        f"{day(each)} {each.year}" if code is None else _local_day(each, "yMMMd", code)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _local_day(each: date, parts: str, code: str) -> str:
+    from babel.dates import format_skeleton
+
+    return format_skeleton(parts, each, locale=code)
 
 
 def cell(value: object) -> str:
@@ -163,15 +229,23 @@ def cell(value: object) -> str:
     return number(value) if isinstance(value, int) else str(value)
 
 
-def period_span(period: Period) -> str:
-    """Return which days a period covers, for a hint: ``2026-11-23 to 2026-11-29``."""
-    last = period.end - timedelta(days=1)
-    if period.group in (TimeGroup.HOURS, TimeGroup.DAYS):
-        return f"{period.label} UTC"
+def period_span(period: Period, zone: str) -> str:
+    """Return what a period is, for a hint.
+
+    For example ``2026-W48: 2026-11-23 to 2026-11-29, Europe/Berlin``.
+
+    Args:
+        period: The period.
+        zone: The time zone of its days.
+    """
+    if not period.is_long:
+        return f"{period.label} {zone}"
     return gettext(
-        "%(first)s to %(last)s, UTC",
+        "%(period)s: %(first)s to %(last)s, %(zone)s",
+        period=period.label,
         first=f"{period.start:%Y-%m-%d}",
-        last=f"{last:%Y-%m-%d}",
+        last=str(_last_of(period)),
+        zone=zone,
     )
 
 
@@ -180,6 +254,7 @@ _UNITS = {
     TimeGroup.DAYS: (lazy("day"), lazy("Day")),
     TimeGroup.WEEKS: (lazy("week"), lazy("Week")),
     TimeGroup.MONTHS: (lazy("month"), lazy("Month")),
+    TimeGroup.QUARTERS: (lazy("quarter"), lazy("Quarter")),
     TimeGroup.YEARS: (lazy("year"), lazy("Year")),
 }
 
@@ -198,6 +273,7 @@ _CURRENT = {
     TimeGroup.DAYS: lazy("Today"),
     TimeGroup.WEEKS: lazy("This week"),
     TimeGroup.MONTHS: lazy("This month"),
+    TimeGroup.QUARTERS: lazy("This quarter"),
     TimeGroup.YEARS: lazy("This year"),
 }
 
@@ -220,7 +296,10 @@ def weekday(number: int) -> str:
 
 def month(period: Period) -> str:
     """Return the short name of the month in which *period* begins."""
-    return str(_MONTHS[period.start.month - 1])
+    code = numbers().code
+    if code is not None:
+        return _local_day(period.start.date(), "MMM", code)
+    return _MONTHS[period.start.month - 1]
 
 
 def calendar_level(events: int, most: int) -> int:

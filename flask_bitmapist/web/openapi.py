@@ -35,7 +35,8 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
             "version": __version__,
             "description": (
                 "Exact, live answers about what users do. Counts are unique users, "
-                "shares are fractions, periods are calendar periods in UTC."
+                "shares are fractions, periods are calendar periods in the "
+                "app's time zone."
             ),
         },
         "servers": [{"url": prefix}],

@@ -253,7 +253,7 @@ class QuestionPage:
         said = re.sub(r"\W+", "-", str(question.sentence()).lower()).strip("-")[:80]
         if answer.listing is not None:
             return users_csv(answer.listing, said)
-        return csv_response(answer.table(), said)
+        return csv_response(answer.file_table(), said)
 
     def _cell(self) -> Cell | None:
         """Return which number's users are asked for, if any."""
@@ -370,6 +370,6 @@ class QuestionPage:
         if len(names) > MOST_RANKED:
             return []
         try:
-            return ranked(names, query.bitmaps, as_of(None))
+            return ranked(names, query.bitmaps, as_of(None, query.calendar))
         except QueryError:
             return []
