@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
     from .bitmaps import Stripe, Words
 
 
+SEEN_BEFORE = Period.containing(TimeGroup.DAYS, date.min)._replace(last_day=date.min)
+"""Stands for all periods of an event that were deleted: who was there is kept in one
+bitmap, when is not.  No period of the calendar equals it."""
+
+
 class Source(NamedTuple):
     """One bitmap: the users of an event in a period, or a flag without a date."""
 
     event: str
     period: Period | None
-    """None for a unique event (a flag), which has no date."""
+    """None for a unique event (a flag), which has no date; :data:`SEEN_BEFORE` for
+    those who did it at a time that was deleted."""
 
     def parts(self) -> tuple[Source, ...]:
         """Return the stored bitmaps of which this one is the union."""
@@ -35,7 +42,21 @@ class Source(NamedTuple):
             period.group is not TimeGroup.YEARS and period.last_day is None
         ):
             return (self,)
+        if period == SEEN_BEFORE:
+            return (self,)
         return tuple(Source(self.event, part) for part in period.parts())
+
+
+def smaller(source: Source) -> list[Source]:
+    """Return the days of a month, or the hours of a day, of the same event."""
+    period = source.period
+    assert period is not None
+    if period.group is not TimeGroup.DAYS:
+        return [Source(source.event, day) for day in period.days()]
+    return [
+        Source(source.event, Period(TimeGroup.HOURS, period.start.replace(hour=hour)))
+        for hour in range(24)
+    ]
 
 
 @kept_while_few(lambda event, periods: len(periods))

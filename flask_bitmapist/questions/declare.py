@@ -459,7 +459,9 @@ class AnswerDict(TypedDict):
     as_of: str
     """The moment up to which events count, ISO 8601."""
     warnings: list[str]
-    """What is odd about the question, in sentences."""
+    """What is odd about the question, and why numbers are missing, in sentences."""
+    notes: list[str]
+    """What is said beside the numbers, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -484,7 +486,7 @@ class Answer(Result):
 
     @property
     def warnings(self) -> tuple[Text, ...]:
-        """What is odd about the question."""
+        """What is odd about the question, and why numbers are missing."""
         return tuple(self.ask.warnings)
 
     @property
@@ -501,6 +503,10 @@ class Answer(Result):
         """Return what has to be said beside the numbers, in sentences."""
         return ()
 
+    def told(self) -> tuple[Text, ...]:
+        """Return :meth:`notes`, and what is said beside the numbers of any question."""
+        return (*self.notes(), *self.ask.notes)
+
     def head(self) -> AnswerDict:
         """Return what the dict of every answer begins with."""
         return {
@@ -508,6 +514,7 @@ class Answer(Result):
             "asked": self.question.given(),
             "as_of": self.as_of.isoformat(),
             "warnings": list(map(str, self.warnings)),
+            "notes": list(map(str, self.told())),
         }
 
     def behind(self, cell: Cell) -> UserSet:

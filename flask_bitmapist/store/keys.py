@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
-from ..analysis.expressions import Source
+from ..analysis.expressions import SEEN_BEFORE, Source
 from ..analysis.periods import Period, TimeGroup
 
 _EVENT_CLASSES: dict[TimeGroup, Any] = {
@@ -30,6 +30,10 @@ _KEY = re.compile(
 _TEMPORARY = re.compile(rb"trackist_bitop_(?:AND|OR|XOR|NOT)_trackist_")
 
 
+_SEEN = b"flask-bitmapist:seen:"
+# Beside bitmapist's keys, as nothing in them has no date and is no flag.
+
+
 @lru_cache(maxsize=16384)
 def redis_key(source: Source) -> bytes:
     """Return the key under which bitmapist keeps a bitmap.
@@ -42,6 +46,8 @@ def redis_key(source: Source) -> bytes:
     """
     if source.period is None:
         return _encoded(_UNIQUE_EVENTS(source.event))
+    if source.period == SEEN_BEFORE:
+        return _SEEN + source.event.encode("utf-8", "surrogateescape")
     event_class = _EVENT_CLASSES[source.period.group]
     return _encoded(event_class.from_date(source.event, source.period.start))
 
@@ -73,11 +79,14 @@ class EventKey(NamedTuple):
     """The event's name, or the flag's."""
     is_flag: bool
     period: Period | None
-    """None for a flag, and where the key's end is no date of the calendar."""
+    """None for a flag, and where the key's end is no date of the calendar.
+    ``SEEN_BEFORE`` for who did an event at a time that was deleted."""
 
 
 def parse_key(key: bytes) -> EventKey | None:
     """Take a key apart; None if it is not that of an event's bitmap."""
+    if key.startswith(_SEEN):
+        return EventKey(key, key.removeprefix(_SEEN), False, SEEN_BEFORE)
     match = _matched(key)
     if match is None:
         return None

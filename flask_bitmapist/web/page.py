@@ -310,7 +310,7 @@ class QuestionPage:
             told = {
                 "sentence": formats.translated(answer.question.sentence()),
                 "warnings": [*map(formats.translated, answer.warnings)],
-                "notes": [*map(formats.translated, answer.notes())],
+                "notes": [*map(formats.translated, answer.told())],
             }
         return self.surface.render(
             (self.is_post and self.fragment) or self.question.template,
