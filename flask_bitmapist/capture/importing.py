@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..analysis.errors import BadMarkError
 from ..analysis.periods import shorten, to_utc
+from ..store.cuts import Cuts
 from .bitwriter import BitWriter, Group, named
 from .marks import bits_of, check_name, hour_of
 
@@ -80,6 +81,9 @@ class ImportSummary:
     """Different events in the rows written."""
     users: int = 0
     """Different users in the rows written."""
+    deleted: int = 0
+    """Rows written that lie before the day up to which their event was deleted.  These
+    users count as seen; the days stay blank."""
     reasons: Counter[str] = field(default_factory=Counter)
     """How many rows were rejected, by kind of reason."""
     examples: list[RejectedRow] = field(default_factory=list)
@@ -100,6 +104,7 @@ class ImportSummary:
             "bits": self.bits,
             "events": self.events,
             "users": self.users,
+            "deleted": self.deleted,
         }
 
 
@@ -352,9 +357,19 @@ class Importer:
         self._write(events, hours, users)
         summary = self.summary
         summary.written += number
+        summary.deleted += self._number_deleted(events, hours)
         self._seen_events.update(np.flatnonzero(np.bincount(events)).tolist())
         summary.events = len(self._seen_events)
         summary.users += self._seen_users.add(users)
+
+    def _number_deleted(self, events: NDArray[Any], hours: NDArray[Any]) -> int:
+        cuts = Cuts(self._recorder.shared_client).known()
+        return sum(
+            int(np.count_nonzero((events == number) & (hours < first)))
+            for number, name in enumerate(self._events.names)
+            if name in cuts
+            for first in [cuts[name].before.toordinal() * 24 - _FIRST_HOUR]
+        )
 
     def _bits(self, column: Column, usable: NDArray[np.bool_]) -> _Read:
         """Find the bits of users: the one place where an import asks who they are.

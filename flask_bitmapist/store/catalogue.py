@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from .connect import Command
+from .cuts import seen_keys
 from .keys import EventKey, holds_users, is_temporary, names_in, parse_key
 
 if TYPE_CHECKING:
@@ -294,12 +295,14 @@ class Catalogue:
     def holding_users(self) -> Iterator[bytes]:
         """Yield the keys of all that holds bits of users, each once, where marks go to.
 
-        That is bitmaps, and what bitmapist's bit operations have left behind.
+        That is bitmaps, those of who did something at a time that was deleted, and what
+        bitmapist's bit operations have left behind.
 
         Raises:
             redis.RedisError: The store does not answer.
         """
         self._stored()  # tells whether this is a store without sets
+        yield from seen_keys(self._write)
         seen: set[bytes] = set()
         for key in self._all_keys(self._write):
             if key not in seen and holds_users(key):

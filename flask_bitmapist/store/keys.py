@@ -47,9 +47,14 @@ def redis_key(source: Source) -> bytes:
     if source.period is None:
         return _encoded(_UNIQUE_EVENTS(source.event))
     if source.period == SEEN_BEFORE:
-        return _SEEN + source.event.encode("utf-8", "surrogateescape")
+        return seen_key(source.event.encode("utf-8", "surrogateescape"))
     event_class = _EVENT_CLASSES[source.period.group]
     return _encoded(event_class.from_date(source.event, source.period.start))
+
+
+def seen_key(name: bytes) -> bytes:
+    """Return the key of those who did an event at a time that was deleted."""
+    return _SEEN + name
 
 
 @lru_cache(maxsize=16)
