@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timezone
+from functools import cache
 from typing import Any
 
 import pytest
@@ -343,6 +344,17 @@ MARKS = st.lists(
 )
 
 
+@cache
+def days_of(group: str) -> dict[Any, list[date]]:
+    """All days of each period."""
+    found: dict[Any, list[date]] = {}
+    for number in range(date(2019, 1, 1).toordinal(), date(2025, 1, 1).toordinal()):
+        day = date.fromordinal(number)
+        key = KEYS[group](datetime.combine(day, datetime.min.time(), timezone.utc))
+        found.setdefault(key, []).append(day)
+    return found
+
+
 class Oracle:
     """What is known of marks of which some had no hours, and some were deleted."""
 
@@ -377,16 +389,7 @@ class Oracle:
 
     def days(self, key: Any) -> list[date]:
         """All days of a period."""
-        day, last = date(2022, 1, 1), date(2025, 1, 31)
-        every = [day + timedelta(n) for n in range((last - day).days)]
-        own = datetime.min.time()
-        if self.group == "hours":
-            return [key[0]]
-        return [
-            each
-            for each in every
-            if self._key(datetime.combine(each, own, timezone.utc)) == key
-        ]
+        return [key[0]] if self.group == "hours" else days_of(self.group)[key]
 
     def is_kept(self, key: Any) -> bool:
         days = self.days(key)

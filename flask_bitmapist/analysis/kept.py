@@ -153,20 +153,28 @@ class _Look:
         )
 
     def _delete(self, events: Mapping[str, Sequence[Source]]) -> None:
-        cuts = self._bitmaps.cuts(tuple(events)) if events else {}
-        for event, cut in cuts.items():
+        self._before = self._bitmaps.cuts(tuple(events)) if events else {}
+        for event, cut in self._before.items():
             gone = {each for each in events[event] if _last_day(each) < cut.before}
             if gone:
                 self._cuts[cut.before].add(event)
                 self.deleted |= gone
 
     def _miss_days(self, sources: Iterable[Source]) -> None:
-        months = _within(TimeGroup.MONTHS, sources)
+        months = _within(TimeGroup.MONTHS, filter(self._is_whole_month, sources))
         for month, there in self._have_parts(tuple(months)):
             if there is False:
                 assert month.period is not None
                 self._months[month.period].add(month.event)
                 self.missing.update(months[month])
+
+    def _is_whole_month(self, source: Source) -> bool:
+        """Return whether nothing of a source's month was deleted: of one that was in
+        part there may be no day left, and yet nobody was there since."""
+        assert source.period is not None
+        cut = self._before.get(source.event)
+        month = source.period.start.date().replace(day=1)
+        return cut is None or month >= cut.before
 
     def _miss_hours(self, sources: Iterable[Source]) -> None:
         days = _within(TimeGroup.DAYS, sources)
