@@ -239,6 +239,21 @@ def test_days_that_others_deleted_are_not_nobody(
     assert answer.new == (*(None,) * 4, 0, 0, 0, 0, 0, 1)
 
 
+def test_pages_offer_hours_where_some_are_kept(make_app: MakeApp) -> None:
+    def page(app: Flask, more: str = "") -> str:
+        extension_of(app).catalogue.names(refresh=True)
+        return app.test_client().get(f"/bitmapist/trends?events=e{more}").text
+
+    app = make_app()
+    write(app, ("e", 1, "2024-03-05"))
+    assert 'value="days"' in page(app)
+    assert 'value="hours"' not in page(app)
+    assert 'value="hours" selected' in page(app, "&time_group=hour")
+    assert 'value="hours"' in page(make_app(BITMAPIST_TRACK_HOURLY=True))
+    write(app, ("e", 1, "2024-03-05"), hourly=True)
+    assert 'value="hours"' in page(app)
+
+
 # --- Keeping who was there
 
 

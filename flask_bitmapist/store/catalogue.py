@@ -17,7 +17,14 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from .connect import Command
 from .cuts import seen_keys
-from .keys import EventKey, holds_users, is_temporary, names_in, parse_key
+from .keys import (
+    EventKey,
+    holds_users,
+    is_of_hour,
+    is_temporary,
+    names_in,
+    parse_key,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -78,6 +85,8 @@ class Scan(NamedTuple):
     """When it began."""
     unreadable: int
     """Names that are not UTF-8; they are left out."""
+    has_hours: bool = True
+    """Whether there was any bitmap of an hour; True where nobody looked for one."""
 
 
 class Catalogue:
@@ -268,7 +277,8 @@ class Catalogue:
             for names in _parts(removed):
                 pipeline.srem(key, *names)
         if scan is not None:
-            pipeline.set(WALKED_KEY, f"{scan.at.timestamp():.6f} {scan.unreadable}")
+            stamp = (f"{scan.at.timestamp():.6f}", scan.unreadable, int(scan.has_hours))
+            pipeline.set(WALKED_KEY, " ".join(map(str, stamp)))
         pipeline.execute()
 
     # -- looking through all keys
@@ -369,8 +379,8 @@ class Catalogue:
     def _walk_over_all(self) -> None:
         before = self._sets()[0] if self._has_sets else Known()
         at = datetime.now(tz=timezone.utc)
-        found, unreadable = self._walked(self._read)
-        self._own_scan, self._found = Scan(at, unreadable), found
+        found, *told = self._walked(self._read)
+        self._own_scan, self._found = Scan(at, *told), found
         if not self._has_sets:
             return
         try:
@@ -390,12 +400,21 @@ class Catalogue:
         except ResponseError:
             return Known()
 
-    def _walked(self, client: Redis) -> tuple[Known, int]:
-        """Return all names that keys have, and how many more are not UTF-8."""
-        events, flags = names_in(self._all_keys(client))
+    def _walked(self, client: Redis) -> tuple[Known, int, bool]:
+        """Return all names that keys have, how many more are not UTF-8, and whether
+        any key is that of an hour."""
+        has_hours = False
+
+        def looked_at() -> Iterator[bytes]:
+            nonlocal has_hours
+            for key in self._all_keys(client):
+                has_hours = has_hours or is_of_hour(key)
+                yield key
+
+        events, flags = names_in(looked_at())
         known = Known(decoded(events), decoded(flags))
         read = len(known.events) + len(known.flags)
-        return known, len(events) + len(flags) - read
+        return known, len(events) + len(flags) - read, has_hours
 
     def _all_keys(self, client: Redis, name: bytes | None = None) -> Iterator[bytes]:
         """Yield keys that may be those of bitmaps, some of them more than once."""
@@ -420,9 +439,9 @@ def _carry_out(work: Callable[[], None], done: Future[None]) -> None:
 
 def _scan_of(stamp: bytes | None) -> Scan | None:
     try:
-        at, unreadable = (stamp or b"").split()
+        at, unreadable, *hours = (stamp or b"").split()
         moment = datetime.fromtimestamp(float(at), tz=timezone.utc)
-        return Scan(moment, int(unreadable))
+        return Scan(moment, int(unreadable), hours != [b"0"])
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -110,6 +110,11 @@ def is_temporary(key: bytes) -> bool:
     return _TEMPORARY.match(key) is not None
 
 
+def is_of_hour(key: bytes) -> bool:
+    """Return whether a key is that of an event in an hour."""
+    return key.count(b"-", key.rfind(b"_")) == 3
+
+
 def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:
     """Return the names of the events and of the flags that have any of *keys*."""
     events: set[bytes] = set()
