@@ -9,17 +9,17 @@ of them is not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from .bitmaps import Bitmaps
 from .errors import Text
-from .expressions import SEEN_BEFORE, Expression, Source, smaller
+from .expressions import SEEN_BEFORE, Expression, Source, smaller, sources_over
 from .periods import Period, TimeGroup, shorten
 
 NO_HOURS = Text(
@@ -74,22 +74,25 @@ def find_unkept(
     Raises:
         QueryError: It is more work than is allowed.
     """
-    expressions = tuple(expressions)
-    needed = {
-        period: {
+    expressions, periods = tuple(expressions), tuple(periods)
+    found = unkept_sources(
+        (
+            source
+            for expression in expressions
+            for source in sources_over(expression, periods)
+            if source.period is not None
+        ),
+        bitmaps,
+    )
+    if not found:
+        return NOTHING
+    deleted, missing = set(), set()
+    for period in periods:
+        sources = {
             source
             for expression in expressions
             for source in expression.sources(period)
-            if source.period is not None
         }
-        for period in periods
-        if period != SEEN_BEFORE
-    }
-    found = unkept_sources(chain.from_iterable(needed.values()), bitmaps)
-    if not found:
-        return Unkept(frozenset(), frozenset(), (), False)
-    deleted, missing = set(), set()
-    for period, sources in needed.items():
         # Whoever was there at all is known without what was deleted.
         covered = {each.event for each in sources if each.period == SEEN_BEFORE}
         if any(each.event not in covered for each in sources & found.deleted):
@@ -100,6 +103,10 @@ def find_unkept(
     return Unkept(frozenset(deleted), frozenset(missing), reasons, found.never)
 
 
+NOTHING: Unkept[Any] = Unkept(frozenset(), frozenset(), (), False)
+"""All is kept."""
+
+
 def unkept_sources(sources: Iterable[Source], bitmaps: Bitmaps) -> Unkept[Source]:
     """Find which events in a period are not kept, as :func:`find_unkept` does.
 
@@ -107,27 +114,31 @@ def unkept_sources(sources: Iterable[Source], bitmaps: Bitmaps) -> Unkept[Source
         sources: Events in periods.
         bitmaps: Where the bitmaps come from.
     """
-    stored = {
-        source: {
-            part
-            for event in bitmaps.members(source.event)
-            for part in source._replace(event=event).parts()
-        }
+    sources = tuple(sources)
+    parts = [
+        (source, part)
         for source in sources
-    }
-    look = _Look(dict.fromkeys(chain.from_iterable(stored.values())), bitmaps)
+        for event in bitmaps.members(source.event)
+        for part in source._replace(event=event).parts()
+    ]
+    look = _Look([part for _, part in parts], bitmaps)
+    if not look.deleted and not look.missing:
+        return NOTHING
     return Unkept(
-        frozenset(each for each, parts in stored.items() if parts & look.deleted),
-        frozenset(each for each, parts in stored.items() if parts & look.missing),
+        frozenset(source for source, part in parts if part in look.deleted),
+        frozenset(source for source, part in parts if part in look.missing),
         tuple(look.reasons()),
         look.never,
     )
 
 
+_SHORT = (TimeGroup.DAYS, TimeGroup.HOURS)
+
+
 class _Look:
     """One look at stored bitmaps, each of an event in a period."""
 
-    def __init__(self, sources: Iterable[Source], bitmaps: Bitmaps) -> None:
+    def __init__(self, sources: Sequence[Source], bitmaps: Bitmaps) -> None:
         self.deleted: set[Source] = set()
         self.missing: set[Source] = set()
         self.never = False
@@ -135,38 +146,50 @@ class _Look:
         self._cuts: dict[date, set[str]] = defaultdict(set)
         self._months: dict[Period, set[str]] = defaultdict(set)
         self._has_lost_hours = False
-        events: dict[str, list[Source]] = defaultdict(list)
+        events = tuple(dict.fromkeys(source.event for source in sources))
+        self._before = bitmaps.cuts(events) if events else {}
+        if self._before:
+            self._delete(sources)
+        # That a month has days is mostly known: which months they are has to be found
+        # out fast.
+        short: dict[tuple[str, int, int], list[Source]] = {}
+        hours = []
         for source in sources:
-            if source.period != SEEN_BEFORE:
-                events[source.event].append(source)
-        self._delete(events)
-        short = [
-            source
-            for several in events.values()
-            for source in several
-            if _group(source) in (TimeGroup.DAYS, TimeGroup.HOURS)
-            and source not in self.deleted
-        ]
-        self._miss_days(short)
-        self._miss_hours(
-            [source for source in short if _group(source) is TimeGroup.HOURS]
-        )
+            period = source.period
+            if (
+                period
+                and period.last_day is None
+                and period.group in _SHORT
+                and source not in self.deleted
+            ):
+                start = period.start
+                place = (source.event, start.year, start.month)
+                short.setdefault(place, []).append(source)
+                if period.group is TimeGroup.HOURS:
+                    hours.append(source)
+        if short:
+            self._miss_days(short.values())
+        if hours:
+            self._miss_hours(hours)
 
-    def _delete(self, events: Mapping[str, Sequence[Source]]) -> None:
-        self._before = self._bitmaps.cuts(tuple(events)) if events else {}
-        for event, cut in self._before.items():
-            gone = {each for each in events[event] if _last_day(each) < cut.before}
-            if gone:
-                self._cuts[cut.before].add(event)
-                self.deleted |= gone
+    def _delete(self, sources: Iterable[Source]) -> None:
+        for source in sources:
+            cut = self._before.get(source.event)
+            if cut and source.period != SEEN_BEFORE and _last_day(source) < cut.before:
+                self._cuts[cut.before].add(source.event)
+                self.deleted.add(source)
 
-    def _miss_days(self, sources: Iterable[Source]) -> None:
-        months = _within(TimeGroup.MONTHS, filter(self._is_whole_month, sources))
-        for month, there in self._have_parts(tuple(months)):
+    def _miss_days(self, months: Iterable[list[Source]]) -> None:
+        found = {
+            Source(days[0].event, _month(days[0])): days
+            for days in months
+            if self._is_whole_month(days[0])
+        }
+        for month, there in self._have_parts(tuple(found)):
             if there is False:
                 assert month.period is not None
                 self._months[month.period].add(month.event)
-                self.missing.update(months[month])
+                self.missing.update(found[month])
 
     def _is_whole_month(self, source: Source) -> bool:
         """Return whether nothing of a source's month was deleted: of one that was in
@@ -177,7 +200,11 @@ class _Look:
         return cut is None or month >= cut.before
 
     def _miss_hours(self, sources: Iterable[Source]) -> None:
-        days = _within(TimeGroup.DAYS, sources)
+        days: dict[Source, list[Source]] = defaultdict(list)
+        for source in sources:
+            assert source.period is not None
+            day = Period.containing(TimeGroup.DAYS, source.period.start)
+            days[Source(source.event, day)].append(source)
         found = [each for each in self._have_parts(tuple(days)) if each[1] is not None]
         lost = [day for day, there in found if not there]
         self.never = bool(lost) and len(lost) == len(found)
@@ -221,18 +248,10 @@ def deleted_text(day: date, events: Iterable[str]) -> Text:
     return Text("Deleted before %(day)s: %(events)s.", day=day, events=_listed(events))
 
 
-def _within(group: TimeGroup, sources: Iterable[Source]) -> dict[Source, list[Source]]:
-    """Return the longer periods in which *sources* lie, each with those in it."""
-    found: dict[Source, list[Source]] = defaultdict(list)
-    for source in sources:
-        assert source.period is not None
-        longer = Period.containing(group, source.period.start)
-        found[Source(source.event, longer)].append(source)
-    return found
-
-
-def _group(source: Source) -> TimeGroup | None:
-    return None if source.period is None else source.period.group
+def _month(source: Source) -> Period:
+    """Return the month in which a source's period lies."""
+    assert source.period is not None
+    return Period.containing(TimeGroup.MONTHS, source.period.start)
 
 
 def _listed(events: Iterable[str]) -> str:
