@@ -119,7 +119,7 @@ def unkept_sources(sources: Iterable[Source], bitmaps: Bitmaps) -> Unkept[Source
         (source, part)
         for source in sources
         for event in bitmaps.members(source.event)
-        for part in source._replace(event=event).parts()
+        for part in Source(event, source.period).parts()
     ]
     look = _Look([part for _, part in parts], bitmaps)
     if not look.deleted and not look.missing:
@@ -160,7 +160,7 @@ class _Look:
                 period
                 and period.last_day is None
                 and period.group in _SHORT
-                and source not in self.deleted
+                and not (self.deleted and source in self.deleted)
             ):
                 start = period.start
                 place = (source.event, start.year, start.month)
