@@ -1,21 +1,25 @@
 """The engine against bitmapist and against the floor, side by side in one run.
 
-    python -m benchmarks.analysis [--quick]
+    python -m benchmarks.analysis [--quick] [--other FOLDER]
 
 The floor is a bare pipeline of GETs of the same bitmaps, by redis-py and hiredis, with
 nothing computed from them.  All figures are medians, of questions asked in turn; the
-ratios are what counts, since machines differ and are noisy.
+ratios are what counts, since machines differ and are noisy.  With another checkout of
+the package, only that one and this one are compared, in two processes that take turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -49,6 +53,7 @@ WAITING_SECONDS = 3.0
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="leave 10,000,000 out")
+    options.add_argument("--other", type=Path, help="another checkout to compare with")
     for name in ("--alone", "--url", "--users", "--counting"):
         options.add_argument(name, help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -56,6 +61,9 @@ def main() -> None:
         ALONE[given.alone](given.url, int(given.users), given.counting)
         return
     sizes = SIZES[:-1] if given.quick else SIZES
+    if given.other:
+        compare(given.other, sizes)
+        return
     with RedisProcess() as server:
         bitmapist.SYSTEMS["default"] = client = server.client()
         version = client.info("server")["redis_version"]
@@ -218,6 +226,81 @@ def print_peak_memory(url: str, users: int, _way: str) -> None:
         before = peak_kib()
         daily_cohort(reader)
         print(f"{(peak_kib() - before) / 1024:,.1f} MiB")
+
+
+# What is asked, in a way that checkouts since 1.0 understand.
+TURNS = """
+import sys, time
+from redis import Redis
+from flask_bitmapist import Event
+from flask_bitmapist.query import Query
+from flask_bitmapist.store.reader import BitmapReader
+query = Query(BitmapReader(Redis.from_url(sys.argv[1])))
+a, b, c = map(Event, "abc")
+each = {"returned": "each"}
+try:
+    query.cohort(a, b, num_rows=1, num_cols=1, **each)
+except TypeError:
+    each = {"with_replacement": True}
+daily = {"time_group": "days"}
+questions = {
+    "cohort": lambda: query.cohort(a, b, num_rows=31, num_cols=13, **daily, **each),
+    "cohort, first time": lambda: query.cohort(
+        a, b, num_rows=31, num_cols=13, first_time=True, **daily, **each
+    ),
+    "trend": lambda: query.trend([a, b], num_periods=30, **daily),
+    "trend, rolling": lambda: query.trend(
+        [a], num_periods=30, rolling=[7, 30], **daily
+    ),
+    "stickiness": lambda: query.stickiness(a, num_days=30, window="month"),
+    "lifecycle": lambda: query.lifecycle(a, num_periods=30, **daily),
+    "funnel": lambda: query.funnel([a, b, c], num_periods=30, window=7, **daily),
+    "count": lambda: query.count(a, "weeks"),
+}
+for asked in sys.stdin:
+    question = questions[asked.strip()]
+    begun = time.perf_counter()
+    question()
+    print(time.perf_counter() - begun, flush=True)
+"""
+QUESTIONS = re.findall(r'^    "(.+)": lambda', TURNS, re.MULTILINE)
+
+
+def compare(other: Path, sizes: Iterable[int]) -> None:
+    print(f"The time of each question, as times that of {other.name}")
+    header("users", *QUESTIONS)
+    with RedisProcess() as server, ExitStack() as stack:
+        sides = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", TURNS, server.url],
+                    cwd=folder,
+                    env={**os.environ, "PYTHONPATH": str(folder.resolve())},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for folder in (other, Path.cwd())
+        ]
+
+        def asked(side: subprocess.Popen[str], question: str) -> float:
+            assert side.stdin is not None
+            assert side.stdout is not None
+            print(question, file=side.stdin, flush=True)
+            return float(side.stdout.readline())
+
+        for users in sizes:
+            fill(server.client(), users, TimeGroup.DAYS, 60)
+            cells = []
+            for question in QUESTIONS:
+                turns = 12 if users > 1_000_000 else 40 if users > 100_000 else 150
+                times = [
+                    [asked(side, question) for side in sides] for _ in range(turns)
+                ]
+                theirs, ours = map(statistics.median, zip(*times))
+                cells.append(f"{ours / theirs:.2f} ({ms(ours)})")
+            row(f"{users:,}", *cells)
 
 
 def waits(url: str, client: redis.Redis) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+import threading
 
 from redis.exceptions import RedisError
 from werkzeug.serving import make_server
@@ -49,7 +50,13 @@ def main() -> None:
         "\n  Press Ctrl-C to stop it.\n",
         flush=True,
     )
-    server.serve_forever()  # until Ctrl-C, which it catches itself
+    # Ctrl-C interrupts whatever the main thread is doing: that is nothing but waiting.
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    try:
+        serving.join()
+    except KeyboardInterrupt:
+        server.shutdown()
     print("\nStopped.")
 
 

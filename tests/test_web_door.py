@@ -102,7 +102,8 @@ def test_one_page_can_be_exempted_and_no_other_is(make_both: MakeApp) -> None:
     assert client.post("/bitmapist/cohort?json=y", json=COHORT).status_code == 200
     for surface in SURFACES[1:]:
         assert client.post(url_of("cohort", surface), json=COHORT).status_code == 400
-    assert client.post("/bitmapist/events/delete").status_code == 400
+    for url in ("/bitmapist/events/delete", "/bitmapist/people/forget"):
+        assert client.post(url).status_code == 400
 
 
 def test_one_page_can_be_without_a_limit_and_no_other_is(make_both: MakeApp) -> None:

@@ -106,9 +106,9 @@ def quoted(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
-DELETIONS = ["/bitmapist/events/delete"]
+DELETIONS = ["/bitmapist/events/delete", "/bitmapist/people/forget"]
 if Admin is not None:
-    DELETIONS.append("/admin/bitmapist/events/delete")
+    DELETIONS += [f"/admin{url}" for url in DELETIONS]
 
 
 def test_these_tests_ask_every_route(client: FlaskClient) -> None:
@@ -134,19 +134,20 @@ def deletable(make_app: Callable[..., Flask]) -> Flask:
 @pytest.mark.parametrize("url", DELETIONS)
 @BOUNDED
 @example(asked={"event": "purchase", "confirm": "purchase"})
+@example(asked={"user": "1", "confirm": "1"})
 @given(
     asked=st.dictionaries(
         st.sampled_from(
-            ["event", "before", "confirm", "bitmapist_csrf", "format", "flag"]
+            ["event", "user", "before", "confirm", "bitmapist_csrf", "format", "flag"]
         ),
-        st.one_of(st.just("purchase"), TEXT),
+        st.one_of(st.just("purchase"), st.just("1"), TEXT),
     )
 )
 def test_no_forged_or_broken_request_deletes_anything(
     deletable: Flask, url: str, asked: dict[str, str]
 ) -> None:
     client = deletable.test_client()
-    for valid in ({}, {"event": "purchase"}):
+    for valid in ({}, {"event": "purchase", "user": "1"}):
         fields = {**valid, **asked}
         for answer in (
             client.get(url, query_string=fields),

@@ -24,7 +24,7 @@ _MOST_IN_TRIP = 10_000
 
 # To send, join and count so many bytes of a value takes as long as a bit by BITFIELD;
 # and its commands cost as much as a few bits.
-_BYTES_FOR_A_BIT = 400
+_BYTES_FOR_A_BIT = 600
 _FEW = 64
 
 # A value is made in memory, here and there.
@@ -268,7 +268,7 @@ def _value(users: Users) -> bytes:
     # It came as an array, so numpy is there; who only marks never loads it.
     import numpy as np
 
-    if size <= _SHORT:
+    if size <= _SHORT and len(users) > size // _FEW:
         flags = np.zeros(size * 8, dtype=np.bool_)
         flags[users] = True
         return np.packbits(flags).tobytes()
