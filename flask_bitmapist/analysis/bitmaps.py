@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .expressions import Source
+from .expressions import Cut, Source
 from .periods import AsOf
 
 Words = NDArray[np.uint64]
@@ -126,16 +126,6 @@ class Stripe:
             stacked: Words = self.matrix[found]
             return stacked
         return np.stack([self.words(source) for source in sources])
-
-
-class Cut(NamedTuple):
-    """What of an event's past was deleted."""
-
-    before: date
-    """Periods that ended before this day are deleted."""
-    unseen: date | None = None
-    """Of who did it before this day nothing at all is kept; None where all that were
-    there are known."""
 
 
 class Bitmaps(Protocol):

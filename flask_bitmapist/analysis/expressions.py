@@ -27,6 +27,16 @@ SEEN_BEFORE = Period.containing(TimeGroup.DAYS, date.min)._replace(last_day=date
 bitmap, when is not.  No period of the calendar equals it."""
 
 
+class Cut(NamedTuple):
+    """What of an event's past was deleted."""
+
+    before: date
+    """Periods that ended before this day are deleted."""
+    unseen: date | None = None
+    """Of who did it before this day nothing at all is kept; None where all that were
+    there are known."""
+
+
 class Source(NamedTuple):
     """One bitmap: the users of an event in a period, or a flag without a date."""
 

@@ -7,9 +7,9 @@ from datetime import date
 
 import numpy as np
 
-from .bitmaps import Bitmaps, Cut, Rows, Stripe, Words
+from .bitmaps import Bitmaps, Rows, Stripe, Words
 from .counting import count_bits
-from .expressions import Source
+from .expressions import Cut, Source
 from .periods import AsOf
 
 BITMAPS_AT_ONCE = 128

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import redis
 
-from ..analysis.bitmaps import Bitmaps, Cut, user_ids
+from ..analysis.bitmaps import Bitmaps, user_ids
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
-from ..analysis.expressions import SEEN_BEFORE, Source
+from ..analysis.expressions import SEEN_BEFORE, Cut, Source
 from ..analysis.periods import shorten, to_utc
 from ..store.catalogue import Known, decoded
 from ..store.cuts import begin_cut, remove_cuts, set_cut

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from ..analysis.expressions import SEEN_BEFORE
+from ..analysis.expressions import SEEN_BEFORE, Cut
 from ..analysis.periods import TimeGroup
 from ..store.connect import Command, send
 from ..store.cuts import Cuts
@@ -23,7 +23,6 @@ from .marks import Mark
 if TYPE_CHECKING:
     from redis import Redis
 
-    from ..analysis.bitmaps import Cut
     from ..analysis.results import User
     from ..identity import Identity
     from ..store.catalogue import Catalogue

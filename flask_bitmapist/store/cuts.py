@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
-from ..analysis.bitmaps import Cut
+from ..analysis.expressions import Cut
 from .keys import seen_key
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from redis.exceptions import NoPermissionError, ResponseError
 
-from ..analysis.bitmaps import Cut, Rows, Stripe
+from ..analysis.bitmaps import Rows, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Source, smaller
+from ..analysis.expressions import Cut, Source, smaller
 from ..analysis.history import EPOCH, first_and_last_days
 from ..analysis.periods import AsOf, kept_while_few
 from .connect import Command, is_cluster, send_to_nodes
