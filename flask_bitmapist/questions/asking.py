@@ -397,7 +397,8 @@ class Ask:
                     event=shorten(event),
                     day=day,
                 )
-            self.notes.append(said)
+            if said not in self.notes:
+                self.notes.append(said)
 
     def _check(self, expression: Expression, field: str) -> None:
         if self.question.allow_unknown:
