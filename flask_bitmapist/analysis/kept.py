@@ -203,8 +203,8 @@ class _Look:
         days: dict[Source, list[Source]] = defaultdict(list)
         for source in sources:
             assert source.period is not None
-            day = Period.containing(TimeGroup.DAYS, source.period.start)
-            days[Source(source.event, day)].append(source)
+            its_day = Period.containing(TimeGroup.DAYS, source.period.start)
+            days[Source(source.event, its_day)].append(source)
         found = [each for each in self._have_parts(tuple(days)) if each[1] is not None]
         lost = [day for day, there in found if not there]
         self.never = bool(lost) and len(lost) == len(found)

@@ -379,8 +379,8 @@ class Catalogue:
     def _walk_over_all(self) -> None:
         before = self._sets()[0] if self._has_sets else Known()
         at = datetime.now(tz=timezone.utc)
-        found, *told = self._walked(self._read)
-        self._own_scan, self._found = Scan(at, *told), found
+        found, unreadable, has_hours = self._walked(self._read)
+        self._own_scan, self._found = Scan(at, unreadable, has_hours), found
         if not self._has_sets:
             return
         try:
