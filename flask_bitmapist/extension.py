@@ -380,7 +380,12 @@ class FlaskBitmapist:
         )
 
     def deletion(
-        self, event: str | None, *, flag: bool = False, before: date | None = None
+        self,
+        event: str | None,
+        *,
+        flag: bool = False,
+        before: date | None = None,
+        keep_seen: bool = True,
     ) -> Deletion:
         """Plan to delete what :attr:`app` keeps of an event.
 
@@ -391,6 +396,8 @@ class FlaskBitmapist:
             flag: Mean the flag of that name, not the event.
             before: Only hours, days, weeks and months that end on this day or earlier;
                 the event itself stays known.
+            keep_seen: Keep who did it before that day, without saying when: so they are
+                not new when they do it again.
 
         Returns:
             The plan, whose ``keys``, ``users`` and ``periods`` tell what would go.
@@ -411,7 +418,7 @@ class FlaskBitmapist:
         state = self._state
         if state is None:
             raise RuntimeError("no app is initialised; call init_app(app) first")
-        return plan_deletion(state, event, flag, before)
+        return plan_deletion(state, event, flag, before, keep_seen=keep_seen)
 
     def forget(self, user: Any, *, by: str | None = None) -> Receipt:
         """Erase a person from all that :attr:`app` keeps.
@@ -456,7 +463,8 @@ class FlaskBitmapist:
         Returns:
             What goes into JSON as it is, with ``user_id``; ``events``, by name the
             ``months``, ``weeks``, ``days`` and ``hours`` in which they did it, oldest
-            first; and ``flags``.
+            first, and ``before``, the day before which they did it at a time that was
+            deleted; and ``flags``.
 
         Raises:
             QueryError: Nobody can be called so.

@@ -29,7 +29,11 @@ from flask_bitmapist.capture import bitwriter, csvfile, recorder, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
 from flask_bitmapist.capture.deletion import plan_deletion
-from flask_bitmapist.capture.erasing import ERASING_KEY, FORGOTTEN_KEY
+from flask_bitmapist.capture.erasing import (
+    ERASING_KEY,
+    FORGOTTEN_KEY,
+    export_person,
+)
 from flask_bitmapist.capture.importing import (
     LONGEST_EXAMPLE,
     MOST_EXAMPLES,
@@ -65,6 +69,7 @@ from flask_bitmapist.store.catalogue import (
     Catalogue,
 )
 from flask_bitmapist.store.connect import check_url, open_client, redact
+from flask_bitmapist.store.cuts import CUTS_KEY
 from flask_bitmapist.store.errors import DamagedIdMapError, NotABitmapError
 from flask_bitmapist.store.idmap import IdMap, identity_of
 from flask_bitmapist.store.keys import month_keys, parse_key, redis_key
@@ -75,6 +80,7 @@ from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
 
 __all__ = [
+    "CUTS_KEY",
     "ERASING_KEY",
     "EVENTS_KEY",
     "FILE",
@@ -152,6 +158,7 @@ __all__ = [
     "counting",
     "csvfile",
     "diagnosis",
+    "export_person",
     "fastest",
     "hour_in",
     "hour_of",

@@ -59,6 +59,7 @@ def test_a_plan_tells_what_would_go_and_deletes_nothing(
         "keys": 7,
         "users": 2,
         "periods": {"months": 2, "weeks": 2, "days": 2, "hours": 1},
+        "seen": None,
     }
     assert redis_client.dbsize() == size
 

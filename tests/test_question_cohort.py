@@ -310,26 +310,32 @@ def test_hours_that_were_not_kept_are_unknown_and_not_nobody(
     app: Flask, make_app: Callable[..., Flask]
 ) -> None:
     came(app)
-    asked: Any = {"time_group": "hours", "num_cols": 3, "as_of": day(5)}
+    asked: Any = {"time_group": "hours", "num_cols": 3, "as_of": day(6)}
     query = app.extensions["bitmapist"].query
     with pytest.raises(QueryError, match="BITMAPIST_TRACK_HOURLY"):
         query.cohort("came", num_rows=24, **asked)
     hourly = make_app(BITMAPIST_TRACK_HOURLY=True)
     with hourly.app_context():
-        mark_event("came", 7, now=day(5))
-        mark_event("came", 7, now=day(5).replace(hour=11))
+        mark_event("came", 7, now=day(6))
+        mark_event("came", 7, now=day(6).replace(hour=11))
     query = hourly.extensions["bitmapist"].query
     answer = query.cohort("came", num_rows=14, **asked)
-    assert answer.periods[0].label == "2026-06-04T23"
+    assert answer.periods[0].label == "2026-06-05T23"
     assert answer.sizes == (None, *(0,) * 11, 1, 1)
     assert answer.counts[0] == (None, None, None)
     assert answer.counts[-2:] == ((1, 1, None), (1, None, None))
     assert answer.total == 2
-    with pytest.raises(QueryError, match="not recorded"):
-        answer.users(period="2026-06-04T23")
-    # Who is new cannot be told while an hour before is not known.
+    with pytest.raises(QueryError, match="kept"):
+        answer.users(period="2026-06-05T23")
+    # Who was there in hours that are not known is told by their day.
     new = query.cohort("came", num_rows=14, first_time=True, **asked)
-    assert set(new.sizes) == {None}
+    assert new.sizes == (None, *(0,) * 11, 1, 0)
+    # Some of this day were there when its hours were not recorded yet.
+    with hourly.app_context():
+        mark_event("came", 7, now=day(5))
+    partly = query.cohort("came", num_rows=12, **{**asked, "as_of": day(5)})
+    assert set(partly.sizes) == {None}
+    assert "those are blank" in partly.warnings[0]
 
 
 # --- 0.1.2's functions

@@ -325,9 +325,9 @@ def test_hours_that_were_not_kept_are_unknown(
         assert unknown == [True, True] + [False] * 24
         assert answer.totals == (0, 0)
         assert answer.open_totals == (1, 1)
-        told = "Entry periods left out because hours were not recorded: 2."
+        told = "Entry periods left out because they are not kept: 2."
         assert told in answer.notes()
-        with pytest.raises(QueryError, match="hours were not recorded"):
+        with pytest.raises(QueryError, match="a part of its window, is not kept"):
             answer.users(step=1, period="2026-11-19T22")
         none = query.funnel(["a", "a"], **{**asked, "num_periods": 30}, as_of=at)
         assert none.counts[0] == (None, None)

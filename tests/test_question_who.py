@@ -158,7 +158,10 @@ def test_hours_are_told_only_where_they_are_kept(make_app: MakeApp) -> None:
     query = app.extensions["bitmapist"].query
     with app.app_context():
         mark_event("e", 1)
-        assert "hour" not in query(Count("e")).to_dict()["counts"]
+        answer = query(Count("e"))
+        assert answer.to_dict()["counts"]["hour"] is None
+        assert answer.count == answer.to_dict()["counts"]["day"] == 1
+        assert "BITMAPIST_TRACK_HOURLY" in answer.warnings[0]
         for question in (Count("e", "hour"), Has(1, "e", "hour"), Users("e", "hours")):
             with pytest.raises(QueryError, match="BITMAPIST_TRACK_HOURLY") as error:
                 query(question)

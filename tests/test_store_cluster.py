@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date, datetime, time, timezone
 
 import pytest
 import redis
@@ -53,6 +54,23 @@ def test_the_past_of_an_event_is_found_on_all_nodes(cluster: Cluster) -> None:
     found = BitmapReader(client).years(["a", "b"], 2026)
     assert found == {"a": list(range(1990, 2026, 5)), "b": []}
     client.close()
+
+
+def test_who_was_there_outlives_their_days_wherever_keys_are(
+    cluster: Cluster, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(BITMAPIST_REDIS_URL=cluster.url)
+    past, lately = date(2023, 1, 10), date(2024, 3, 5)
+    with app.app_context():
+        for user in range(300):
+            mark_event("e", user, now=datetime.combine(past, time(), timezone.utc))
+        for user in (7, 700):
+            mark_event("e", user, now=datetime.combine(lately, time(), timezone.utc))
+    delete = ["bitmapist", "delete", "e", "--before", "2023-12-31", "--yes"]
+    assert app.test_cli_runner().invoke(args=delete).exit_code == 0
+    query = app.extensions["bitmapist"].query
+    answer = query.lifecycle("e", num_periods=1, as_of=lately)
+    assert (answer.new, answer.resurrecting) == ((1,), (1,))
 
 
 def test_one_node_is_enough_to_find_the_others(

@@ -8,12 +8,14 @@ however many users there are.  Counts add up over stripes, and ids come in order
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .expressions import Source
+from .expressions import Cut, Source
+from .periods import AsOf
 
 Words = NDArray[np.uint64]
 """Bits of consecutive users, 64 to a word, in the byte order of Redis."""
@@ -148,6 +150,31 @@ class Bitmaps(Protocol):
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
+
+    def members(self, event: str) -> Sequence[str]:
+        """Return the events for which a name stands: itself, where it is one."""
+
+    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
+        """Return what of the past of *events* was deleted; those that are whole are
+        left out.
+
+        Args:
+            events: Names of events.
+            fresh: Do not take what was known some seconds ago.
+        """
+
+    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
+        """Return whether months have any of their days, and days any of their hours.
+
+        Args:
+            sources: Months and days of events.
+
+        Returns:
+            For each; None where it has no bitmap itself.
+        """
+
+    def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
+        """Return the first day that is kept of each of *events*, where there is any."""
 
     def within(self, most_work: int) -> Bitmaps:
         """Return the same bitmaps, for so many bytes of work at most."""

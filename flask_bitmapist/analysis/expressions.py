@@ -10,15 +10,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import QueryError, Text
-from .periods import Period, kept_while_few, shorten
+from .periods import Period, TimeGroup, kept_while_few, shorten
 
 if TYPE_CHECKING:
     from .bitmaps import Stripe, Words
+
+
+SEEN_BEFORE = Period.containing(TimeGroup.DAYS, date.min)._replace(last_day=date.min)
+"""Stands for all periods of an event that were deleted: who was there is kept in one
+bitmap, when is not.  No period of the calendar equals it."""
+
+
+class Cut(NamedTuple):
+    """What of an event's past was deleted."""
+
+    before: date
+    """Periods that ended before this day are deleted."""
+    unseen: date | None = None
+    """Of who did it before this day nothing at all is kept; None where all that were
+    there are known."""
 
 
 class Source(NamedTuple):
@@ -26,14 +42,29 @@ class Source(NamedTuple):
 
     event: str
     period: Period | None
-    """None for a unique event (a flag), which has no date."""
+    """None for a unique event (a flag), which has no date; :data:`SEEN_BEFORE` for
+    those who did it at a time that was deleted."""
 
     def parts(self) -> tuple[Source, ...]:
         """Return the stored bitmaps of which this one is the union."""
         period = self.period
         if period is None or period.is_stored:
             return (self,)
+        if period == SEEN_BEFORE:
+            return (self,)
         return tuple(Source(self.event, part) for part in period.parts())
+
+
+def smaller(source: Source) -> list[Source]:
+    """Return the days of a month, or the hours of a day, of the same event."""
+    period = source.period
+    assert period is not None
+    if period.group is not TimeGroup.DAYS:
+        return [Source(source.event, day) for day in period.days()]
+    return [
+        Source(source.event, Period(TimeGroup.HOURS, period.start.replace(hour=hour)))
+        for hour in range(24)
+    ]
 
 
 @kept_while_few(lambda event, periods: len(periods))

@@ -10,7 +10,8 @@ import numpy as np
 
 from .bitmaps import Bitmaps, Stripe, Words
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Source, sources_over
+from .expressions import SEEN_BEFORE, Event, Expression, Source, sources_over
+from .kept import deleted_text, find_unkept
 from .periods import AsOf, Period, TimeGroup, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -27,30 +28,168 @@ Days = tuple[Period | None, Period | None]
 class History:
     """The users for whom an expression held at any time before a period.
 
+    Who was there at a time that was deleted is among them, see
+    :data:`~flask_bitmapist.analysis.expressions.SEEN_BEFORE`.
+
     Args:
         expression: Who counts.
         before: The first period that is not past.
         bitmaps: Where the bitmaps come from.  It is asked at once from which month
             on there is anything to read.
+
+    Raises:
+        QueryError: It would have to be looked at when several events were done
+            together, where only who did each of them is kept; or in too many periods.
     """
 
     def __init__(
         self, expression: Expression, before: Period, bitmaps: Bitmaps
     ) -> None:
-        self._expression = expression
+        self.expression = expression
+        self._cuts = cuts = bitmaps.cuts(dated_events(expression, before, bitmaps))
+        self._deleted = max((cut.before for cut in cuts.values()), default=date.min)
         self.periods = tuple(_past(expression, before, bitmaps))
+        if any(cut.unseen != cut.before for cut in cuts.values()):
+            if not expression.spreads:
+                raise QueryError(_beyond(expression, self._deleted))
+            self.periods += (SEEN_BEFORE,)
+
+    def tells(self, period: Period) -> bool:
+        """Return whether it is known who was there before *period* for the first time.
+
+        It is not of what was deleted, nor of a period of which a part was: who was
+        there in that part is known, and not whether for the first time.
+        """
+        return period.start.date() >= self._deleted
+
+    def untold(self) -> Text:
+        """Return why it is not known, see :meth:`tells`."""
+        return deleted_text(self._deleted, self._cuts)
+
+    @property
+    def short(self) -> tuple[Period, ...]:
+        """The periods of the past that may be missing although longer ones are kept."""
+        return tuple(
+            each
+            for each in self.periods
+            if each.group in (TimeGroup.DAYS, TimeGroup.HOURS)
+        )
 
     def sources(self) -> Iterable[Source]:
         """Return the bitmaps that tell the past."""
-        return sources_over(self._expression, self.periods)
+        return sources_over(self.expression, self.periods)
 
     def users(self, stripe: Stripe) -> Words:
         """Return the users of the past in *stripe*, as an array of its own."""
-        if isinstance(self._expression, Event):
+        if isinstance(self.expression, Event):
             return np.array(stripe.union(tuple(self.sources())))
         # One after the other: they can be thousands.
-        past = (self._expression.evaluate(stripe, each) for each in self.periods)
+        past = (self.expression.evaluate(stripe, each) for each in self.periods)
         return reduce(np.bitwise_or, past, np.zeros(stripe.width, dtype=np.uint64))
+
+
+class Earlier:
+    """The users for whom an expression held at any time before each of some periods.
+
+    Where hours or days are missing, the day or the month that is kept of them tells who
+    was there, from its end on.
+
+    Args:
+        expression: Who counts.
+        periods: The periods, all of one group, oldest first.
+        bitmaps: Where the bitmaps come from.
+
+    Raises:
+        QueryError: As for :class:`History`.
+    """
+
+    def __init__(
+        self, expression: Expression, periods: Sequence[Period], bitmaps: Bitmaps
+    ) -> None:
+        self._expression = expression
+        self._periods = periods
+        self._past = past = History(expression, periods[0], bitmaps)
+        unkept = find_unkept([expression], [*past.short, *periods], bitmaps)
+        self._instead = _instead(expression, unkept.missing, bitmaps)
+        known = [
+            not any(each.start <= period.start < each.end for each in self._instead)
+            for period in periods
+        ]
+        if unkept.missing and not self._instead:
+            first = min(each.start for each in unkept.missing)
+            known = [period.start < first for period in periods]
+        reasons = unkept.reasons if not all(known) else ()
+        tells = [past.tells(period) for period in periods]
+        if not all(tells):
+            reasons = (past.untold(), *reasons)
+        self.known = tuple(map(all, zip(known, tells)))
+        """Of each period whether it is known who was there before it for the first
+        time."""
+        self.reasons = tuple(dict.fromkeys(reasons))
+        """Why it is not, in sentences."""
+
+    def sources(self) -> Iterator[Source]:
+        """Yield the bitmaps that are needed beside those of the periods."""
+        yield from self._past.sources()
+        yield from sources_over(self._expression, self._instead)
+
+    def users(self, stripe: Stripe, active: Words) -> Words:
+        """Return the users who were there before each period, a row each.
+
+        Args:
+            stripe: The bitmaps.
+            active: Those who were there in each of the periods.
+        """
+        earlier = np.empty_like(active)
+        earlier[0] = self._past.users(stripe)
+        earlier[1:] = active[:-1]
+        for each in self._instead:
+            after = sum(period.start < each.end for period in self._periods)
+            earlier[after : after + 1] |= self._expression.evaluate(stripe, each)
+        found: Words = np.bitwise_or.accumulate(earlier, axis=0, out=earlier)
+        return found
+
+
+_LONGER = {TimeGroup.HOURS: TimeGroup.DAYS, TimeGroup.DAYS: TimeGroup.MONTHS}
+
+
+def _instead(
+    expression: Expression, missing: Iterable[Period], bitmaps: Bitmaps
+) -> tuple[Period, ...]:
+    """Return the days and months that tell who was there in hours and days that are
+    missing; none where they do not tell it of all."""
+    missing = tuple(missing)
+    # What holds in a day need not hold in any of its hours.
+    if not expression.spreads or any(each.group not in _LONGER for each in missing):
+        return ()
+    longer = tuple(
+        dict.fromkeys(
+            Period.containing(_LONGER[each.group], each.start) for each in missing
+        )
+    )
+    return () if find_unkept([expression], longer, bitmaps).missing else longer
+
+
+def dated_events(
+    expression: Expression, period: Period, bitmaps: Bitmaps
+) -> tuple[str, ...]:
+    """Return the names of the events, not flags, of which an expression is made."""
+    names = (
+        member
+        for source in expression.sources(period)
+        if source.period is not None
+        for member in bitmaps.members(source.event)
+    )
+    return tuple(dict.fromkeys(names))
+
+
+def _beyond(expression: Expression, day: date) -> Text:
+    return Text(
+        "%(expression)s would have to be evaluated before %(day)s, where only who did "
+        "each event is kept, not when: use an expression of one event",
+        expression=repr(shorten(expression)),
+        day=day,
+    )
 
 
 def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[Period]:

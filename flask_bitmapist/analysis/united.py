@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import numpy as np
 
 from .bitmaps import Bitmaps, Rows, Stripe, Words
 from .counting import count_bits
-from .expressions import Source
+from .expressions import Cut, Source
+from .periods import AsOf
 
 BITMAPS_AT_ONCE = 128
 """Bitmaps of events that are read side by side: the more, the fewer round trips, and
@@ -93,6 +95,28 @@ class United:
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
         return [any(self._bitmaps.exist(self._parts(source))) for source in sources]
+
+    def members(self, event: str) -> Sequence[str]:
+        """Return the events for which a name stands."""
+        return self._named(event)
+
+    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
+        """Return what was deleted of events, which are given by their own names."""
+        return self._bitmaps.cuts(events, fresh)
+
+    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
+        """Return whether months have days, and days hours, of the events themselves."""
+        return self._bitmaps.have_parts(sources)
+
+    def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
+        """Return the first day that is kept of any of the events for which each name
+        stands."""
+        found: dict[str, date] = {}
+        for event in events:
+            days = self._bitmaps.first_days(self._named(event), as_of).values()
+            if days:
+                found[event] = min(days)
+        return found
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""

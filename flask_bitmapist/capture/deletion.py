@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import redis
 
-from ..analysis.bitmaps import Bitmaps
+from ..analysis.bitmaps import Bitmaps, user_ids
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError
-from ..analysis.expressions import Source
+from ..analysis.expressions import SEEN_BEFORE, Cut, Source
 from ..analysis.periods import shorten, to_utc
 from ..store.catalogue import Known, decoded
-from ..store.keys import EventKey, names_in, operands
+from ..store.cuts import begin_cut, remove_cuts, set_cut
+from ..store.keys import EventKey, names_in, operands, redis_key
+from ..store.reader import BitmapReader
 from . import reports
+from .bitwriter import BitWriter, Group, named
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
 
 BATCH = 500
 """Keys that are deleted in one round trip."""
+
+NO_CUTS = (
+    "this store has no hashes: who was there before is not kept, and what was deleted "
+    "counts as nobody"
+)
 
 FLAG = "flag"
 TEMPORARY = "temporary"
@@ -52,6 +60,8 @@ class Deletion:
     event: str | None
     flag: bool
     before: date | None
+    keep_seen: bool
+    """Whether who was there before that day is kept, without saying when."""
     keys: tuple[EventKey, ...] = field(repr=False)
     """The keys of the bitmaps."""
     temporary: tuple[bytes, ...] = field(repr=False)
@@ -100,10 +110,14 @@ class Deletion:
             "keys": len(self.keys) + len(self.temporary),
             "users": self.users,
             "periods": self.periods,
+            "seen": None if self.before is None else self.keep_seen,
         }
 
     def carry_out(self) -> int:
         """Delete the keys that were found, in batches.
+
+        Where only the past goes, who was there is kept first, see :attr:`keep_seen`: if
+        this is killed, nothing is lost that was not to go.
 
         What is marked meanwhile, or still waits to be written, may bring an event back.
         Deleting again what is gone already does no harm.
@@ -118,14 +132,55 @@ class Deletion:
         gone = 0
         keys = iter([*[each.key for each in self.keys], *self.temporary])
         try:
+            self._cut()
             while batch := list(islice(keys, BATCH)):
                 gone += _unlink(self._client, batch)
             if self.before is None:
                 self._forget_names()
+            self._bitmaps.cuts((), fresh=True)
         except redis.RedisError as error:
             raise _stopped(error, gone, len(self.keys) + len(self.temporary)) from error
         self._tell(gone)
         return gone
+
+    def _cut(self) -> None:
+        """Keep who was there, and note up to which day the past is deleted."""
+        if self.before is None:
+            if self.event is None or not self.flag:
+                remove_cuts(self._client, self.event and [self.event])
+            return
+        events: dict[str, list[Source]] = {}
+        for key in self.keys:
+            if (source := _source(key)) is not None:
+                events.setdefault(source.event, []).append(source)
+        # A replica may lag behind: what goes is read where it goes.
+        reader = BitmapReader(self._client)
+        cuts = reader.cuts(tuple(events))
+        for event, sources in events.items():
+            if not begin_cut(self._client, event):
+                logger.warning("%s", NO_CUTS)
+                return
+            before, unseen = self.before, None
+            if event in cuts:
+                before, unseen = max(before, cuts[event].before), cuts[event].unseen
+            if self.keep_seen:
+                self._add_to_seen(reader, event, sources)
+            else:
+                unseen = before
+                _unlink(self._client, [redis_key(Source(event, SEEN_BEFORE))])
+            set_cut(self._client, event, Cut(before, unseen))
+
+    def _add_to_seen(
+        self, reader: BitmapReader, event: str, sources: Sequence[Source]
+    ) -> None:
+        key, writer = redis_key(Source(event, SEEN_BEFORE)), BitWriter(self._client)
+        for stripe in reader.stripes(sources):
+            users = user_ids(stripe.union(sources), stripe.first_id)
+            if not len(users):
+                continue
+            written = writer.write([Group(key, users, 1)])
+            for error in written.errors.values():
+                raise named(key, error)
 
     def _forget_names(self) -> None:
         events, flags = names_in(each.key for each in self.keys)
@@ -162,6 +217,7 @@ def plan_deletion(
     flag: bool = False,
     before: date | None = None,
     bitmaps: Bitmaps | None = None,
+    keep_seen: bool = True,
 ) -> Deletion:
     """Find what belongs to an event; see :meth:`FlaskBitmapist.deletion`.
 
@@ -171,11 +227,13 @@ def plan_deletion(
         flag: Mean the flag of that name.
         before: Only periods that end on this day or earlier.
         bitmaps: Where users are counted, if not in the app's own way.
+        keep_seen: Keep who was there before *before*, without saying when.
     """
     return Deletion(
         event=event,
         flag=flag,
         before=before,
+        keep_seen=keep_seen,
         keys=tuple(_chosen(state.catalogue.keys(event), event, flag, before)),
         temporary=tuple(_left_behind(state.catalogue, event, flag, before)),
         _app=state.app,

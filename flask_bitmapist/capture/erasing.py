@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import cycle, islice
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
+from ..analysis.expressions import SEEN_BEFORE, Cut
 from ..analysis.periods import TimeGroup
 from ..store.connect import Command, send
+from ..store.cuts import Cuts
 from ..store.keys import EventKey, parse_key
 from .marks import Mark
 
@@ -140,6 +142,10 @@ class Eraser:
         if bit is None:
             return []
         return [key for batch in self._batches() for key, _ in self._held(batch, {bit})]
+
+    def deleted(self) -> Mapping[str, Cut]:
+        """Return the events whose past was deleted."""
+        return Cuts(self._client).known()
 
     def erase(
         self, user: Any, by: str | None, drop: Callable[[User, float], int]
@@ -315,6 +321,7 @@ def export_person(eraser: Eraser, user: Any) -> dict[str, Any]:
     """Return all that a store holds of a user; see :meth:`FlaskBitmapist.person`."""
     events: dict[str, dict[str, list[str]]] = {}
     flags = []
+    cuts = eraser.deleted()
     parsed = [each for key in eraser.holding(user) if (each := parse_key(key))]
     for each in sorted(parsed, key=_by_time):
         name = each.name.decode("utf-8", "backslashreplace")
@@ -322,7 +329,9 @@ def export_person(eraser: Eraser, user: Any) -> dict[str, Any]:
             flags.append(name)
             continue
         kinds = events.setdefault(name, {group.value: [] for group in _GROUPS})
-        if each.period is None:
+        if each.period == SEEN_BEFORE:
+            kinds["before"] = [cuts[name].before.isoformat()] if name in cuts else []
+        elif each.period is None:
             kinds.setdefault("other", []).append(each.key.decode(errors="replace"))
         else:
             kinds[each.period.group.value].append(each.period.label)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ..analysis.errors import BadMarkError
 from ..analysis.periods import IN_UTC, Calendar, shorten
+from ..store.cuts import Cuts
 from .bitwriter import BitWriter, Group, named
 from .marks import bits_of, check_name, hour_of, moment_of
 
@@ -86,6 +87,9 @@ class ImportSummary:
     """The first day in the rows written, in UTC; None without any."""
     last: date | None = None
     """The last day in them."""
+    deleted: int = 0
+    """Rows written that lie before the day up to which their event was deleted.  These
+    users count as seen; the days stay blank."""
     reasons: Counter[str] = field(default_factory=Counter)
     """How many rows were rejected, by kind of reason."""
     examples: list[RejectedRow] = field(default_factory=list)
@@ -109,6 +113,7 @@ class ImportSummary:
             "by_event": dict(self.by_event),
             "first": self.first.isoformat() if self.first else None,
             "last": self.last.isoformat() if self.last else None,
+            "deleted": self.deleted,
         }
 
 
@@ -369,6 +374,7 @@ class Importer:
         self._write(events, hours, users)
         summary = self.summary
         summary.written += number
+        summary.deleted += self._number_deleted(events, hours)
         rows_of = np.bincount(events)
         for each in np.flatnonzero(rows_of).tolist():
             summary.by_event[self._events.names[each]] += int(rows_of[each])
@@ -377,6 +383,17 @@ class Importer:
         days = _day(hours.min()), _day(hours.max())
         summary.first = min(days[0], summary.first or days[0])
         summary.last = max(days[1], summary.last or days[1])
+
+    def _number_deleted(self, events: NDArray[Any], hours: NDArray[Any]) -> int:
+        client = self._recorder.shared_client
+        assert client is not None
+        cuts = Cuts(client).known()
+        return sum(
+            int(np.count_nonzero((events == number) & (hours < first)))
+            for number, name in enumerate(self._events.names)
+            if name in cuts
+            for first in [cuts[name].before.toordinal() * 24 - _FIRST_HOUR]
+        )
 
     def _bits(self, column: Column, usable: NDArray[np.bool_]) -> _Read:
         """Find the bits of users: the one place where an import asks who they are.

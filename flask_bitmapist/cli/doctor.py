@@ -18,6 +18,7 @@ from ..marking import unreached
 from ..query import as_of, utc_now
 from ..state import BitmapistState
 from ..store.connect import redact
+from ..store.cuts import Cuts, seen_keys
 from ..store.diagnosis import Finding, client_versions, diagnose
 from ..store.errors import DamagedIdMapError
 from ..store.idmap import IdMap
@@ -76,6 +77,7 @@ def _findings(state: BitmapistState) -> Iterator[Finding]:
             "BITMAPIST_REDIS_URL to a Redis server.",
         )
     yield from _temporary(state)
+    yield from _deleted(state)
     yield from _users(state)
     yield from _zone(state)
     yield _counting()
@@ -130,6 +132,25 @@ def _temporary(state: BitmapistState) -> Iterator[Finding]:
             "temporary keys",
             f"{count:,} of bitmapist's bit operations, which hold users for ever",
             "Call bitmapist.delete_temporary_bitop_keys() while nothing uses them.",
+        )
+
+
+def _deleted(state: BitmapistState) -> Iterator[Finding]:
+    """Say of how many events the past was deleted, and who is known of it."""
+    client = state.read_client
+    try:
+        cuts = Cuts(client).known()
+        keys = seen_keys(client) if cuts else []
+        kept: int = sum(client.exists(key) for key in keys)  # type: ignore[misc]
+    except RedisError:
+        return  # what is wrong with it is told already
+    if cuts:
+        last = max(cut.before for cut in cuts.values())
+        yield Finding(
+            "ok",
+            "deleted",
+            f"the past of {len(cuts):,} events, up to {last.isoformat()} at most; who "
+            f"was there is kept of {kept:,}",
         )
 
 

@@ -78,6 +78,12 @@ def _rows(
     type=DAY,
     help="Only delete periods that ended before this day.",
 )
+@click.option(
+    "--drop-seen",
+    is_flag=True,
+    help="With --before: do not keep who was there before. They count as new when they "
+    "come back.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (requires --yes).")
 @writes
@@ -87,6 +93,7 @@ def delete_command(
     everything: bool,
     flag: bool,
     before: date | None,
+    drop_seen: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -96,10 +103,12 @@ def delete_command(
     """
     if (event is None) != everything:
         raise click.UsageError("name an event, or use --all")
+    if drop_seen and before is None:
+        raise click.UsageError("--drop-seen requires --before")
     if as_json and not yes:
         raise click.UsageError("--json requires --yes")
     day = before.date() if isinstance(before, datetime) else before
-    plan = plan_deletion(state, event, flag, day)
+    plan = plan_deletion(state, event, flag, day, keep_seen=not drop_seen)
     told = plan.to_dict()
     if not as_json:
         _show(plan, told)
@@ -159,6 +168,9 @@ def _show(plan: Deletion, told: dict[str, Any]) -> None:
     click.echo(f"{count:,} bitmaps" + (f" ({kinds})" if kinds else ""))
     users = "too many to count" if told["users"] is None else f"{told['users']:,}"
     click.echo(f"Users affected: {users}")
+    if plan.before is not None and plan.keys:
+        kept = "that they were there before" if plan.keep_seen else "nothing"
+        click.echo(f"Kept of them: {kept}")
 
 
 def _confirm(wanted: str, refusal: str) -> None:

@@ -386,6 +386,12 @@ def _report(summary: ImportSummary, unit: str) -> None:
         f"{_count(summary.events, 'event')} of {_count(summary.users, 'user')}, "
         f"{_count(summary.bits, 'bit')} newly set"
     )
+    if summary.deleted:
+        click.echo(
+            f"{_count(summary.deleted, 'row')} before the day up to which the event "
+            "was deleted: these users count as seen, the days stay blank",
+            err=True,
+        )
     if summary.rejected:
         _report_rejects(summary, unit)
 

@@ -62,7 +62,7 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
         else:
             show(answer, output)
         if output is None:
-            for note in (*answer.notes(), answer.question.sentence()):
+            for note in (*answer.told(), answer.question.sentence()):
                 tell(note, err=True)
         if answer.exit_status:
             click.get_current_context().exit(answer.exit_status)

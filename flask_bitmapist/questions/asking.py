@@ -19,7 +19,8 @@ from ..analysis.expressions import (
     is_plain_name,
     require_bounded,
 )
-from ..analysis.history import EPOCH
+from ..analysis.history import EPOCH, Earlier, dated_events
+from ..analysis.kept import NO_HOURS, Unkept, find_unkept, unkept_sources
 from ..analysis.parsing import parse
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from ..store.catalogue import Catalogue, Known, Scan
     from ..store.userset import UserSet
     from .declare import A, Question, Who
-
-UNKEPT = Text(
-    "Hours are not recorded: set BITMAPIST_TRACK_HOURLY to record them from now "
-    "on, or choose days instead."
-)
-"""What to say of hours where only days have bitmaps."""
 
 UNKNOWN_USER = Text("No activity recorded for this user.")
 """What to say of a user who was never marked."""
@@ -203,6 +198,8 @@ class Ask:
         self.select = select
         self.identity = identity
         self.warnings: list[Text] = []
+        self.notes: list[Text] = []
+        """What is said beside the numbers of any question."""
 
     def __getstate__(self) -> dict[str, Any]:
         # An answer may be kept elsewhere, or sent: its numbers go with it, the app's
@@ -211,6 +208,7 @@ class Ask:
             "question": self.question,
             "as_of": self.as_of,
             "warnings": self.warnings,
+            "notes": self.notes,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -354,49 +352,92 @@ class Ask:
         return tuple([period.end <= horizon for period in periods])
 
     def unkept(
-        self, expressions: Iterable[Expression], periods: Sequence[Period]
-    ) -> frozenset[Period]:
-        """Return the hours that were not kept, of which nothing can be said.
+        self,
+        expressions: Iterable[Expression],
+        periods: Iterable[Period],
+        refuse: bool = True,
+    ) -> Unkept[Period]:
+        """Return which periods are not kept, of which nothing can be said.
 
-        An hour is not kept if its day has a bitmap of an event and none of the day's
-        hours has.
+        Why not is told with the answer, see :attr:`Answer.warnings`.
 
         Args:
             expressions: Whom it is about.
-            periods: All of one group.
+            periods: Of one group or several.
+            refuse: Refuse hours that are never kept.
 
         Raises:
-            QueryError: None of the days on which anything happened has its hours.
+            QueryError: They are hours, and none of the days on which anything happened
+                has any.
         """
-        if not periods or periods[0].group is not TimeGroup.HOURS:
-            return frozenset()
-        days = tuple(
-            dict.fromkeys(
-                Period.containing(TimeGroup.DAYS, each.start) for each in periods
+        found = find_unkept(expressions, periods, self.bitmaps)
+        if found.never and refuse:
+            raise QueryError(NO_HOURS, field="time_group")
+        self._warn(found.reasons)
+        return found
+
+    def unkept_sources(self, sources: Iterable[Source]) -> Unkept[Source]:
+        """Return which events in a period are not kept, as :meth:`unkept`."""
+        found = unkept_sources(sources, self.bitmaps)
+        self._warn(found.reasons)
+        return found
+
+    def _warn(self, reasons: Iterable[Text]) -> None:
+        self.warnings += [each for each in reasons if each not in self.warnings]
+
+    def earlier(self, expression: Expression, periods: Sequence[Period]) -> Earlier:
+        """Return who was there before each of *periods*, and since when that is known.
+
+        Raises:
+            QueryError: It cannot be looked up.
+        """
+        found = Earlier(expression, periods, self.bitmaps)
+        self._warn(found.reasons)
+        self.tell_since(expression)
+        return found
+
+    def require_kept(
+        self, expressions: Iterable[Expression], periods: Iterable[Period], field: str
+    ) -> None:
+        """Refuse what needs periods that are not kept.
+
+        Args:
+            expressions: Whom it is about.
+            periods: What is needed.
+            field: The parameter beside which it is told.
+
+        Raises:
+            QueryError: Any of them is not kept; the message says why.
+        """
+        found = self.unkept(expressions, periods)
+        if found:
+            raise QueryError(found.reasons[0], field=field)
+
+    def tell_since(self, expression: Expression, reach: Period | None = None) -> None:
+        """Note since when events are tracked, where an answer reaches beyond that.
+
+        Args:
+            expression: Whom the answer is about.
+            reach: The first period that it looks at; None for all that ever was.
+        """
+        events = dated_events(expression, self.periods("days", 1)[0], self.bitmaps)
+        days = self.bitmaps.first_days(events, self.as_of)
+        cuts = self.bitmaps.cuts(events)
+        for event, day in days.items():
+            if reach is not None and reach.start.date() >= day:
+                continue
+            said = Text(
+                "%(event)s: tracked since %(day)s.", event=shorten(event), day=day
             )
-        )
-        events = dict.fromkeys(
-            name
-            for each in expressions
-            for name, is_flag in _names(each)
-            if not is_flag
-        )
-        sources = [Source(event, day) for event in events for day in days]
-        happened = [
-            s for s, found in zip(sources, self.bitmaps.exist(sources)) if found
-        ]
-        hours = {source: _hours(source) for source in happened}
-        every = [hour for several in hours.values() for hour in several]
-        there = dict(zip(every, self.bitmaps.exist(every))) if every else {}
-        lost = [s for s in happened if not any(there[hour] for hour in hours[s])]
-        if lost and len(lost) == len(happened):
-            raise QueryError(UNKEPT, field="time_group")
-        unkept = {source.period for source in lost}
-        return frozenset(
-            each
-            for each in periods
-            if Period.containing(TimeGroup.DAYS, each.start) in unkept
-        )
+            if event in cuts and cuts[event].unseen != cuts[event].before:
+                said = Text(
+                    "%(event)s: days are kept since %(day)s; who was active before is "
+                    "known.",
+                    event=shorten(event),
+                    day=day,
+                )
+            if said not in self.notes:
+                self.notes.append(said)
 
     def _check(self, expression: Expression, field: str) -> None:
         if self.question.allow_unknown:
@@ -428,16 +469,6 @@ def _names(expression: Expression) -> Iterable[tuple[str, bool]]:
 
 
 _ANY_DAY = Period.containing(TimeGroup.DAYS, EPOCH)
-
-
-def _hours(source: Source) -> list[Source]:
-    """Return the hours of a day."""
-    assert source.period is not None
-    start = source.period.start
-    return [
-        Source(source.event, Period(TimeGroup.HOURS, start.replace(hour=hour)))
-        for hour in range(24)
-    ]
 
 
 def _quoted(name: str) -> str:

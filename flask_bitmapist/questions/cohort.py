@@ -21,7 +21,6 @@ from ..analysis.expressions import (
     shown_name,
     sources_over,
 )
-from ..analysis.history import History
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import Selection
@@ -96,7 +95,7 @@ class CohortAnswer(Answer):
     """Who came back: a row for each period, a column for each period after it.
 
     A number is None where there is nothing to count: its period has not begun, its
-    row has no users, or its hour was not kept.
+    row has no users, or it was not kept.
     """
 
     primary: str
@@ -371,16 +370,16 @@ class _Grid:
         if question.secondary_event is not None:
             self._secondary = ask.who(question.secondary_event, "secondary_event")
         self._is_same = _meaning(self._primary) == _meaning(self._secondary)
-        self._past = (
-            History(self._primary, self.periods[0], ask.bitmaps)
-            if question.first_time
-            else None
+        self._earlier = (
+            ask.earlier(self._primary, self.periods) if question.first_time else None
         )
+        if question.returned == "on-or-after":
+            ask.tell_since(self._secondary, self.periods[0])
         self._unkept = self._find_unkept()
         self._sources = [
             *sources_over(self._entry, self.periods),
             *sources_over(self._secondary, self.periods),
-            *(() if self._past is None else self._past.sources()),
+            *(() if self._earlier is None else self._earlier.sources()),
         ]
 
     def answer(self) -> CohortAnswer:
@@ -409,8 +408,8 @@ class _Grid:
         """Select who is behind a cell, or behind a row.
 
         Raises:
-            QueryError: There is no such cell, its period has not begun, or its hour
-                was not kept.
+            QueryError: There is no such cell, its period has not begun, or it was not
+                kept.
         """
         row = self.periods.index(period_of(self.periods, cell.period))
         most = min(self._question.num_cols, len(self.periods) - row) - 1
@@ -420,7 +419,7 @@ class _Grid:
                 field="column",
             )
         if self._unkept and self._unkept.cell(row, cell.column):
-            raise QueryError(Text("This hour was not recorded."), field="period")
+            raise QueryError(Text("This period was not kept."), field="period")
         place = 0 if cell.column is None else 1 + cell.column
 
         def words(stripe: Stripe) -> Words:
@@ -462,16 +461,14 @@ class _Grid:
     def _rows(self, stripe: Stripe) -> Words:
         """Return the users of each row, not to be written to."""
         entered = evaluate_each(self._entry, self.periods, stripe)
-        if self._past is None:
+        if self._earlier is None:
             return entered
         # Who is in a row for the first time is told by the primary event alone: a
         # user who entered before the filter held did not enter now.
         primary = evaluate_each(self._primary, self.periods, stripe)
-        seen = self._past.users(stripe)
-        first = np.empty_like(primary)
-        for row, users in enumerate(primary):
-            np.bitwise_and(entered[row], np.bitwise_not(seen), out=first[row])
-            np.bitwise_or(seen, users, out=seen)
+        seen = self._earlier.users(stripe, primary)
+        np.bitwise_not(seen, out=seen)
+        first: Words = np.bitwise_and(entered, seen, out=seen)
         return first
 
     def _visible(
@@ -497,21 +494,21 @@ class _Grid:
         return cells
 
     def _find_unkept(self) -> _Unkept | None:
-        if self._question.time_group != "hours":
-            return None
         ask, question = self._ask, self._question
         entry = ask.unkept([self._entry], self.periods)
-        secondary = ask.unkept([self._secondary], self.periods)
-        past = False
-        if self._past is not None and self._past.periods:
-            past = bool(ask.unkept([self._primary], self._past.periods))
-        if not (entry or secondary or past):
+        secondary = entry
+        if self._secondary != self._entry:
+            secondary = ask.unkept([self._secondary], self.periods)
+        rows = [period in entry for period in self.periods]
+        if self._earlier is not None:
+            known = self._earlier.known
+            rows = [lost or not is_known for lost, is_known in zip(rows, known)]
+        if not any(rows) and not secondary:
             return None
         return _Unkept(
-            rows=[past or period in entry for period in self.periods],
+            rows=rows,
             periods=[period in secondary for period in self.periods],
             returned=question.returned,
-            first_time=question.first_time,
         )
 
     def _told(self, row: int, column: int | None) -> Text:
@@ -538,23 +535,21 @@ class _Grid:
 
 @dataclass(frozen=True)
 class _Unkept:
-    """Which numbers of an hourly cohort cannot be known.
+    """Which numbers of a cohort cannot be known.
 
     Args:
-        rows: Whether each row's own hour is not kept.
-        periods: Whether the hour is not kept for who came back.
+        rows: Whether the users of each row cannot be known.
+        periods: Whether each period is not kept for who came back.
         returned: What a cell counts.
-        first_time: Whether a row depends on those before it.
     """
 
     rows: Sequence[bool]
     periods: Sequence[bool]
     returned: str
-    first_time: bool
 
     def row(self, row: int) -> bool:
         """Return whether the users of a row cannot be known."""
-        return any(self.rows[: row + 1]) if self.first_time else self.rows[row]
+        return self.rows[row]
 
     def cell(self, row: int, column: int | None) -> bool:
         """Return whether the users of a cell cannot be known."""

@@ -556,7 +556,9 @@ class AnswerDict(TypedDict):
     spans: list[SpanDict]
     """When the periods begin and end that the answer tells of."""
     warnings: list[str]
-    """What is odd about the question, in sentences."""
+    """What is odd about the question, and why numbers are missing, in sentences."""
+    notes: list[str]
+    """What is said beside the numbers, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -582,7 +584,7 @@ class Answer(Result):
 
     @property
     def warnings(self) -> tuple[Text, ...]:
-        """What is odd about the question."""
+        """What is odd about the question, and why numbers are missing."""
         return tuple(self.ask.warnings)
 
     @property
@@ -619,6 +621,10 @@ class Answer(Result):
         rows = [[*row, *span] for row, span in zip(rows, spans, strict=True)]
         return Table([*columns, "start", "end"], rows)
 
+    def told(self) -> tuple[Text, ...]:
+        """Return :meth:`notes`, and what is said beside the numbers of any question."""
+        return (*self.notes(), *self.ask.notes)
+
     def head(self) -> AnswerDict:
         """Return what the dict of every answer begins with."""
         periods = self.told_periods()
@@ -632,6 +638,7 @@ class Answer(Result):
                 for period, (start, end) in zip(periods, self._spans(periods))
             ],
             "warnings": list(map(str, self.warnings)),
+            "notes": list(map(str, self.told())),
         }
 
     def behind(self, cell: Cell) -> UserSet:

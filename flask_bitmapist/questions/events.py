@@ -54,10 +54,10 @@ class EventCountsDict(TypedDict):
     """An event, and its unique users in the current periods."""
 
     name: str
-    day: int
-    week: int
-    month: int
-    year: int
+    day: int | None
+    week: int | None
+    month: int | None
+    year: int | None
 
 
 class SeenEventDict(EventCountsDict):
@@ -105,8 +105,8 @@ class EventCounts(NamedTuple):
     """One event with its unique users in the current periods."""
 
     name: str
-    counts: tuple[int, ...]
-    """In the current day, week, month and year."""
+    counts: tuple[int | None, ...]
+    """In the current day, week, month and year; None where that is not kept."""
 
     def to_dict(self) -> EventCountsDict:
         """Return the event as it stands in JSON."""
@@ -196,12 +196,20 @@ class ListQuestion(Question[A]):
         found = self.matching(names)
         shown = self.part(found)
         periods = tuple(ask.period(group) for group in GROUPS)
-        counts = iter(_counted(ask.bitmaps, shown, periods))
+        counts = _counted(ask.bitmaps, shown, periods)
+        sources = [Source(name, period) for name in shown for period in periods]
+        unkept = ask.unkept_sources(sources)
+        known = {
+            source: None if source in unkept else count
+            for source, count in zip(sources, counts)
+        }
         return EventList(
             periods=periods,
             complete=ask.complete(periods),
             events=tuple(
-                EventCounts(name, tuple(next(counts) for _ in periods))
+                EventCounts(
+                    name, tuple(known[Source(name, period)] for period in periods)
+                )
                 for name in shown
             ),
             total=len(found),
@@ -431,7 +439,7 @@ class Events(ListQuestion[EventsAnswer]):
     def people(self, ask: Ask, cell: InPeriod) -> Selection:
         expression = ask.among(cell.event, "event")
         period = ask.period(cell.time_group)
-        ask.unkept([expression], [period])
+        ask.require_kept([expression], [period], "time_group")
         return expression_users(expression, period)
 
 

@@ -177,7 +177,7 @@ class FunnelAnswer(Answer):
         unknown = sum(row[0] is None for row in self.counts)
         if unknown:
             yield Text(
-                "Entry periods left out because hours were not recorded: %(count)s.",
+                "Entry periods left out because they are not kept: %(count)s.",
                 count=unknown,
             )
         yield Text(
@@ -371,7 +371,7 @@ class _Entries:
         )
 
     def _unknown(self, ask: Ask) -> Sequence[bool]:
-        """Return of which entry periods hours of the window were not kept."""
+        """Return of which entry periods a part of the window was not kept."""
         unkept = ask.unkept(self._steps, self.periods)
         if not unkept:
             return [False] * len(self.periods)
@@ -424,23 +424,25 @@ class _Entries:
         """Refuse an outcome of which no entry period tells.
 
         Raises:
-            QueryError: None of them is complete, or hours were not kept.
+            QueryError: None of them is complete, or none is kept.
         """
         if outcome not in ("still-open", "reached-open") and not self.has_closed:
             raise QueryError(Text("No period is complete yet."), field="outcome")
         if outcome not in ("reached", "dropped-off") and not self.has_open:
-            raise QueryError(Text("Hours were not recorded."), field="outcome")
+            raise QueryError(Text("These periods are not kept."), field="outcome")
 
     def require(self, place: int, outcome: Outcome) -> None:
         """Refuse an outcome that users of an entry period cannot have.
 
         Raises:
-            QueryError: Its window is open, or over, or hours of it were not kept.
+            QueryError: Its window is open, or over, or a part of it was not kept.
         """
         period = self.periods[place]
         if self.unknown[place]:
             raise QueryError(
-                Text("No data for %(period)s: hours were not recorded.", period=period),
+                Text(
+                    "%(period)s, or a part of its window, is not kept.", period=period
+                ),
                 field="period",
             )
         if outcome in ("dropped-off", "entered-again") and not self.complete[place]:

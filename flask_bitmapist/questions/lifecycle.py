@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -18,7 +18,6 @@ from ..analysis.expressions import (
     shown_name,
     sources_over,
 )
-from ..analysis.history import History
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import Selection
@@ -206,10 +205,7 @@ class Lifecycle(Question[LifecycleAnswer]):
         stages = _Stages(ask, expression, periods[at - 1 : at + 1])
         if not stages.is_known(cell.stage, 0):
             raise QueryError(
-                Text(
-                    "Hours in or before %(period)s were not recorded.",
-                    period=period,
-                ),
+                Text("Not all in or before %(period)s is kept.", period=period),
                 field="period",
             )
         return Selection(
@@ -260,33 +256,18 @@ class _Stages:
         self._ask = ask
         self._expression = expression
         self._periods = periods
-        self._past = History(expression, periods[0], ask.bitmaps)
-        unkept = self._unkept(ask)
+        self._earlier = ask.earlier(expression, periods)
+        unkept = ask.unkept([expression], periods)
         self._is_kept = [each not in unkept for each in periods]
-        # The days whose hours were not kept still tell who was there before.
-        self._whole_days = _days(each for each in periods if each in unkept)
-        if not expression.spreads and unkept:
-            # What holds in a day need not hold in any of its hours.
-            lost = min(each.start for each in unkept)
-            self._knows_past = [each.start < lost for each in periods]
-            self._whole_days = ()
-        else:
-            self._knows_past = [True] * len(periods)
         self.sources = [
             *sources_over(expression, periods),
-            *sources_over(expression, self._whole_days),
-            *self._past.sources(),
+            *self._earlier.sources(),
         ]
-
-    def _unkept(self, ask: Ask) -> frozenset[Period]:
-        if self._expression.spreads:
-            return ask.unkept([self._expression], self._periods)
-        return ask.unkept([self._expression], [*self._past.periods, *self._periods])
 
     def is_known(self, stage: StageName, at: int) -> bool:
         """Return whether a number can be told of one of the periods, from 0."""
         now = self._is_kept[at + 1]
-        before, past = self._is_kept[at], self._knows_past[at + 1]
+        before, past = self._is_kept[at], self._earlier.known[at + 1]
         needed: dict[StageName, bool] = {
             "new": past,
             "returning": before,
@@ -347,15 +328,4 @@ class _Stages:
     def _activity(self, stripe: Stripe) -> tuple[Words, Words]:
         """Return who was active in each period, and who before each but the first."""
         active = evaluate_each(self._expression, self._periods, stripe)
-        earlier = np.bitwise_or.accumulate(active[:-1], axis=0)
-        earlier |= self._past.users(stripe)
-        for day in self._whole_days:
-            after = sum(each.start < day.end for each in self._periods[1:])
-            earlier[after:] |= self._expression.evaluate(stripe, day)
-        return active, earlier
-
-
-def _days(hours: Iterable[Period]) -> tuple[Period, ...]:
-    return tuple(
-        dict.fromkeys(Period.containing(TimeGroup.DAYS, each.start) for each in hours)
-    )
+        return active, self._earlier.users(stripe, active)[1:]

@@ -68,8 +68,8 @@ class TileDict(TypedDict):
 
     period: str
     complete: bool
-    count: int
-    before: int
+    count: int | None
+    before: int | None
     change: float | None
     so_far: SoFarDict | None
     last: LastDict | None
@@ -79,7 +79,7 @@ class SparkDict(TypedDict):
     """One of the busiest events, day by day."""
 
     name: str
-    counts: list[int]
+    counts: list[int | None]
     change: float | None
 
 
@@ -121,9 +121,9 @@ class Tile:
     period: Period
     complete: bool
     """Whether the period is over."""
-    count: int
-    """Active users, so far where the period is not over."""
-    before: int
+    count: int | None
+    """Active users, so far where the period is not over; None where it is not kept."""
+    before: int | None
     """Active users of all of the period before."""
     so_far: SoFar | None
     """The period's days that are over against the same days of the one before."""
@@ -153,8 +153,8 @@ class Spark(NamedTuple):
     """One of the busiest events, by complete days."""
 
     name: str
-    counts: tuple[int, ...]
-    """Unique users of each day, oldest first."""
+    counts: tuple[int | None, ...]
+    """Unique users of each day, oldest first; None where it was not kept."""
     change: float | None
     """Of the last day against the one before it, 0.1 being 10 % more."""
 
@@ -162,18 +162,26 @@ class Spark(NamedTuple):
         """Return the event as it stands in JSON."""
         return {"name": self.name, "counts": [*self.counts], "change": self.change}
 
+    @property
+    def most(self) -> int:
+        """Unique users of the day with most of them."""
+        return max(filter(None, self.counts), default=0)
+
     def points(self, width: int = 120, height: int = 28) -> str:
         """Return a line through the counts, as the points of an SVG polyline.
+
+        It has no point where a day was not kept.
 
         Args:
             width: The line's width.
             height: Its height; the largest value is at the top, nobody at the bottom.
         """
-        top = max(self.counts, default=0) or 1
+        top = self.most or 1
         step = width / max(1, len(self.counts) - 1)
         return " ".join(
             f"{index * step:.1f},{height - count / top * height:.1f}"
             for index, count in enumerate(self.counts)
+            if count is not None
         )
 
 
@@ -336,7 +344,9 @@ class Overview(ListQuestion[OverviewAnswer]):
                 else Text("No events have been tracked yet."),
                 field="active",
             )
-        return expression_users(Named(ACTIVE, active), ask.period(cell.active))
+        period = ask.period(cell.active)
+        ask.require_kept([active], [period], "active")
+        return expression_users(Named(ACTIVE, active), period)
 
 
 def _active(names: Names) -> Expression | None:
@@ -374,13 +384,13 @@ def _asked(ask: Ask) -> Callable[[Question[A]], A] | None:
 
 def _tile(answer: TrendAnswer) -> Tile:
     (series,) = answer.series
-    before, count = (each or 0 for each in series.counts)
+    before, count = series.counts
     last = [
-        Last(period, users or 0, changed)
+        Last(period, users, changed)
         for period, is_over, users, changed in zip(
             answer.periods, answer.complete, series.counts, series.changes
         )
-        if is_over
+        if is_over and users is not None
     ]
     return Tile(
         period=answer.periods[-1],
@@ -403,8 +413,12 @@ def _busiest(ask: Ask) -> tuple[tuple[Spark, ...], tuple[Period, ...]]:
         return (), ()
     sources = [Source(name, day) for name in names for day in days]
     counts = iter(ask.bitmaps.counts(sources))
+    unkept = ask.unkept_sources(sources)
     sparks = []
     for name in names:
-        users = [next(counts) for _ in days]
+        users = [
+            None if Source(name, day) in unkept else count
+            for day, count in zip(days, counts)
+        ]
         sparks.append(Spark(name, tuple(users[1:]), change(users[-2], users[-1])))
     return tuple(sparks), tuple(days[1:])

@@ -33,7 +33,7 @@ class EventDict(TypedDict):
     """What a user did of one event."""
 
     days: list[str]
-    active: dict[str, bool]
+    active: dict[str, bool | None]
 
 
 class PersonDict(AnswerDict):
@@ -45,7 +45,7 @@ class PersonDict(AnswerDict):
     last_day: str | None
     periods: dict[str, str]
     complete: dict[str, bool]
-    active: dict[str, bool]
+    active: dict[str, bool | None]
     events: dict[str, EventDict]
     flags: list[str]
 
@@ -73,6 +73,8 @@ class PersonAnswer(Answer):
     never did on these days are left out."""
     current: dict[str, tuple[TimeGroup, ...]]
     """In which of the day, week, month and year it was done, by event."""
+    unkept: dict[str, tuple[TimeGroup, ...]]
+    """Which of them are not kept, by event, where there are any."""
     flags: tuple[str, ...]
     """The flags that the user carries."""
 
@@ -92,9 +94,21 @@ class PersonAnswer(Answer):
         days = Counter(d for days in self.active_days.values() for d in days)
         return max(days.values(), default=0)
 
-    def is_active(self, group: TimeGroup) -> bool:
-        """Return whether the user did anything in the current period of *group*."""
-        return any(group in groups for groups in self.current.values())
+    def is_active(self, group: TimeGroup, event: str | None = None) -> bool | None:
+        """Return whether the user did something in the current period of *group*.
+
+        Args:
+            group: The period's length.
+            event: What; anything by default.
+
+        Returns:
+            None if the user did not as far as it is kept, and not all of it is.
+        """
+        events = self.current if event is None else [event]
+        if any(group in self.current.get(each, ()) for each in events):
+            return True
+        is_lost = any(group in self.unkept.get(each, ()) for each in events)
+        return None if is_lost else False
 
     def weeks(self) -> Iterator[tuple[Period, list[Day | None]]]:
         """Yield the weeks, each with its seven days; None for days not looked at."""
@@ -169,8 +183,7 @@ class PersonAnswer(Answer):
                 event: {
                     "days": [day.label for day in days],
                     "active": {
-                        group.singular: group in self.current.get(event, ())
-                        for group in GROUPS
+                        group.singular: self.is_active(group, event) for group in GROUPS
                     },
                 }
                 for event, days in self.active_days.items()
@@ -189,7 +202,8 @@ class PersonAnswer(Answer):
     def __str__(self) -> str:
         names = [period_words(self.ask, period) for period in self.periods.values()]
         width = max(map(len, names))
-        active = ["yes" if self.is_active(group) else "no" for group in self.periods]
+        words = {True: "yes", False: "no", None: "-"}
+        active = [words[self.is_active(group)] for group in self.periods]
         lines = [f"{name:{width}}  {each}" for name, each in zip(names, active)]
         if self.flags:
             flags = ", ".join(map(printable, self.flags))
@@ -251,6 +265,11 @@ class Person(RangeQuestion[PersonAnswer]):
         seen = _Seen(ask, bit)
         events = ask.names.events()
         current = seen.among(events, list(periods.values()))
+        unkept = ask.unkept_sources(
+            Source(event, each)
+            for event in events
+            for each in (*periods.values(), days[0])
+        )
         answer = PersonAnswer(
             ask=ask,
             user=ask.known_as(self.user, bit),
@@ -262,6 +281,17 @@ class Person(RangeQuestion[PersonAnswer]):
                     g for g, each in periods.items() if (event, each) in current
                 )
                 for event in events
+            },
+            unkept={
+                event: lost
+                for event in events
+                if (
+                    lost := tuple(
+                        g
+                        for g, each in periods.items()
+                        if Source(event, each) in unkept
+                    )
+                )
             },
             flags=seen.flags(ask.names.flags()),
         )

@@ -50,8 +50,8 @@ WINDOWS: Mapping[str, Text] = {
 class DistributionDict(TypedDict):
     """On how many days users were active; item n is about n days."""
 
-    exactly: list[int]
-    at_least: list[int]
+    exactly: list[int | None]
+    at_least: list[int | None]
 
 
 class StickinessDict(AnswerDict):
@@ -61,8 +61,8 @@ class StickinessDict(AnswerDict):
     window: str
     dates: list[str]
     complete: list[bool]
-    daily: list[int]
-    window_users: list[int]
+    daily: list[int | None]
+    window_users: list[int | None]
     ratios: list[float | None]
     average: float | None
     distribution: DistributionDict
@@ -88,12 +88,14 @@ class StickinessAnswer(Answer):
     complete: tuple[bool, ...]
     """Whether each ratio is final, as it is once its day is over, and also its month
     where it is compared with that."""
-    daily: tuple[int, ...]
-    """Unique users of each day."""
-    window: tuple[int, ...]
-    """For each day the users of the 28 days that end with it, or of its month."""
-    exactly: tuple[int, ...]
-    """Users active on exactly n of the days, as item n; item 0 is not counted and 0."""
+    daily: tuple[int | None, ...]
+    """Unique users of each day; None where it was not kept."""
+    window: tuple[int | None, ...]
+    """For each day the users of the 28 days that end with it, or of its month; None
+    where that, or a part of it, was not kept."""
+    exactly: tuple[int | None, ...]
+    """Users active on exactly n of the days, as item n; item 0 is not counted and 0.
+    None where any of the days was not kept."""
 
     windows: ClassVar[Mapping[str, Text]] = WINDOWS
     users = Behind(DaysActive)
@@ -102,23 +104,30 @@ class StickinessAnswer(Answer):
     def ratios(self) -> tuple[float | None, ...]:
         """The day's users divided by the window's, None where nobody was there."""
         return tuple(
-            day / users if users else None
+            day / users if users and day is not None else None
             for day, users in zip(self.daily, self.window)
         )
 
     @cached_property
     def average(self) -> float | None:
         """Weighted average of the complete ones among :attr:`ratios`."""
-        days = sum(each for each, is_over in zip(self.daily, self.complete) if is_over)
-        users = sum(
-            each for each, is_over in zip(self.window, self.complete) if is_over
-        )
-        return days / users if users else None
+        known = [
+            (day, users)
+            for day, users, is_over in zip(self.daily, self.window, self.complete)
+            if is_over and day is not None and users is not None
+        ]
+        users = sum(users for _, users in known)
+        return sum(day for day, _ in known) / users if users else None
 
     @cached_property
-    def at_least(self) -> tuple[int, ...]:
-        """Users active on at least n of the days, as item n."""
-        return tuple(sum(self.exactly[n:]) for n in range(len(self.exactly)))
+    def at_least(self) -> tuple[int | None, ...]:
+        """Users active on at least n of the days, as item n; None as in
+        :attr:`exactly`."""
+        if None in self.exactly:
+            return self.exactly
+        return tuple(
+            sum(filter(None, self.exactly[n:])) for n in range(len(self.exactly))
+        )
 
     @cached_property
     def most_days(self) -> int:
@@ -131,7 +140,7 @@ class StickinessAnswer(Answer):
             notes.append(running_note(self.ask, _month(self.ask, self.days[-1])))
         if not self.ask.as_of.is_complete(self.days[-1]):
             notes.append(Text("This includes today, which is not over yet."))
-        if not any(self.complete):
+        if self.average is None and not any(self.complete):
             notes.append(Text("No period is complete yet."))
         return tuple(filter(None, notes))
 
@@ -229,6 +238,7 @@ class Stickiness(Question[StickinessAnswer]):
         windows = (_Months if self.window == "month" else _Rolling)(
             ask, expression, days
         )
+        lost_days = ask.unkept([expression], days)
         daily = np.zeros(len(days), dtype=np.int64)
         exactly = np.zeros(len(days) + 1, dtype=np.int64)
         # Days active are added up in binary, windows are joined by halves.
@@ -241,9 +251,9 @@ class Stickiness(Question[StickinessAnswer]):
             event=shown_name(expression),
             days=days,
             complete=windows.complete,
-            daily=tuple(daily.tolist()),
-            window=tuple(windows.counts().tolist()),
-            exactly=tuple(exactly.tolist()),
+            daily=_known(daily, [day in lost_days for day in days]),
+            window=_known(windows.counts(), windows.lost),
+            exactly=_known(exactly, [bool(lost_days)] * len(exactly)),
         )
 
     def people(self, ask: Ask, cell: DaysActive) -> Selection:
@@ -258,6 +268,7 @@ class Stickiness(Question[StickinessAnswer]):
             )
         expression = ask.among(self.event, "event")
         days = ask.periods("days", self.num_days)
+        ask.require_kept([expression], days, "days")
         wanted = range(cell.days, self.num_days + 1 if cell.at_least else cell.days + 1)
         said = Text("%(event)s on exactly %(days)s of %(all)s days up to %(last)s")
         if cell.at_least:
@@ -289,6 +300,10 @@ class _Rolling:
         self._counts = np.zeros(len(days), dtype=np.int64)
         self.sources = list(sources_over(expression, self._days))
         self.complete = ask.complete(days)
+        unkept = ask.unkept([expression], self._days)
+        lost = [day in unkept for day in self._days]
+        self.lost = [any(lost[at : at + ROLLING_DAYS]) for at in range(len(days))]
+        """Of each day whether a part of its window was not kept."""
 
     def add(self, stripe: Stripe) -> Words:
         """Count the windows in *stripe*, and return the users of the days."""
@@ -318,6 +333,9 @@ class _Months:
             *sources_over(expression, self._months),
         ]
         self.complete = ask.complete(months)
+        unkept = ask.unkept([expression], self._months)
+        self.lost = [month in unkept for month in months]
+        """Of each day whether a part of its window was not kept."""
 
     def add(self, stripe: Stripe) -> Words:
         """Count the windows in *stripe*, and return the users of the days."""
@@ -328,6 +346,12 @@ class _Months:
 
     def counts(self) -> NDArray[np.int64]:
         return self._counts[self._places]
+
+
+def _known(counts: NDArray[np.int64], lost: Sequence[bool]) -> tuple[int | None, ...]:
+    """Return counts, None where they are not known."""
+    found: list[int] = counts.tolist()
+    return tuple(None if gone else count for count, gone in zip(found, lost))
 
 
 def _month(ask: Ask, day: Period) -> Period:

@@ -84,8 +84,9 @@ class Series:
     so_far: SoFar | None = None
     """The running period against the same days of the one before; None while no day
     of it is over, and where the last period is complete."""
-    rolling: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """Unique users of the days that end with each day, by their number."""
+    rolling: dict[int, tuple[int | None, ...]] = field(default_factory=dict)
+    """Unique users of the days that end with each day, by their number; None where one
+    of them was not kept."""
 
 
 class SeriesDict(TypedDict):
@@ -95,7 +96,7 @@ class SeriesDict(TypedDict):
     counts: list[int | None]
     changes: list[float | None]
     so_far: SoFarDict | None
-    rolling: dict[str, list[int]]
+    rolling: dict[str, list[int | None]]
 
 
 class TrendDict(AnswerDict):
@@ -237,7 +238,7 @@ class Trend(Question[TrendAnswer]):
         periods = ask.periods(self.time_group, self.num_periods)
         period = period_of(periods, cell.period)
         expression = ask.among(event, "events")
-        ask.unkept([expression], [period])
+        ask.require_kept([expression], [period], "period")
         return expression_users(expression, period)
 
 
@@ -255,6 +256,8 @@ class _Line:
         over = None
         if not ask.as_of.is_complete(running):
             over = ask.as_of.elapsed(running)
+        if over and ask.unkept([self._expression], over):
+            over = None
         self._over = over or ()
         self.sources = [
             *sources_over(self._expression, self.periods),
@@ -275,10 +278,7 @@ class _Line:
 
     def series(self, complete: tuple[bool, ...]) -> Series:
         shown = self._question.num_periods
-        counts: list[int | None] = [
-            None if period in self._unkept else int(count)
-            for period, count in zip(self.periods, self._counts)
-        ]
+        counts = self._known(self._counts, 1)
         changes = [
             change(before, count) if is_complete else None
             for before, count, is_complete in zip(
@@ -287,13 +287,21 @@ class _Line:
         ]
         return Series(
             name=shown_name(self._expression),
-            counts=tuple(counts[-shown:]),
+            counts=counts[-shown:],
             changes=tuple(changes),
             so_far=self._so_far(),
             rolling={
-                days: tuple(values[-shown:].tolist())
+                days: self._known(values, days)[-shown:]
                 for days, values in self._rolling.items()
             },
+        )
+
+    def _known(self, counts: Any, length: int) -> tuple[int | None, ...]:
+        """Return the counts of so many periods each, None where one was not kept."""
+        lost = [period in self._unkept for period in self.periods]
+        return tuple(
+            None if any(lost[max(0, at - length + 1) : at + 1]) else int(count)
+            for at, count in enumerate(counts)
         )
 
     def _so_far(self) -> SoFar | None:

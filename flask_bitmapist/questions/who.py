@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..analysis.errors import QueryError, Text, printable
 from ..analysis.expressions import Expression, shown_name
@@ -20,7 +20,7 @@ from ..analysis.users import (
     expression_users,
     has_user,
 )
-from .asking import UNKEPT, Ask
+from .asking import Ask
 from .declare import (
     GROUPS,
     Answer,
@@ -37,6 +37,8 @@ from .declare import (
 
 if TYPE_CHECKING:
     from ..store.userset import UserSet
+
+V = TypeVar("V")
 
 CURRENT = {
     TimeGroup.HOURS: Text("this hour"),
@@ -62,14 +64,14 @@ class PeriodsDict(AnswerDict):
 class CountDict(PeriodsDict):
     """The JSON of a count."""
 
-    counts: dict[str, int]
+    counts: dict[str, int | None]
 
 
 class HasDict(PeriodsDict):
     """The JSON of whether a user did something."""
 
     user_id: User
-    did: dict[str, bool]
+    did: dict[str, bool | None]
 
 
 class UsersDict(AnswerDict, UsersPageDict):
@@ -91,6 +93,8 @@ class PeriodsAnswer(Answer):
     """The one asked for; without a time group, from the shortest to the longest."""
     complete: tuple[bool, ...]
     """Whether each has ended."""
+    kept: tuple[bool, ...]
+    """Whether each is kept; nothing is known of those that are not."""
 
     def told_periods(self) -> tuple[Period, ...]:
         return self.periods
@@ -122,6 +126,24 @@ class PeriodsAnswer(Answer):
         rows = zip(groups, labels, self.complete, values)
         return Table(["group", "period", "complete", name], list(map(list, rows)))
 
+    def asked(self, values: Sequence[V | None]) -> V:
+        """Return the value of the period asked for; of the day without a time group.
+
+        Raises:
+            QueryError: It is not kept.
+        """
+        group = self.question.time_group or "days"
+        value = values[self.periods.index(self._of_group(group))]
+        if value is None:
+            raise QueryError(
+                Text("%(period)s is not kept.", period=self._of_group(group).label),
+                field="time_group",
+            )
+        return value
+
+    def _of_group(self, group: str) -> Period:
+        return next(each for each in self.periods if each.group.value == group)
+
     def lines(self, values: Sequence[str]) -> str:
         """Return *values* as text: a single one as it is, else by period."""
         if len(values) == 1:
@@ -135,13 +157,17 @@ class PeriodsAnswer(Answer):
 class CountAnswer(PeriodsAnswer):
     """How many unique users there are."""
 
-    counts: tuple[int, ...]
-    """Unique users of each period."""
+    counts: tuple[int | None, ...]
+    """Unique users of each period; None where it is not kept."""
 
     @property
     def count(self) -> int:
-        """Unique users of the period asked for; of the day without a time group."""
-        return int(_asked(self, self.counts))
+        """Unique users of the period asked for; of the day without a time group.
+
+        Raises:
+            QueryError: It is not kept.
+        """
+        return self.asked(self.counts)
 
     def to_dict(self) -> CountDict:
         return {**self.common(), "counts": self.by_group(self.counts)}
@@ -150,7 +176,9 @@ class CountAnswer(PeriodsAnswer):
         return self.rows("users", self.counts)
 
     def __str__(self) -> str:
-        return self.lines([f"{count:,}" for count in self.counts])
+        return self.lines(
+            ["-" if count is None else f"{count:,}" for count in self.counts]
+        )
 
 
 @dataclass(frozen=True)
@@ -159,13 +187,17 @@ class HasAnswer(PeriodsAnswer):
 
     user: User
     """The user, as the app knows them."""
-    held: tuple[bool, ...]
-    """Whether it is so in each period."""
+    held: tuple[bool | None, ...]
+    """Whether it is so in each period; None where it is not kept."""
 
     @property
     def did(self) -> bool:
-        """Whether it is so in the period asked for; on the day without a time group."""
-        return bool(_asked(self, self.held))
+        """Whether it is so in the period asked for; on the day without a time group.
+
+        Raises:
+            QueryError: It is not kept.
+        """
+        return self.asked(self.held)
 
     @property
     def exit_status(self) -> int:
@@ -185,7 +217,8 @@ class HasAnswer(PeriodsAnswer):
         return self.rows("did", self.held)
 
     def __str__(self) -> str:
-        return self.lines(["yes" if held else "no" for held in self.held])
+        words = {True: "yes", False: "no", None: "-"}
+        return self.lines([words[held] for held in self.held])
 
 
 @dataclass(frozen=True)
@@ -297,20 +330,23 @@ class Count(RangeQuestion[CountAnswer]):
 
     def answer(self, ask: Ask) -> CountAnswer:
         expression = ask.among(self.event, "event")
-        periods = _asked_about(ask, expression, self, self.time_group)
+        periods, kept = _asked_about(ask, expression, self, self.time_group)
         selections = [expression_users(expression, period) for period in periods]
+        counts = count_users(selections, ask.bitmaps)
         return CountAnswer(
             ask=ask,
             event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
-            counts=tuple(count_users(selections, ask.bitmaps)),
+            kept=kept,
+            counts=tuple(_known(counts, kept)),
         )
 
     def people(self, ask: Ask, cell: Counted) -> Selection:
         expression = ask.among(self.event, "event")
-        periods = _asked_about(ask, expression, self, self.time_group)
+        periods, _ = _asked_about(ask, expression, self, self.time_group)
         period = periods[0] if cell.period is None else period_of(periods, cell.period)
+        ask.require_kept([expression], [period], "period")
         return expression_users(expression, period)
 
 
@@ -353,7 +389,7 @@ class Has(RangeQuestion[HasAnswer]):
 
     def answer(self, ask: Ask) -> HasAnswer:
         expression = ask.among(self.event, "event")
-        periods = _asked_about(ask, expression, self, self.time_group)
+        periods, kept = _asked_about(ask, expression, self, self.time_group)
         selections = [expression_users(expression, period) for period in periods]
         bit = ask.bit_of(self.user)
         held = [False] * len(periods)
@@ -364,8 +400,9 @@ class Has(RangeQuestion[HasAnswer]):
             event=shown_name(expression),
             periods=periods,
             complete=ask.complete(periods),
+            kept=kept,
             user=ask.known_as(self.user, bit),
-            held=tuple(held),
+            held=tuple(_known(held, kept)),
         )
 
 
@@ -408,7 +445,7 @@ class Users(RangeQuestion[UsersAnswer]):
     def answer(self, ask: Ask) -> UsersAnswer:
         expression = ask.among(self.event, "event")
         group = self.time_group if self.since is None else None
-        (period,) = _asked_about(ask, expression, self, group)
+        (period,), _ = _asked_about(ask, expression, self, group)
         (complete,) = ask.complete([period])
         found = ask.select(expression_users(expression, period))
         return UsersAnswer(
@@ -436,27 +473,27 @@ def _no_group(given: object) -> dict[str, Text]:
 
 def _asked_about(
     ask: Ask, expression: Expression, question: RangeQuestion[Any], group: str | None
-) -> tuple[Period, ...]:
-    """Return the range, or else the periods that contain the day.
+) -> tuple[tuple[Period, ...], tuple[bool, ...]]:
+    """Return the range, or else the periods that contain the day, and whether each is
+    kept.
 
     Those are the one of a time group, or without one those of all.
 
     Raises:
-        QueryError: Hours are asked for, and they are not kept.
+        QueryError: One group is asked for, and its period is not kept.
     """
     if question.first_day is not None:
-        return (ask.days_between(question.first_day, question.last_day),)
-    if group is None:
-        groups = [each for each in GROUPS if each != "hours" or _has_hour(ask)]
-    else:
-        groups = [group]
+        period = ask.days_between(question.first_day, question.last_day)
+        ask.require_kept([expression], [period], "since")
+        return (period,), (True,)
+    if group is not None:
+        period = ask.period(group)
+        ask.require_kept([expression], [period], "time_group")
+        return (period,), (True,)
+    groups = [each for each in GROUPS if each != "hours" or _has_hour(ask)]
     periods = tuple(map(ask.period, groups))
-    first = periods[0]
-    if first.group is TimeGroup.HOURS and not _is_kept(ask, expression, first):
-        if group is not None:
-            raise QueryError(UNKEPT, field="time_group")
-        return periods[1:]
-    return periods
+    unkept = ask.unkept([expression], periods, refuse=False)
+    return periods, tuple(period not in unkept for period in periods)
 
 
 def _has_hour(ask: Ask) -> bool:
@@ -464,20 +501,9 @@ def _has_hour(ask: Ask) -> bool:
     return ask.as_of.is_today or isinstance(ask.question.as_of, datetime)
 
 
-def _is_kept(ask: Ask, expression: Expression, hour: Period) -> bool:
-    try:
-        return not ask.unkept([expression], [hour])
-    except QueryError:
-        return False
-
-
-def _asked(answer: PeriodsAnswer, values: Sequence[Any]) -> Any:
-    """Return the value of the period asked for; of the day without a time group."""
-    if len(values) == 1:
-        return values[0]
-    group = answer.question.time_group or "days"
-    groups = [period.group.value for period in answer.periods]
-    return values[groups.index(group)]
+def _known(values: Sequence[V], kept: Sequence[bool]) -> Iterator[V | None]:
+    """Yield values, None where they are not known."""
+    return (value if is_kept else None for value, is_kept in zip(values, kept))
 
 
 def _when(group: str | None, as_of: date | datetime | str | None) -> Text:

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from .connect import Command
-from .keys import EventKey, holds_users, is_temporary, names_in, parse_key
+from .cuts import seen_keys
+from .keys import (
+    EventKey,
+    holds_users,
+    is_of_hour,
+    is_temporary,
+    names_in,
+    parse_key,
+)
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -77,6 +85,8 @@ class Scan(NamedTuple):
     """When it began."""
     unreadable: int
     """Names that are not UTF-8; they are left out."""
+    has_hours: bool = True
+    """Whether there was any bitmap of an hour; True where nobody looked for one."""
 
 
 class Catalogue:
@@ -267,7 +277,8 @@ class Catalogue:
             for names in _parts(removed):
                 pipeline.srem(key, *names)
         if scan is not None:
-            pipeline.set(WALKED_KEY, f"{scan.at.timestamp():.6f} {scan.unreadable}")
+            stamp = (f"{scan.at.timestamp():.6f}", scan.unreadable, int(scan.has_hours))
+            pipeline.set(WALKED_KEY, " ".join(map(str, stamp)))
         pipeline.execute()
 
     # -- looking through all keys
@@ -294,12 +305,14 @@ class Catalogue:
     def holding_users(self) -> Iterator[bytes]:
         """Yield the keys of all that holds bits of users, each once, where marks go to.
 
-        That is bitmaps, and what bitmapist's bit operations have left behind.
+        That is bitmaps, those of who did something at a time that was deleted, and what
+        bitmapist's bit operations have left behind.
 
         Raises:
             redis.RedisError: The store does not answer.
         """
         self._stored()  # tells whether this is a store without sets
+        yield from seen_keys(self._write)
         seen: set[bytes] = set()
         for key in self._all_keys(self._write):
             if key not in seen and holds_users(key):
@@ -368,8 +381,8 @@ class Catalogue:
     def _walk_over_all(self) -> None:
         before = self._sets()[0] if self._has_sets else Known()
         at = datetime.now(tz=timezone.utc)
-        found, unreadable = self._walked(self._read)
-        self._own_scan, self._found = Scan(at, unreadable), found
+        found, unreadable, has_hours = self._walked(self._read)
+        self._own_scan, self._found = Scan(at, unreadable, has_hours), found
         if not self._has_sets:
             return
         try:
@@ -389,12 +402,21 @@ class Catalogue:
         except ResponseError:
             return Known()
 
-    def _walked(self, client: Redis) -> tuple[Known, int]:
-        """Return all names that keys have, and how many more are not UTF-8."""
-        events, flags = names_in(self._all_keys(client))
+    def _walked(self, client: Redis) -> tuple[Known, int, bool]:
+        """Return all names that keys have, how many more are not UTF-8, and whether
+        any key is that of an hour."""
+        has_hours = False
+
+        def looked_at() -> Iterator[bytes]:
+            nonlocal has_hours
+            for key in self._all_keys(client):
+                has_hours = has_hours or is_of_hour(key)
+                yield key
+
+        events, flags = names_in(looked_at())
         known = Known(decoded(events), decoded(flags))
         read = len(known.events) + len(known.flags)
-        return known, len(events) + len(flags) - read
+        return known, len(events) + len(flags) - read, has_hours
 
     def _all_keys(self, client: Redis, name: bytes | None = None) -> Iterator[bytes]:
         """Yield keys that may be those of bitmaps, some of them more than once."""
@@ -419,9 +441,9 @@ def _carry_out(work: Callable[[], None], done: Future[None]) -> None:
 
 def _scan_of(stamp: bytes | None) -> Scan | None:
     try:
-        at, unreadable = (stamp or b"").split()
+        at, unreadable, *hours = (stamp or b"").split()
         moment = datetime.fromtimestamp(float(at), tz=timezone.utc)
-        return Scan(moment, int(unreadable))
+        return Scan(moment, int(unreadable), hours != [b"0"])
     except (ValueError, OverflowError, OSError):
         return None
 

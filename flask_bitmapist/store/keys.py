@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bitmapist import DayEvents, HourEvents, MonthEvents, UniqueEvents, WeekEvents
 
-from ..analysis.expressions import Source
+from ..analysis.expressions import SEEN_BEFORE, Source
 from ..analysis.periods import Period, TimeGroup
 
 _EVENT_CLASSES: dict[TimeGroup, Any] = {
@@ -35,6 +35,10 @@ _OPERAND = (
 )
 
 
+_SEEN = b"flask-bitmapist:seen:"
+# Beside bitmapist's keys, as nothing in them has no date and is no flag.
+
+
 @lru_cache(maxsize=16384)
 def redis_key(source: Source) -> bytes:
     """Return the key under which bitmapist keeps a bitmap.
@@ -47,8 +51,15 @@ def redis_key(source: Source) -> bytes:
     """
     if source.period is None:
         return _encoded(_UNIQUE_EVENTS(source.event))
+    if source.period == SEEN_BEFORE:
+        return seen_key(source.event.encode("utf-8", "surrogateescape"))
     event_class = _EVENT_CLASSES[source.period.group]
     return _encoded(event_class.from_date(source.event, source.period.start))
+
+
+def seen_key(name: bytes) -> bytes:
+    """Return the key of those who did an event at a time that was deleted."""
+    return _SEEN + name
 
 
 @lru_cache(maxsize=16)
@@ -78,11 +89,14 @@ class EventKey(NamedTuple):
     """The event's name, or the flag's."""
     is_flag: bool
     period: Period | None
-    """None for a flag, and where the key's end is no date of the calendar."""
+    """None for a flag, and where the key's end is no date of the calendar.
+    ``SEEN_BEFORE`` for who did an event at a time that was deleted."""
 
 
 def parse_key(key: bytes) -> EventKey | None:
     """Take a key apart; None if it is not that of an event's bitmap."""
+    if key.startswith(_SEEN):
+        return EventKey(key, key.removeprefix(_SEEN), False, SEEN_BEFORE)
     match = _matched(key)
     if match is None:
         return None
@@ -115,6 +129,11 @@ def operands(key: bytes, name: bytes | None = None) -> Iterator[EventKey]:
         parsed = parse_key(found[1])
         if parsed is not None:
             yield parsed
+
+
+def is_of_hour(key: bytes) -> bool:
+    """Return whether a key is that of an event in an hour."""
+    return key.count(b"-", key.rfind(b"_")) == 3
 
 
 def names_in(keys: Iterable[bytes]) -> tuple[set[bytes], set[bytes]]:

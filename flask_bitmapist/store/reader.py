@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator, Sequence
 from copy import copy
+from datetime import date
 from itertools import accumulate, compress, groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,10 +17,11 @@ from redis.exceptions import NoPermissionError, ResponseError
 from ..analysis.bitmaps import Rows, Stripe
 from ..analysis.counting import count_bits
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import Source
-from ..analysis.history import EPOCH
-from ..analysis.periods import kept_while_few
+from ..analysis.expressions import Cut, Source, smaller
+from ..analysis.history import EPOCH, first_and_last_days
+from ..analysis.periods import AsOf, kept_while_few
 from .connect import Command, is_cluster, send_to_nodes
+from .cuts import Cuts
 from .errors import of_key
 from .keys import month_keys, redis_key
 
@@ -46,6 +49,10 @@ EVENTS_AT_ONCE = 8
 LEAST_BYTES = 64 * 1024
 """What asking for one bitmap costs at least, as bytes of work: a command, its key and
 its reply take as long as to walk over so many bytes."""
+
+KNOWN_FOR = 60.0
+"""Seconds for which is taken to be so what is hardly ever otherwise."""
+MOST_KNOWN = 10_000
 
 _UNKNOWN = re.compile("unknown command|unsupported|not supported", re.IGNORECASE)
 
@@ -123,6 +130,9 @@ class BitmapReader:
         self._client = client
         self._refused: set[str] = set()
         self._budget = Budget(0)
+        self._cuts = Cuts(client)
+        self._with_parts: dict[Source, float] = {}
+        self._first_days: dict[str, tuple[float, date]] = {}
 
     def within(self, most_work: int) -> BitmapReader:
         """Return a reader for one page, which refuses what is too much work.
@@ -260,6 +270,75 @@ class BitmapReader:
         # A number's own digits, also of what only counts as one (True, an IntEnum).
         bits = iter(self._each("GETBIT", parts, int(user_id)))
         return [1 in list(islice(bits, len(each.parts()))) for each in sources]
+
+    def members(self, event: str) -> Sequence[str]:
+        """Return the events for which a name stands, see :meth:`Bitmaps.members`."""
+        return (event,)
+
+    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
+        """Return what of the past was deleted, see :meth:`Bitmaps.cuts`.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        if fresh:
+            self._with_parts.clear()
+            self._first_days.clear()
+        known = self._cuts.known(fresh)
+        return {event: known[event] for event in events if event in known}
+
+    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
+        """Return whether months have days, and days hours, see
+        :meth:`Bitmaps.have_parts`.
+
+        That they have is taken to be so for a minute: bits come, and what goes is known
+        by :meth:`cuts`.
+
+        Raises:
+            QueryError: They are more than this reader may read.
+            redis.RedisError: The store does not answer.
+        """
+        now = time.monotonic()
+        if len(self._with_parts) > MOST_KNOWN:
+            self._with_parts.clear()
+        new = [each for each in sources if self._with_parts.get(each, 0.0) < now]
+        self._budget.ask(2 * len(new))
+        groups = [
+            tuple(map(redis_key, group))
+            for source in new
+            for group in ((source,), smaller(source))
+        ]
+        found = iter(self._any_exists(groups) if groups else ())
+        replies = {source: (next(found), next(found)) for source in new}
+        for source, (_, has_parts) in replies.items():
+            if has_parts:
+                self._with_parts[source] = now + KNOWN_FOR
+        return [
+            has_parts or (False if exists else None)
+            for exists, has_parts in (
+                replies.get(source, (True, True)) for source in sources
+            )
+        ]
+
+    def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
+        """Return the first day of each event, where there is any, see
+        :meth:`Bitmaps.first_days`.
+
+        It is taken to be the same for a minute.
+
+        Raises:
+            QueryError: They are more than this reader may read.
+            redis.RedisError: The store does not answer.
+        """
+        now = time.monotonic()
+        kept = self._first_days
+        new = [each for each in events if each not in kept or kept[each][0] < now]
+        if new:
+            for event, (first, _) in first_and_last_days(self, new, as_of).items():
+                kept.pop(event, None)
+                if first is not None:
+                    kept[event] = now + KNOWN_FOR, first.start.date()
+        return {event: kept[event][1] for event in events if event in kept}
 
     def _each(
         self, command: str, stored: Sequence[Source], *arguments: int

@@ -89,9 +89,9 @@ def numbers() -> Numbers:
     return Numbers(locale())
 
 
-def number(value: int) -> str:
-    """Return a count with its thousands apart, see :class:`Numbers`."""
-    return numbers().number(value)
+def number(value: int | None) -> str:
+    """Return a count, see :class:`Numbers`; a dash for None."""
+    return BLANK if value is None else numbers().number(value)
 
 
 def percent(share: float | None, digits: int = 1) -> str:

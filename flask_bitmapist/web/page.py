@@ -322,7 +322,7 @@ class QuestionPage:
             told = {
                 "sentence": formats.translated(answer.question.sentence()),
                 "warnings": [*map(formats.translated, answer.warnings)],
-                "notes": [*map(formats.translated, answer.notes())],
+                "notes": [*map(formats.translated, answer.told())],
             }
         return self.surface.render(
             (self.is_post and self.fragment) or self.question.template,
@@ -330,6 +330,7 @@ class QuestionPage:
             **told,
             **self.context(),
             form=QuestionForm(self.question, self.texts),
+            not_offered=() if self._keeps_hours() else ("hours",),
             answer=answer,
             messages=messages or {},
             about=gettext(cleandoc(self.question.__doc__ or "")),
@@ -338,6 +339,11 @@ class QuestionPage:
             link=self._links(texts),
             presets=PRESETS if self.question.spans else {},
         )
+
+    def _keeps_hours(self) -> bool:
+        """Return whether there is any hour to ask for, or will be."""
+        scan = self._query.names.scan
+        return self.surface.state.TRACK_HOURLY or scan is None or scan.has_hours
 
     def _links(self, texts: Texts) -> Links:
         return Links(self.surface, self.place.name, texts)
