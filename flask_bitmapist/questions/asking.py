@@ -37,6 +37,9 @@ UNKEPT = Text(
 )
 """What to say of hours where only days have bitmaps."""
 
+MOST_IN_RANGE = 36_600
+"""Most days of a range, a hundred years."""
+
 UNKNOWN_USER = Text("No activity recorded for this user.")
 """What to say of a user who was never marked."""
 
@@ -306,7 +309,7 @@ class Ask:
             last: Its last one; the day asked about by default.
 
         Raises:
-            QueryError: All of it is after the day.
+            QueryError: All of it is after the day, or it is too long.
         """
         day = self.as_of.day
         if first > day:
@@ -316,6 +319,11 @@ class Ask:
         if last is not None and last > day:
             self.warnings.append(Text("Nothing after %(day)s counts.", day=day))
         last = min(last or day, day)
+        if (last - first).days >= MOST_IN_RANGE:
+            raise QueryError(
+                Text("At most %(most)s days can be looked at.", most=MOST_IN_RANGE),
+                field="since",
+            )
         self._tell_of_zones(first, last)
         return Period.between(first, last)
 
