@@ -563,7 +563,7 @@ def test_json_csv_python_and_the_command_say_the_same(
     told = client.get(f"{url}&format=json").get_json()
     assert told["question"] == (
         "Funnel came → paid and flag(premium) within 8 days, "
-        "entered in the last 30 days, to 30 Jun 2026"
+        "entered in the last 30 days, to 2026-06-30"
     )
     assert told["asked"] == {
         "steps": ["came", "paid and flag(premium)"],
@@ -614,7 +614,7 @@ def test_the_command_lists_users_and_says_what_was_asked(
     told = run(args=words).stderr.splitlines()
     assert told[0] == "33.3% overall conversion."
     assert told[-1] == (
-        "Funnel came → paid within 7 days, entered in the last 30 days, to 30 Jun 2026"
+        "Funnel came → paid within 7 days, entered in the last 30 days, to 2026-06-30"
     )
     refused = run(args=[*words, "--window", "none"])
     assert refused.exit_code == 2

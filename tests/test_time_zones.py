@@ -654,6 +654,7 @@ def test_a_range_is_asked_on_every_surface(november: Flask) -> None:
         ({"since": "2026-11-17T10:00"}, "since"),
         ({"since": "2026-11-17", "time_group": "days"}, "time_group"),
         ({"since": "2026-11-27"}, "since"),
+        ({"since": "1970-01-01", "as_of": "9999-12-31"}, "since"),
     ],
 )
 def test_a_range_that_is_none_is_refused(

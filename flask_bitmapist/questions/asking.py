@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ..store.userset import UserSet
     from .declare import A, Question, Who
 
+MOST_IN_RANGE = 36_600
+"""Most days of a range, a hundred years."""
+
 UNKNOWN_USER = Text("No activity recorded for this user.")
 """What to say of a user who was never marked."""
 
@@ -304,7 +307,7 @@ class Ask:
             last: Its last one; the day asked about by default.
 
         Raises:
-            QueryError: All of it is after the day.
+            QueryError: All of it is after the day, or it is too long.
         """
         day = self.as_of.day
         if first > day:
@@ -314,6 +317,11 @@ class Ask:
         if last is not None and last > day:
             self.warnings.append(Text("Nothing after %(day)s counts.", day=day))
         last = min(last or day, day)
+        if (last - first).days >= MOST_IN_RANGE:
+            raise QueryError(
+                Text("At most %(most)s days can be looked at.", most=MOST_IN_RANGE),
+                field="since",
+            )
         self._tell_of_zones(first, last)
         return Period.between(first, last)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple, TypedDict
 
-from ..analysis.errors import QueryError, Text, printable
+from ..analysis.errors import Text, printable
 from ..analysis.expressions import Source
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table, User, to_text
@@ -21,9 +21,6 @@ GROUPS = (TimeGroup.DAYS, TimeGroup.WEEKS, TimeGroup.MONTHS, TimeGroup.YEARS)
 
 MOST_DAYS = 3660
 """Most days up to one that are looked at."""
-
-MOST_IN_RANGE = 36_600
-"""Most days of a range, a hundred years."""
 
 USUAL_DAYS = 365
 """How many there are by default."""
@@ -309,13 +306,7 @@ class Person(RangeQuestion[PersonAnswer]):
             return ask.periods("days", self.num_days)
         calendar = ask.as_of.calendar
         asked = ask.days_between(self.first_day, self.last_day)
-        days = tuple(day for day in asked.days() if not calendar.leaves_out(day))
-        if len(days) > MOST_IN_RANGE:
-            raise QueryError(
-                Text("At most %(most)s days can be looked at.", most=MOST_IN_RANGE),
-                field="since",
-            )
-        return days
+        return tuple(day for day in asked.days() if not calendar.leaves_out(day))
 
 
 class _Seen:
