@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .analysis.errors import QueryError
+from .analysis.parsing import parse
 from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
 
@@ -76,6 +78,16 @@ def _id_map(value: Any) -> str | None:
     if value in (True, False, "auto"):
         return None
     return "it must be 'auto', True or False"
+
+
+def _everyone(value: Any) -> str | None:
+    try:
+        bounded = not value or parse(value).bounded
+    except QueryError as error:
+        return str(error)
+    return (
+        None if bounded else "it must say by itself who is in it, as in 'signup ever'"
+    )
 
 
 def _in_a_folder(value: Any) -> str | None:
@@ -215,6 +227,12 @@ class Settings:
     login_events: bool = setting(
         True,
         "Track user:logged_in and user:logged_out on Flask-Login's signals.",
+    )
+    everyone: str = setting(
+        "",
+        "Among whom 'not paid' and 'paid never' look where they stand alone: an "
+        "expression such as 'signup ever'; empty to refuse them.",
+        _everyone,
     )
     max_work: int = setting(
         # Some two to four seconds.  What people look at daily is far below: 31 x 13

@@ -156,7 +156,7 @@ def _query(system: Any) -> Query:
     client = state.globals.client(system)
     if client == state.store.client:
         return state.query
-    names = Names(None, state.named)
+    names = Names(None, state.named, state.settings.everyone)
     return Query(BitmapReader(client), names, state.query.identity)
 
 

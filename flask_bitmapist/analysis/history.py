@@ -10,7 +10,7 @@ import numpy as np
 
 from .bitmaps import Bitmaps, Stripe, Words
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Source, sources_over
+from .expressions import Event, Expression, Flag, Source, sources_over
 from .periods import AsOf, Period, TimeGroup, shorten
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -54,6 +54,13 @@ class History:
 
 
 def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[Period]:
+    if expression.lasts and before.start > EPOCH:
+        # For whom it has held at any time it held in the end.
+        yield before.shift(-1)
+        return
+    if any(isinstance(leaf, Flag) for leaf in expression.leaves()):
+        # A flag has no date: it was there before anything was marked.
+        yield before.shift(-1)
     events = tuple(dict.fromkeys(expression.events()))
     found = bitmaps.years(events, before.start.year)
     years = [year for several in found.values() for year in several]
@@ -66,7 +73,9 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         yield from _rest(TimeGroup.MONTHS, TimeGroup.DAYS, before.start)
         yield from _rest(TimeGroup.DAYS, TimeGroup.HOURS, before.start)
         return
+    # Of the time before anything was marked one period tells as much as all.
     first = _first_month(events, first, bitmaps)
+    first = Period.containing(before.group, first).shift(-1).start
     for number, period in enumerate(_span(before.group, first, before.start)):
         if number == MOST_PERIODS:
             raise QueryError(
