@@ -10,7 +10,7 @@ from operator import and_, or_
 from typing import NamedTuple
 
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Flag, Named, Not
+from .expressions import Event, Expression, Flag, Named, Not, is_plain_name, quote
 from .periods import shorten
 from .windows import (
     UNITS,
@@ -79,6 +79,22 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
             Text("an expression can have at most %(most)s characters", most=MAX_LENGTH)
         )
     return _Parser(text, named or {}).parse()
+
+
+def spelled(name: str) -> str:
+    """Return how to ask for the event of a name, where any expression can stand.
+
+    Example:
+        >>> print(spelled("Order Completed"), spelled("order ever"))
+        Order Completed "order ever"
+    """
+    if is_plain_name(name):
+        return name
+    try:
+        parse(name)
+    except QueryError:
+        return name  # no expression: a name that is known is taken as it is
+    return quote(name)
 
 
 class _Parser:
