@@ -42,7 +42,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The pages of questions and settings in docs/reference/, from their declarations.
+# The pages of questions, settings and expressions in docs/reference/, as declared.
 reference: $(VENV)/.installed
 	$(BIN)/python -m scripts.reference
 

@@ -10,6 +10,8 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .analysis.errors import QueryError
+from .analysis.parsing import parse
 from .analysis.periods import WEEK_STARTS, Calendar
 from .identity import LARGEST_ID, USUAL_LARGEST_ID
 from .store.connect import check_url
@@ -123,6 +125,16 @@ def _timezone(value: Any) -> str | None:
             "'Europe/Berlin', and install the package tzdata where there are none"
         )
     return None
+
+
+def _everyone(value: Any) -> str | None:
+    try:
+        bounded = not value or parse(value).bounded
+    except QueryError as error:
+        return str(error)
+    return (
+        None if bounded else "it must say by itself who is in it, as in 'signup ever'"
+    )
 
 
 def _in_a_folder(value: Any) -> str | None:
@@ -275,6 +287,12 @@ class Settings:
     login_events: bool = setting(
         True,
         "Track user:logged_in and user:logged_out on Flask-Login's signals.",
+    )
+    everyone: str = setting(
+        "",
+        "Among whom 'not paid' and 'paid never' look where they stand alone: an "
+        "expression such as 'signup ever'; empty to refuse them.",
+        _everyone,
     )
     max_work: int = setting(
         # Some two to four seconds.  What people look at daily is far below: 31 x 13

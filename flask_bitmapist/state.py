@@ -122,7 +122,7 @@ class Store:
         from .store.reader import BitmapReader
 
         reads, settings = self.read_client, self.recorder.settings
-        names = Names(self.catalogue, self._named)
+        names = Names(self.catalogue, self._named, settings.everyone)
         identity = identity_of(settings, reads, self.client)
         return Query(BitmapReader(reads), names, identity, self._own, self._clock)
 

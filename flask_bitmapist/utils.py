@@ -158,7 +158,7 @@ def _query(system: Any) -> Query:
     client = state.globals.client(system)
     if client == state.store.client:
         return state.query
-    names = Names(None, state.named)
+    names = Names(None, state.named, state.settings.everyone)
     zones = Zones(state.settings.calendar)
     return Query(
         *(BitmapReader(client), names, state.query.identity),

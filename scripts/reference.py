@@ -3,7 +3,8 @@
 
 python -m scripts.reference
 
-That is docs/reference/questions.md and settings.md, from their declarations; and
+That is docs/reference/questions.md and settings.md, from their declarations;
+expressions.md, from the grammar of expressions; and
 tests/public.txt, the signatures of all that is public: a change there is one that
 apps may notice.
 """
@@ -13,15 +14,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from datetime import date, datetime, timezone
 from enum import Enum
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
 import click
+from flask import Flask
 
 import flask_bitmapist
-from flask_bitmapist import FlaskBitmapist, testing
+from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique, testing
+from flask_bitmapist.analysis.parsing import FORMS
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.config import PREFIX, Settings
 from flask_bitmapist.query import QUESTIONS, Query
@@ -60,6 +64,59 @@ look like, and [Declare a question](../howto/own-question.md) how to add your ow
 Every question also takes these:
 """
 
+EXPRESSIONS = """\
+# Expressions
+
+Wherever an event can be given (Python, command line, form, URL, JSON, settings,
+`define()`) an expression can stand as well.
+
+{forms}
+
+`x` is an event, or the name of an expression that the app has defined. A window (`in
+last`, `ever` and the others) stands directly after an event, after a defined name that
+stands for events, or after `(x or y)`, and binds tighter than `not`: `not x in last 7
+days` is of those who did not do x in these days. After flags, after `not` and after `(x
+and y)` it is refused: put the window on each event. None of the words is reserved but
+`and`, `or`, `not` and `within`; an event may be called `last`, or even `"x ever"`, in
+quotes. A text that is both the name of an event and an expression is an error that
+shows how to write either.
+
+In an event's place (a trend, a cohort, the steps of a funnel) a window is taken as of
+the end of each period, at most as of the answer's last day. In a list of users it is
+taken once, as of that day. By the hour, the last day goes up to the hour.
+
+`not` and `never` need something to be taken from: `x and not y`, `x ever and y never`.
+Alone they mean "within `BITMAPIST_EVERYONE`", an expression such as `signup ever`;
+without that setting they are refused.
+
+## Examples
+
+{examples}
+"""
+
+EXAMPLES = (
+    *("x in last 28 days", "x in at least 2 of last 3 months", "x in last 1 quarter"),
+    *("x since 2026-10-31", "x between 2026-09-01 and 2026-10-03", "x ever"),
+    *("x first in last 28 days", "x stopped 28 days", "x restarted 28 days"),
+    *(
+        "x ever and y never",
+        "x ever and not x in last 28 days",
+        "(x or y) stopped 28 days",
+    ),
+    "(x or y) stopped 28 days",
+    *("x in last 28 days and flag(premium)", "not y ever within x ever"),
+)
+"""Each with the users of it, who are found when the page is written."""
+
+DID = {
+    1: ["x 2026-09-01", "x 2026-11-05"],
+    2: ["x 2026-10-31", "y 2026-10-31"],
+    3: ["x 2026-10-03"],
+    4: ["x 2026-11-05", "premium"],
+    5: ["y 2026-10-20"],
+}
+"""What the users of the examples did, and the flags that they carry."""
+
 VALUES = {
     "event": "an event, a defined name or an expression",
     "switch": "yes or no",
@@ -92,6 +149,43 @@ def questions() -> str:
             parts.append("\nFor the users behind a number, add:\n")
             parts += _table(params_of(question.cell))
     return "\n".join(parts) + "\n"
+
+
+def expressions() -> str:
+    """Return the page about expressions; its examples are run."""
+    return EXPRESSIONS.format(
+        forms="\n".join(
+            [
+                "| Written | Who is meant |",
+                "| --- | --- |",
+                *(f"| `{form.written}` | {form.means} |" for form in FORMS),
+            ]
+        ),
+        examples="\n".join(_examples()),
+    )
+
+
+def _examples() -> Iterator[str]:
+    app = Flask("examples")
+    bitmapist = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": "memory://"})
+    yield "| User | Did, or carries |"
+    yield "| --- | --- |"
+    with app.app_context():
+        for user, marks in DID.items():
+            yield f"| {user} | {', '.join(marks)} |"
+            for mark in marks:
+                event, _, day = mark.partition(" ")
+                if day:
+                    at = datetime.fromisoformat(day).replace(tzinfo=timezone.utc)
+                    mark_event(event, user, now=at)
+                else:
+                    mark_unique(event, user)
+        yield "\nAs of 28 November 2026 these are:\n"
+        yield "| Expression | Users |"
+        yield "| --- | --- |"
+        for text in EXAMPLES:
+            users = bitmapist.query.users(text, as_of=date(2026, 11, 28))
+            yield f"| `{text}` | {', '.join(map(str, users))} |"
 
 
 def _about(question: AnyQuestion) -> str:
@@ -179,7 +273,7 @@ def _signed(name: str, thing: Any) -> str:
 
 
 if __name__ == "__main__":
-    for page in (questions, settings):
+    for page in (questions, settings, expressions):
         text = page()
         (FOLDER / f"{page.__name__}.md").write_text(text, encoding="utf-8")
     PUBLIC.write_text(public(), encoding="utf-8")

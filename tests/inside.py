@@ -25,6 +25,15 @@ from flask_bitmapist.analysis.expressions import (
 from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
 from flask_bitmapist.analysis.periods import AsOf, Calendar, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
+from flask_bitmapist.analysis.windows import (
+    Between,
+    Ever,
+    First,
+    InLast,
+    Never,
+    Restarted,
+    Stopped,
+)
 from flask_bitmapist.capture import bitwriter, csvfile, recorder, reports
 from flask_bitmapist.capture.bitwriter import BitWriter, Group, temporary_key
 from flask_bitmapist.capture.csvfile import CsvFile
@@ -106,6 +115,7 @@ __all__ = [
     "AsOf",
     "Backoff",
     "BadMarkError",
+    "Between",
     "BitWriter",
     "BitmapReader",
     "Budget",
@@ -118,6 +128,8 @@ __all__ = [
     "Counting",
     "CsvFile",
     "DamagedIdMapError",
+    "Ever",
+    "First",
     "Funnel",
     "Group",
     "Has",
@@ -125,11 +137,13 @@ __all__ = [
     "Identity",
     "ImportSummary",
     "Importer",
+    "InLast",
     "LeftOut",
     "Lifecycle",
     "Mark",
     "Named",
     "Names",
+    "Never",
     "Not",
     "NotABitmapError",
     "NumKongCounting",
@@ -137,11 +151,13 @@ __all__ = [
     "Param",
     "Person",
     "Reports",
+    "Restarted",
     "Result",
     "Settings",
     "Source",
     "Spool",
     "Stickiness",
+    "Stopped",
     "Stripe",
     "Table",
     "Text",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 Key = Any
 Users = Callable[[Key], "set[int]"]
-Meaning = Callable[[Callable[[str], "set[int]"], "set[int]"], "set[int]"]
+Meaning = Callable[["Did", "set[int]"], "set[int]"]
 """What an expression means: who counts, by who did an event and who is flagged."""
 
 
@@ -44,6 +44,46 @@ def last_keys(group: str, count: int, as_of: datetime) -> list[Key]:
     return keys[::-1]
 
 
+def last_day(group: str, key: Key) -> date:
+    """The last day of a period."""
+    if group == "hours":
+        day: date = key[0]
+        return day
+    if group == "days":
+        return key  # type: ignore[no-any-return]
+    if group == "weeks":
+        return date.fromisocalendar(*key, 7)
+    year, month = key if group == "months" else (key, 12)
+    return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+
+
+class Did:
+    """What was done in a period, and up to its end."""
+
+    def __init__(self, reference: Reference, key: Key) -> None:
+        self._reference = reference
+        self._key = key
+        end = last_day(reference.group, key)
+        self.last = min(end, reference.as_of.date())
+        """The last day of the period that counts."""
+
+    def __call__(self, event: str) -> set[int]:
+        """Who did it in the period."""
+        return self._reference.users(event)(self._key)
+
+    def days(self, events: Iterable[str]) -> dict[int, set[date]]:
+        """On which days, up to the end of the period, each user did any of these."""
+        found: dict[int, set[date]] = {}
+        hourly = self._reference.group == "hours"
+        for mark in self._reference.marks:
+            if mark.event not in events or mark.at.date() > self.last:
+                continue
+            if hourly and KEYS["hours"](mark.at) > self._key:
+                continue
+            found.setdefault(mark.user, set()).add(mark.at.date())
+        return found
+
+
 class Reference:
     """Answers about a list of marks; those after the day of *as_of* do not count."""
 
@@ -65,13 +105,21 @@ class Reference:
 
     def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
         """The users of an expression."""
-        return lambda key: meaning(lambda event: self.users(event)(key), flagged)
+        return lambda key: meaning(Did(self, key), flagged)
 
     def ever_before(self, users: Users, key: Key) -> set[int]:
         """Who was among *users* in any period before *key*."""
-        keys = {key for periods in self._did.values() for key in periods}
-        keys |= set(self.keys(10))
-        return set().union(*(users(each) for each in keys if each < key))
+        return set().union(*(users(each) for each in self._every() if each < key))
+
+    def _every(self) -> set[Key]:
+        """All periods from some before the first mark on, also those without any."""
+        keys = set(self.keys(10))
+        step = timedelta(hours=1) if self.group == "hours" else timedelta(days=1)
+        at = min((mark.at for mark in self.marks), default=self.as_of)
+        while at < self.as_of:
+            keys.add(KEYS[self.group](at))
+            at += step
+        return keys
 
     def is_complete(self, key: Key) -> bool:
         """Whether a period has ended by now and by the end of the day of *as_of*."""

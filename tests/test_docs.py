@@ -76,6 +76,12 @@ def test_what_is_public_is_called_as_it_was() -> None:
     assert told == reference.public()  # make reference, and tell it in the changelog
 
 
+def test_the_reference_of_expressions_is_as_they_are_read_and_answered() -> None:
+    assert (
+        text_of("reference/expressions.md") == reference.expressions()
+    )  # make reference
+
+
 def test_every_page_is_in_the_table_of_contents() -> None:
     index = text_of("index.md")
     for page in PAGES:

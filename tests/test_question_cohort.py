@@ -28,20 +28,11 @@ from flask_bitmapist.questions import ParameterError
 
 from .inside import Cohort
 from .reference import Mark, Reference, utc
-from .strategies import USERS, Asked, exact, expressions, groups, histories
+from .strategies import USERS, exact, expressions, groups, histories
 
 counts = st.integers(1, 7)
 Returned = Literal["each", "first", "on-or-after"]
 returns: st.SearchStrategy[Returned] = st.sampled_from(["each", "first", "on-or-after"])
-
-
-def needs_an_event(asked: Asked) -> bool:
-    """Whether nobody counts where nobody does anything, whatever flags they carry."""
-    return not asked[1](lambda event: set(), set(USERS))
-
-
-# Only of what is done at some time there is a first time.
-dated = expressions.filter(needs_an_event)
 
 
 @exact
@@ -57,7 +48,7 @@ def test_a_cohort_has_the_users_of_plain_sets(
     marks, as_of = data.draw(histories(group, after=True))
     flagged = data.draw(st.sets(st.sampled_from(USERS)))
     first_time = data.draw(st.booleans())
-    primary, of_primary = data.draw(dated if first_time else expressions)
+    primary, of_primary = data.draw(expressions)
     secondary, of_secondary = data.draw(expressions | st.just((primary, of_primary)))
     within, of_within = data.draw(expressions | st.just((None, None)))
     question = Cohort(

@@ -116,6 +116,18 @@ class Stripe:
         """Return bitmaps as the rows of one matrix."""
         return np.stack(rows)
 
+    @staticmethod
+    def in_at_least(least: int, rows: Sequence[Words]) -> Words:
+        """Return the users who are in at least so many of *rows*."""
+        planes = bit_counts(np.stack(rows))
+        if least >> len(planes):
+            return np.zeros_like(rows[0])
+        # Compared from the lowest digit up: a higher one outweighs all below it.
+        enough = ~np.zeros_like(rows[0])
+        for digit, plane in enumerate(planes):
+            enough = plane & enough if least >> digit & 1 else plane | enough
+        return enough
+
     def stack(self, sources: Sequence[Source]) -> Words:
         """Return the bitmaps of *sources* as the rows of one matrix."""
         span = self._rows.span(sources)
@@ -215,3 +227,28 @@ def _joined(users: Words, back: int) -> Words:
     if back < len(users):
         np.bitwise_or(users[back:], users[: len(users) - back], out=joined[back:])
     return joined
+
+
+def bit_counts(rows: Words) -> list[Words]:
+    """Count each user's rows in binary: plane k holds bit k of every user's count.
+
+    Rows of the same weight are added three by three, for 64 users at a time and for
+    all triples at once: that gives a third as many rows of this weight, and as many
+    of twice the weight.
+    """
+    planes: list[Words] = []
+    while len(rows):
+        carried = []
+        while len(rows) > 1:
+            third = max(len(rows) // 3, 1)
+            a, b, c = rows[:third], rows[third : 2 * third], rows[2 * third : 3 * third]
+            either = a ^ b
+            carry = a & b
+            if len(c):
+                carry |= either & c
+                either ^= c
+            carried.append(carry)
+            rows = np.concatenate([either, rows[3 * third :]])
+        planes.append(rows[0])
+        rows = np.concatenate(carried) if carried else rows[:0]
+    return planes

@@ -20,6 +20,7 @@ from .periods import Period, TimeGroup, kept_while_few, shorten
 
 if TYPE_CHECKING:
     from .bitmaps import Stripe, Words
+    from .windows import Past
 
 
 SEEN_BEFORE = Period.containing(TimeGroup.DAYS, date.min)._replace(last_day=date.min)
@@ -109,6 +110,21 @@ class Expression:
         """
         return True
 
+    @property
+    def lasts(self) -> bool:
+        """Whether it holds from then on for whom it has once held, as a flag does."""
+        return False
+
+    def bound(self, past: Past) -> Expression:
+        """Return the same expression, whose windows know what they look back at.
+
+        Only such a one can be evaluated where there are windows in it.
+
+        Args:
+            past: What windows know of the answer that they are in.
+        """
+        return self
+
     def sources(self, period: Period) -> Iterator[Source]:
         """Yield the bitmaps that answer this expression for *period*."""
         raise NotImplementedError
@@ -121,9 +137,13 @@ class Expression:
         """
         raise NotImplementedError
 
+    def leaves(self) -> Iterator[Event | Flag]:
+        """Yield the events and flags that are mentioned."""
+        raise NotImplementedError
+
     def events(self) -> Iterator[str]:
         """Yield the names of the events and flags that are mentioned."""
-        raise NotImplementedError
+        return (leaf.name for leaf in self.leaves())
 
     def _nested(self) -> str:
         """Text of the expression as an operand of another."""
@@ -146,8 +166,8 @@ class Event(Expression):
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, period))
 
-    def events(self) -> Iterator[str]:
-        yield self.name
+    def leaves(self) -> Iterator[Event | Flag]:
+        yield self
 
     def __str__(self) -> str:
         return quote(self.name)
@@ -167,14 +187,18 @@ class Flag(Expression):
     def dated(self) -> bool:
         return False
 
+    @property
+    def lasts(self) -> bool:
+        return True
+
     def sources(self, period: Period) -> Iterator[Source]:
         yield Source(self.name, None)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, None))
 
-    def events(self) -> Iterator[str]:
-        yield self.name
+    def leaves(self) -> Iterator[Event | Flag]:
+        yield self
 
     def __str__(self) -> str:
         return f"flag({quote(self.name)})"
@@ -201,13 +225,20 @@ class _Operation(Expression):
     def dated(self) -> bool:
         return any(operand.dated for operand in self.operands)
 
+    @property
+    def lasts(self) -> bool:
+        return all(operand.lasts for operand in self.operands)
+
+    def bound(self, past: Past) -> Expression:
+        return type(self)(tuple(operand.bound(past) for operand in self.operands))
+
     def sources(self, period: Period) -> Iterator[Source]:
         for operand in self.operands:
             yield from operand.sources(period)
 
-    def events(self) -> Iterator[str]:
+    def leaves(self) -> Iterator[Event | Flag]:
         for operand in self.operands:
-            yield from operand.events()
+            yield from operand.leaves()
 
     def __str__(self) -> str:
         return f" {self.word} ".join(operand._nested() for operand in self.operands)
@@ -280,6 +311,14 @@ class Not(Expression):
     def spreads(self) -> bool:
         return not self.operand.dated and (self.within is None or self.within.spreads)
 
+    @property
+    def lasts(self) -> bool:
+        return not self.operand.dated and (self.within is None or self.within.lasts)
+
+    def bound(self, past: Past) -> Expression:
+        within = None if self.within is None else self.within.bound(past)
+        return Not(self.operand.bound(past), within)
+
     def sources(self, period: Period) -> Iterator[Source]:
         yield from self.operand.sources(period)
         if self.within is not None:
@@ -291,10 +330,10 @@ class Not(Expression):
             return others
         return others & self.within.evaluate(stripe, period)
 
-    def events(self) -> Iterator[str]:
-        yield from self.operand.events()
+    def leaves(self) -> Iterator[Event | Flag]:
+        yield from self.operand.leaves()
         if self.within is not None:
-            yield from self.within.events()
+            yield from self.within.leaves()
 
     def __str__(self) -> str:
         text = f"not {_in_parentheses(self.operand)}"
@@ -335,14 +374,21 @@ class Named(Expression):
     def spreads(self) -> bool:
         return self.meaning.spreads
 
+    @property
+    def lasts(self) -> bool:
+        return self.meaning.lasts
+
+    def bound(self, past: Past) -> Expression:
+        return Named(self.name, self.meaning.bound(past))
+
     def sources(self, period: Period) -> Iterator[Source]:
         return self.meaning.sources(period)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return self.meaning.evaluate(stripe, period)
 
-    def events(self) -> Iterator[str]:
-        return self.meaning.events()
+    def leaves(self) -> Iterator[Event | Flag]:
+        return self.meaning.leaves()
 
     def __str__(self) -> str:
         return quote(self.name)
@@ -450,6 +496,13 @@ def chain(
                 field="additional_events",
             )
     return reduce(and_, (reduce(or_, group) for group in groups))
+
+
+def meaning_of(expression: Expression) -> Expression:
+    """Return what an expression stands for, where it is a name for another."""
+    while isinstance(expression, Named):
+        expression = expression.meaning
+    return expression
 
 
 def shown_name(expression: Expression) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .bitmaps import Bitmaps, Stripe, Words
 from .errors import QueryError, Text
-from .expressions import SEEN_BEFORE, Event, Expression, Source, sources_over
+from .expressions import SEEN_BEFORE, Event, Expression, Flag, Source, sources_over
 from .kept import deleted_text, find_unkept
 from .periods import AsOf, Period, TimeGroup, shorten
 
@@ -49,7 +49,9 @@ class History:
         self._cuts = cuts = bitmaps.cuts(dated_events(expression, before, bitmaps))
         self._deleted = max((cut.before for cut in cuts.values()), default=date.min)
         self.periods = tuple(_past(expression, before, bitmaps))
-        if any(cut.unseen != cut.before for cut in cuts.values()):
+        # What lasts is told by the end of the past.
+        is_seen = any(cut.unseen != cut.before for cut in cuts.values())
+        if is_seen and not expression.lasts:
             if not expression.spreads:
                 raise QueryError(_beyond(expression, self._deleted))
             self.periods += (SEEN_BEFORE,)
@@ -193,6 +195,13 @@ def _beyond(expression: Expression, day: date) -> Text:
 
 
 def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[Period]:
+    if expression.lasts and before.start > EPOCH:
+        # For whom it has held at any time it held in the end.
+        yield before.shift(-1)
+        return
+    if any(isinstance(leaf, Flag) for leaf in expression.leaves()):
+        # A flag has no date: it was there before anything was marked.
+        yield before.shift(-1)
     events = tuple(dict.fromkeys(expression.events()))
     found = bitmaps.years(events, before.start.year)
     years = [year for several in found.values() for year in several]
@@ -205,7 +214,9 @@ def _past(expression: Expression, before: Period, bitmaps: Bitmaps) -> Iterator[
         yield from _rest(TimeGroup.MONTHS, TimeGroup.DAYS, before.start)
         yield from _rest(TimeGroup.DAYS, TimeGroup.HOURS, before.start)
         return
+    # Of the time before anything was marked one period tells as much as all.
     first = _first_month(events, first, bitmaps)
+    first = Period.containing(before.group, first).shift(-1).start
     for number, period in enumerate(_span_before(before, first)):
         if number == MOST_PERIODS:
             raise QueryError(

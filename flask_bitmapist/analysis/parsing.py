@@ -1,16 +1,28 @@
-"""Expressions from text: ``song:played and (premium or not paid)``."""
+"""Expressions from text: ``song:played in last 7 days and not flag(staff)``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date
 from functools import reduce
 from operator import and_, or_
 from typing import NamedTuple
 
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Flag, Named, Not
+from .expressions import Event, Expression, Flag, Named, Not, is_plain_name, quote
 from .periods import shorten
+from .windows import (
+    UNITS,
+    Between,
+    Ever,
+    First,
+    InLast,
+    Never,
+    Restarted,
+    Stopped,
+    Window,
+)
 
 MAX_LENGTH = 10_000
 MAX_DEPTH = 50
@@ -24,6 +36,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _KEYWORDS = frozenset({"and", "or", "not", "within"})
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_UNIT_OF = {each: unit for unit in UNITS for each in (unit, unit[:-1])}
 
 
 class _Token(NamedTuple):
@@ -39,6 +54,11 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
     Events are written by name, in double quotes where the name has spaces, quotes,
     parentheses or is a keyword; flags as ``flag(name)``.  ``and`` and ``or`` may not
     be mixed without parentheses.  ``not a within b`` states among whom to look.
+    Windows stand directly after an event, a name for events, or ``(a or b)``:
+    ``a in last 7 days``, ``a in at least 3 of last 28 days``, ``a ever``, ``a never``,
+    ``a since 2026-01-01``, ``a between 2026-01-01 and 2026-01-31``,
+    ``a first in last 28 days``, ``a stopped 28 days``, ``a restarted 28 days``.
+    Their words mean something only there: events may be called so.
 
     Args:
         text: The expression.
@@ -59,6 +79,22 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
             Text("an expression can have at most %(most)s characters", most=MAX_LENGTH)
         )
     return _Parser(text, named or {}).parse()
+
+
+def spelled(name: str) -> str:
+    """Return how to ask for the event of a name, where any expression can stand.
+
+    Example:
+        >>> print(spelled("Order Completed"), spelled("order ever"))
+        Order Completed "order ever"
+    """
+    if is_plain_name(name):
+        return name
+    try:
+        parse(name)
+    except QueryError:
+        return name  # no expression: a name that is known is taken as it is
+    return quote(name)
 
 
 class _Parser:
@@ -100,17 +136,99 @@ class _Parser:
 
     def _negation(self) -> Expression:
         if not self._at("not"):
-            return self._primary()
+            return self._windowed()
         self._take()
         if self._at("not"):
             raise self._error(
                 Text("'not not' cancels out; write 'not' once or not at all")
             )
-        operand = self._primary()
+        operand = self._windowed()
         if not self._at("within"):
             return Not(operand)
         self._take()
-        return Not(operand, within=self._primary())
+        return Not(operand, within=self._windowed())
+
+    def _windowed(self) -> Expression:
+        operand = self._primary()
+        read = _WINDOWS.get(self._word())
+        if read is None:
+            return operand
+        self._take()
+        return read(self, operand)
+
+    def in_last(self, operand: Expression) -> Window:
+        least = 1
+        if self._word() == "at":
+            self._expect("at", "least")
+            least = self._number()
+            self._expect("of")
+        self._expect("last")
+        return InLast(operand, self._number(), self._unit(), least)
+
+    def between(self, operand: Expression) -> Window:
+        first = self._date()
+        if not self._at("and"):
+            raise self._error(Text("expected 'and'"))
+        self._take()
+        return Between(operand, first, self._date())
+
+    def since(self, operand: Expression) -> Window:
+        return Between(operand, self._date())
+
+    def first_in_last(self, operand: Expression) -> Window:
+        self._expect("in", "last")
+        return First(operand, self._days())
+
+    def stopped(self, operand: Expression) -> Window:
+        return Stopped(operand, self._days())
+
+    def restarted(self, operand: Expression) -> Window:
+        return Restarted(operand, self._days())
+
+    def _word(self) -> str:
+        """Return the next token as a word of a window, of which none is reserved."""
+        token = self._peek()
+        return token.text.lower() if token.kind == "name" else ""
+
+    def _expect(self, *words: str) -> None:
+        for word in words:
+            if self._word() != word:
+                raise self._error(Text("expected %(word)s", word=repr(word)))
+            self._take()
+
+    def _number(self) -> int:
+        word = self._word()
+        if not _NUMBER.fullmatch(word):
+            raise self._error(Text("expected a whole number"))
+        self._take()
+        return int(word)
+
+    def _unit(self) -> str:
+        unit = _UNIT_OF.get(self._word())
+        if unit is None:
+            raise self._error(
+                Text("expected one of %(allowed)s", allowed=", ".join(UNITS))
+            )
+        self._take()
+        return unit
+
+    def _days(self) -> int:
+        number = self._number()
+        if self._word() not in ("day", "days"):
+            raise self._error(Text("expected 'days'"))
+        self._take()
+        return number
+
+    def _date(self) -> date:
+        word = self._word()
+        try:
+            day = date.fromisoformat(word) if _DATE.fullmatch(word) else None
+        except ValueError:
+            day = None
+        if day is None:
+            raise self._error(Text("expected a day as YYYY-MM-DD"))
+        self._take()
+        return day
 
     def _primary(self) -> Expression:
         token = self._peek()
@@ -175,6 +293,66 @@ class _Parser:
                 number=token.position + 1,
             )
         )
+
+
+class Form(NamedTuple):
+    """One way to say who is meant, by which texts are read and which is explained."""
+
+    written: str
+    """As it is written, of x and y."""
+    means: str
+    """Who is meant, in words."""
+    read: Callable[[_Parser, Expression], Window] | None = None
+    """Reads what follows the first word of a window; None for what is no window."""
+
+
+FORMS = (
+    Form("x", "Who did x in the period."),
+    Form('"x y"', "The same, of a name with blanks or parentheses in it."),
+    Form("flag(x)", "Who carries the flag x, whatever the period."),
+    Form("x and y", "For whom both hold."),
+    Form("x or y", "For whom at least one holds; not mixed without parentheses."),
+    Form("x and not y", "For whom the first holds and the second does not."),
+    Form("not x within y", "The same, where it says first who is left out."),
+    Form(
+        "x in last N units",
+        "Who did x in the last N days, weeks, months, quarters or years: the "
+        "calendar units that end with the current one, at most 400.",
+        _Parser.in_last,
+    ),
+    Form(
+        "x in at least K of last N units",
+        "Who did x in so many different ones of these units.",
+        _Parser.in_last,
+    ),
+    Form("x between DAY and DAY", "Who did x from a day to a day.", _Parser.between),
+    Form("x since DAY", "Who did x on that day or later.", _Parser.since),
+    Form("x ever", "Who has done x at any time.", lambda _, operand: Ever(operand)),
+    Form(
+        "x never",
+        "Who has not done x at any time, among others: y and x never.",
+        lambda _, operand: Never(operand),
+    ),
+    Form(
+        "x first in last N days",
+        "Who did x in the last N days, and never before.",
+        _Parser.first_in_last,
+    ),
+    Form(
+        "x stopped N days",
+        "Who did x in the N days before the last N days, and not since.",
+        _Parser.stopped,
+    ),
+    Form(
+        "x restarted N days",
+        "Who did x in the last N days, not in the N days before, and at some time "
+        "before these.",
+        _Parser.restarted,
+    ),
+)
+"""The grammar, form by form."""
+
+_WINDOWS = {form.written.split()[1]: form.read for form in FORMS if form.read}
 
 
 def _tokenize(text: str) -> list[_Token]:

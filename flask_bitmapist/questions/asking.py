@@ -17,12 +17,14 @@ from ..analysis.expressions import (
     Named,
     Source,
     is_plain_name,
+    quote,
     require_bounded,
 )
 from ..analysis.history import EPOCH, Earlier, dated_events
 from ..analysis.kept import NO_HOURS, Unkept, find_unkept, unkept_sources
 from ..analysis.parsing import parse
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
+from ..analysis.windows import Past
 
 if TYPE_CHECKING:
     from ..analysis.results import User
@@ -45,15 +47,19 @@ class Names:
     Args:
         catalogue: Knows the events and flags; None where any name will do.
         defined: Expressions that the app has given names.
+        everyone: Among whom ``not`` and ``never`` look where they stand alone, as the
+            text of an expression; empty where they may not.
     """
 
     def __init__(
         self,
         catalogue: Catalogue | None = None,
         defined: Mapping[str, Expression] | None = None,
+        everyone: str = "",
     ) -> None:
         self._catalogue = catalogue
         self.defined = {} if defined is None else defined
+        self.everyone = everyone
         self._patience: float | None = None
         self._kept: Known | None = None
 
@@ -115,15 +121,37 @@ class Names:
                 of an expression.
 
         Raises:
-            QueryError: The text cannot be read.
+            QueryError: The text cannot be read, or in two ways: as a name with blanks
+                in it, and as an expression.
         """
         if isinstance(who, Expression):
             return who
+        named: Expression | None = None
         if who in self.defined:
-            return Named(who, self.defined[who])
-        if is_plain_name(who) or (self._catalogue and self._has(who)):
-            return Event(who)
-        return parse(who, self.defined)
+            named = Named(who, self.defined[who])
+        elif is_plain_name(who) or (self._catalogue and self._has(who)):
+            named = Event(who)
+        if named is not None and is_plain_name(who):
+            return named
+        try:
+            read = parse(who, self.defined)
+        except QueryError:
+            if named is not None:
+                return named
+            if self._catalogue and self._has(who, flag=True):
+                raise QueryError(self._no_event(who)) from None
+            raise
+        if named is None:
+            return read
+        raise QueryError(
+            Text(
+                "%(name)s is a name, and can be read as an expression; write "
+                "%(quoted)s for the name, (%(expression)s) for the expression",
+                name=_quoted(who),
+                quoted=quote(who),
+                expression=str(read),
+            )
+        )
 
     def unknown(self, expression: Expression) -> Text | None:
         """Return what to say of the first name that nobody has ever tracked."""
@@ -203,6 +231,12 @@ class Ask:
         self.warnings: list[Text] = []
         self.notes: list[Text] = []
         """What is said beside the numbers of any question."""
+        self._past = Past(
+            Period.containing(TimeGroup.DAYS, as_of.day),
+            as_of.calendar,
+            self._first_year,
+            bitmaps.cuts,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # An answer may be kept elsewhere, or sent: its numbers go with it, the app's
@@ -260,17 +294,33 @@ class Ask:
         except QueryError as error:
             raise QueryError(error.message, field=field) from None
         self._check(expression, field)
-        return expression
+        return expression.bound(self._past)
 
     def among(self, given: Who, field: str) -> Expression:
         """Return whom a parameter means, where that says by itself who can be meant.
 
+        ``not x`` alone is taken within BITMAPIST_EVERYONE.
+
         Raises:
-            QueryError: As for :meth:`who`; also for ``not x`` alone.
+            QueryError: As for :meth:`who`; also for ``not x`` alone without that
+                setting.
         """
         expression = self.who(given, field)
+        if not expression.bounded and self.names.everyone:
+            expression &= self._everyone(field)
         require_bounded(expression, field)
         return expression
+
+    def _everyone(self, field: str) -> Expression:
+        try:
+            return self.who(self.names.everyone, field)
+        except QueryError as error:
+            problem = Text("BITMAPIST_EVERYONE: %(problem)s", problem=error.message)
+            raise QueryError(problem, field=field) from None
+
+    def _first_year(self, events: Sequence[str]) -> int | None:
+        found = self.bitmaps.years(events, self.as_of.day.year)
+        return min((year for years in found.values() for year in years), default=None)
 
     def bit_of(self, user: User) -> int | None:
         """Return the bit of a user; None, and a warning, if they are not known.
@@ -472,7 +522,7 @@ class _Lost:
 def _names(expression: Expression) -> Iterable[tuple[str, bool]]:
     """Yield the names in an expression, and whether each is a flag's."""
     return dict.fromkeys(
-        (source.event, source.period is None) for source in expression.sources(_ANY_DAY)
+        (leaf.name, isinstance(leaf, Flag)) for leaf in expression.leaves()
     )
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.bitmaps import Stripe, Words, rolling_union
+from ..analysis.bitmaps import Stripe, Words, bit_counts, rolling_union
 from ..analysis.counting import count_rows
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import (
@@ -364,35 +364,9 @@ def _month(ask: Ask, day: Period) -> Period:
 def _days_active(users: Words) -> NDArray[np.int64]:
     """Return for each number of days how many users were active on just so many."""
     counts = np.zeros(len(users) + 1, dtype=np.int64)
-    numbers, parts = _by_count(_bit_counts(users))
+    numbers, parts = _by_count(bit_counts(users))
     counts[numbers] = count_rows(parts)
     return counts
-
-
-def _bit_counts(users: Words) -> list[Words]:
-    """Count each user's rows in binary: plane k holds bit k of every user's count.
-
-    Rows of the same weight are added three by three, for 64 users at a time and for
-    all triples at once: that gives a third as many rows of this weight, and as many
-    of twice the weight.
-    """
-    planes: list[Words] = []
-    rows = users
-    while len(rows):
-        carried = []
-        while len(rows) > 1:
-            third = max(len(rows) // 3, 1)
-            a, b, c = rows[:third], rows[third : 2 * third], rows[2 * third : 3 * third]
-            either = a ^ b
-            carry = a & b
-            if len(c):
-                carry |= either & c
-                either ^= c
-            carried.append(carry)
-            rows = np.concatenate([either, rows[3 * third :]])
-        planes.append(rows[0])
-        rows = np.concatenate(carried) if carried else rows[:0]
-    return planes
 
 
 def _by_count(planes: Sequence[Words]) -> tuple[NDArray[np.int64], Words]:
@@ -413,6 +387,6 @@ def _by_count(planes: Sequence[Words]) -> tuple[NDArray[np.int64], Words]:
 
 def _of_counts(users: Words, wanted: Sequence[int]) -> Words:
     """Return the users who are in so many rows."""
-    numbers, parts = _by_count(_bit_counts(users))
+    numbers, parts = _by_count(bit_counts(users))
     chosen: Words = np.bitwise_or.reduce(parts[np.isin(numbers, wanted)], axis=0)
     return chosen
