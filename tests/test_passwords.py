@@ -185,6 +185,7 @@ def python(app: Flask) -> Iterator[str]:
         lambda: state.query.count("came"),
         lambda: state.query.has(1, "came"),
         lambda: state.query.trend(["came"]),
+        lambda: state.query.users("came", allow_unknown=True),
         lambda: state.catalogue.names(True),
         lambda: state.read_client.ping(),
     ]
@@ -201,7 +202,6 @@ def representations(app: Flask) -> Iterator[str]:
     state = app.extensions["bitmapist"]
     shown = [state, state.settings, state.systems, state.read_client, state.recorder]
     shown += [state.query, state.query.bitmaps, state.catalogue, state.access]
-    shown += [state.query.users("came", allow_unknown=True)]
     shown += [state.recorder.counters]
     for each in shown:
         yield repr(each)
