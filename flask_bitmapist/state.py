@@ -106,7 +106,7 @@ class Store:
     @cached_property
     def query(self) -> Query:
         """Where questions are asked; made, and numpy loaded, with the first of them."""
-        from .query import Query
+        from .query import Exclusion, Query
         from .questions.asking import Names
         from .store.idmap import identity_of
         from .store.reader import BitmapReader
@@ -114,7 +114,8 @@ class Store:
         reads, settings = self.read_client, self.recorder.settings
         names = Names(self.catalogue, self._named, settings.everyone)
         identity = identity_of(settings, reads, self.client)
-        return Query(BitmapReader(reads), names, identity, self._own)
+        exclusion = Exclusion(settings.exclude, settings.exclude_locked, identity)
+        return Query(BitmapReader(reads), names, identity, self._own, exclusion)
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from calendar import monthrange
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache, wraps
@@ -16,6 +17,7 @@ _MOST_RESULTS = 64
 
 P = ParamSpec("P")
 R = TypeVar("R")
+D = TypeVar("D", date, datetime)
 
 
 class TimeGroup(enum.StrEnum):
@@ -356,6 +358,40 @@ def _last_periods(group: TimeGroup, count: int, hour: datetime) -> tuple[Period,
 def _hour(moment: datetime | date) -> datetime:
     """Return the first instant of the hour: no period begins within one."""
     return to_utc(moment).replace(minute=0, second=0, microsecond=0)
+
+
+def shifted(group: TimeGroup, moment: D, count: int) -> D:
+    """Return the day or moment so many periods later, as far into its own.
+
+    Args:
+        group: The length of a period.
+        moment: A day, or a moment.
+        count: How many periods later, or earlier if negative.
+
+    Returns:
+        Of the 25th the 25th of another month; of a day that the other month does not
+        have its last one.
+
+    Raises:
+        QueryError: It lies outside the years 1 to 9999.
+
+    Example:
+        >>> shifted(TimeGroup.MONTHS, date(2026, 3, 31), -1)
+        datetime.date(2026, 2, 28)
+    """
+    try:
+        if group not in (TimeGroup.MONTHS, TimeGroup.YEARS):
+            return moment + count * (_shifted(group, _ANY_MOMENT, 1) - _ANY_MOMENT)
+        months = count if group is TimeGroup.MONTHS else 12 * count
+        years, month = divmod(moment.month - 1 + months, 12)
+        first = moment.replace(year=moment.year + years, month=month + 1, day=1)
+        days = monthrange(first.year, first.month)[1]
+        return first.replace(day=min(moment.day, days))
+    except (OverflowError, ValueError):
+        raise QueryError(Period.containing(group, moment)._outside(count)) from None
+
+
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 def _shifted(group: TimeGroup, start: datetime, count: int) -> datetime:

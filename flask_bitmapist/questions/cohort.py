@@ -32,6 +32,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -201,6 +202,23 @@ class CohortAnswer(Answer):
         return Text(
             "On average, %(share)s%% came back in %(unit)s %(column)s.", **values
         )
+
+    def compared(self) -> Sequence[Compared]:
+        unit = GROUPS[self.question.time_group]
+        columns = range(self.question.num_cols)
+        return [
+            Compared(
+                name=Text("Weighted average by column"),
+                labels=[
+                    Text("%(unit)s %(column)s", unit=unit, column=column)
+                    for column in columns
+                ],
+                values=self.averages,
+                complete=[True for _ in columns],
+                cells=[None for _ in columns],
+                in_order=True,
+            )
+        ]
 
     def to_dict(self) -> CohortDict:
         question = self.question

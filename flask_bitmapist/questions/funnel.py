@@ -23,6 +23,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -183,6 +184,18 @@ class FunnelAnswer(Answer):
             "Steps within the same %(unit)s count in any order.",
             unit=GROUPS[question.time_group],
         )
+
+    def compared(self) -> Sequence[Compared]:
+        steps = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
+        final = [True for _ in steps]
+        cells = [{"step": number} for number, _ in enumerate(steps, 1)]
+        return [
+            Compared(
+                *(Text("Overall conversion"), steps, self.overall_conversions, final),
+                cells=[None for _ in steps],
+            ),
+            Compared(Text("Users"), steps, self.totals, final, cells),
+        ]
 
     def to_dict(self) -> FunnelDict:
         return {

@@ -28,6 +28,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Question,
     Who,
     param,
@@ -134,6 +135,17 @@ class StickinessAnswer(Answer):
         if not any(self.complete):
             notes.append(Text("No period is complete yet."))
         return tuple(filter(None, notes))
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Stickiness"),
+                labels=self.days,
+                values=self.ratios,
+                complete=self.complete,
+                cells=[None for _ in self.days],
+            )
+        ]
 
     def to_dict(self) -> StickinessDict:
         return {

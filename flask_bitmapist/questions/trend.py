@@ -26,6 +26,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -138,6 +139,18 @@ class TrendAnswer(Answer):
             if series.so_far is not None:
                 notes.append(so_far_note(series.name, self.periods[-1], series.so_far))
         return tuple(filter(None, notes))
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Users of %(event)s", event=series.name),
+                labels=self.periods,
+                values=series.counts,
+                complete=self.complete,
+                cells=[{"period": each.label, "event": event} for each in self.periods],
+            )
+            for series, event in zip(self.series, self.question.events)
+        ]
 
     def to_dict(self) -> TrendDict:
         return {

@@ -26,6 +26,7 @@ from .declare import (
     Answer,
     AnswerDict,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -135,6 +136,17 @@ class CountAnswer(PeriodsAnswer):
     def count(self) -> int:
         """Unique users of the period asked for; of the day without a time group."""
         return int(_asked(self, self.counts))
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Users"),
+                labels=[period.label for period in self.periods],
+                values=self.counts,
+                complete=self.complete,
+                cells=[{"period": period.label} for period in self.periods],
+            )
+        ]
 
     def to_dict(self) -> CountDict:
         return {**self.common(), "counts": self.by_group(self.counts)}
@@ -301,6 +313,7 @@ class Has(Question[HasAnswer]):
 
     in_menu = False
     is_private = True
+    is_of_one = True
 
     user: User = param(
         Text("User"), kw_only=False, help=Text("The user's ID, as it was tracked.")
