@@ -32,7 +32,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# docs/reference/questions.md, from the declarations of the questions.
+# docs/reference/questions.md and expressions.md, from what is declared.
 reference: $(VENV)/.installed
 	$(BIN)/python -m scripts.reference
 

@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Write docs/reference/questions.md from the declarations of the questions.
+"""Write what of the reference follows from declarations.
+
+docs/reference/questions.md follows from those of the questions, and
+docs/reference/expressions.md from the grammar of expressions.
 
 python -m scripts.reference
 """
@@ -7,17 +10,21 @@ python -m scripts.reference
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timezone
 from inspect import cleandoc
 from pathlib import Path
 
 import click
+from flask import Flask
 
+from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique
+from flask_bitmapist.analysis.parsing import FORMS
 from flask_bitmapist.cli.questions import command_of
 from flask_bitmapist.query import QUESTIONS
 from flask_bitmapist.questions import Question, params_of
 from flask_bitmapist.questions.declare import AnyQuestion, Kind, Param, plain, written
 
-FILE = Path(__file__).parents[1] / "docs" / "reference" / "questions.md"
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
 INTRODUCTION = """\
 # Questions
@@ -31,6 +38,59 @@ one.
 
 Every question also takes these:
 """
+
+EXPRESSIONS = """\
+# Expressions
+
+Wherever an event can be given (Python, command line, form, URL, JSON, settings,
+`define()`) an expression can stand as well.
+
+{forms}
+
+`x` is an event, or the name of an expression that the app has defined. A window (`in
+last`, `ever` and the others) stands directly after an event, after a defined name that
+stands for events, or after `(x or y)`, and binds tighter than `not`: `not x in last 7
+days` is of those who did not do x in these days. After flags, after `not` and after `(x
+and y)` it is refused: put the window on each event. None of the words is reserved but
+`and`, `or`, `not` and `within`; an event may be called `last`, or even `"x ever"`, in
+quotes. A text that is both the name of an event and an expression is an error that
+shows how to write either.
+
+In an event's place (a trend, a cohort, the steps of a funnel) a window is taken as of
+the end of each period, at most as of the answer's last day. In a list of users it is
+taken once, as of that day. By the hour, the last day goes up to the hour.
+
+`not` and `never` need something to be taken from: `x and not y`, `x ever and y never`.
+Alone they mean "within `BITMAPIST_EVERYONE`", an expression such as `signup ever`;
+without that setting they are refused.
+
+## Examples
+
+{examples}
+"""
+
+EXAMPLES = (
+    *("x in last 28 days", "x in at least 2 of last 3 months", "x in last 1 quarter"),
+    *("x since 2026-10-31", "x between 2026-09-01 and 2026-10-03", "x ever"),
+    *("x first in last 28 days", "x stopped 28 days", "x restarted 28 days"),
+    *(
+        "x ever and y never",
+        "x ever and not x in last 28 days",
+        "(x or y) stopped 28 days",
+    ),
+    "(x or y) stopped 28 days",
+    *("x in last 28 days and flag(premium)", "not y ever within x ever"),
+)
+"""Each with the users of it, who are found when the page is written."""
+
+DID = {
+    1: ["x 2026-09-01", "x 2026-11-05"],
+    2: ["x 2026-10-31", "y 2026-10-31"],
+    3: ["x 2026-10-03"],
+    4: ["x 2026-11-05", "premium"],
+    5: ["y 2026-10-20"],
+}
+"""What the users of the examples did, and the flags that they carry."""
 
 VALUES = {
     "event": "an event, a defined name or an expression",
@@ -54,6 +114,43 @@ def reference() -> str:
             parts.append("\nThe users behind a number are named by:\n")
             parts += _table(params_of(question.cell))
     return "\n".join(parts) + "\n"
+
+
+def expressions() -> str:
+    """Return the page about expressions; its examples are run."""
+    return EXPRESSIONS.format(
+        forms="\n".join(
+            [
+                "| Written | Who is meant |",
+                "| --- | --- |",
+                *(f"| `{form.written}` | {form.means} |" for form in FORMS),
+            ]
+        ),
+        examples="\n".join(_examples()),
+    )
+
+
+def _examples() -> Iterator[str]:
+    app = Flask("examples")
+    bitmapist = FlaskBitmapist(app, {"BITMAPIST_REDIS_URL": "memory://"})
+    yield "| User | Did, or carries |"
+    yield "| --- | --- |"
+    with app.app_context():
+        for user, marks in DID.items():
+            yield f"| {user} | {', '.join(marks)} |"
+            for mark in marks:
+                event, _, day = mark.partition(" ")
+                if day:
+                    at = datetime.fromisoformat(day).replace(tzinfo=timezone.utc)
+                    mark_event(event, user, now=at)
+                else:
+                    mark_unique(event, user)
+        yield "\nAs of 28 November 2026 these are:\n"
+        yield "| Expression | Users |"
+        yield "| --- | --- |"
+        for text in EXAMPLES:
+            users = bitmapist.query.users(text, as_of=date(2026, 11, 28))
+            yield f"| `{text}` | {', '.join(map(str, users))} |"
 
 
 def _about(question: AnyQuestion) -> str:
@@ -113,4 +210,5 @@ def _default(param: Param) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(reference(), encoding="utf-8")
+    for name, text in ("questions", reference()), ("expressions", expressions()):
+        (FOLDER / f"{name}.md").write_text(text, encoding="utf-8")

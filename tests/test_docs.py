@@ -20,7 +20,7 @@ from flask import Flask
 import flask_bitmapist
 from flask_bitmapist import FlaskBitmapist, mark_event
 from flask_bitmapist.questions import Answer
-from scripts.reference import reference
+from scripts.reference import expressions, reference
 
 from .inside import PREFIX, Settings
 
@@ -69,6 +69,10 @@ def test_every_command_is_in_the_reference() -> None:
 
 def test_the_reference_of_the_questions_is_as_they_are_declared() -> None:
     assert text_of("reference/questions.md") == reference()  # make reference
+
+
+def test_the_reference_of_expressions_is_as_they_are_read_and_answered() -> None:
+    assert text_of("reference/expressions.md") == expressions()  # make reference
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

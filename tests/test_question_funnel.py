@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta, timezone
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from flask.testing import FlaskClient
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flask_bitmapist import QueryError, mark_event, mark_unique
+from flask_bitmapist import Event, QueryError, mark_event, mark_unique
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
@@ -28,18 +29,39 @@ counts = st.integers(1, 7)
 windows = st.integers(1, 5)
 
 
-def further(did: list[list[set[int]]], user: int, entered: int, window: int) -> int:
-    """How many steps a user takes who enters in a period."""
-    if user not in did[0][entered]:
-        return 0
-    at, taken = entered, 1
-    for step in did[1:]:
-        ends = min(entered + window, len(step))
-        at = next((p for p in range(at, ends) if user in step[p]), -1)
-        if at < 0:
+Did = list[list[set[int]]]
+"""For each step who did it in each period."""
+
+
+def times(
+    did: Did,
+    repeats: dict[int, int],
+    user: int,
+    entered: int,
+    window: int,
+    *,
+    later: bool = False,
+    any_order: bool = False,
+    out: list[set[int]] | None = None,
+) -> list[int]:
+    """In which periods a user who enters in one takes the steps, as far as they get."""
+    found: list[int] = []
+    taken: dict[int, int] = {}
+    for step, done in enumerate(did):
+        first = entered
+        if step:
+            before = 0 if any_order else step - 1
+            first = taken[before] + (later and not any_order)
+        if step in repeats:
+            first = max(first, taken[repeats[step]] + 1)
+        ends = entered + 1 if not step else min(entered + window, len(done))
+        at = next((p for p in range(first, ends) if user in done[p]), -1)
+        reached = max([at, *found])
+        if at < 0 or (out and any(user in out[p] for p in range(entered, reached + 1))):
             break
-        taken += 1
-    return taken
+        taken[step] = at
+        found.append(reached)
+    return found
 
 
 @exact
@@ -48,7 +70,10 @@ def further(did: list[list[set[int]]], user: int, entered: int, window: int) -> 
     group=groups,
     periods=counts,
     window=windows,
-    steps=st.lists(expressions, min_size=2, max_size=4),
+    drawn=st.lists(expressions, min_size=2, max_size=4),
+    repeated=st.none() | st.integers(0, 3),
+    any_order=st.booleans(),
+    excluded=st.lists(expressions, max_size=2),
     flagged=st.sets(st.sampled_from(USERS)),
 )
 def test_a_funnel_counts_what_plain_sets_count(
@@ -57,15 +82,21 @@ def test_a_funnel_counts_what_plain_sets_count(
     group: str,
     periods: int,
     window: int,
-    steps: list[Any],
+    drawn: list[Any],
+    repeated: int | None,
+    any_order: bool,
+    excluded: list[Any],
     flagged: set[int],
 ) -> None:
     marks, as_of = data.draw(histories(group, after=True))
+    steps = drawn if repeated is None else [*drawn, drawn[repeated % len(drawn)]]
     answer = ask(marks, flagged).funnel(
         [expression for expression, _ in steps],
         time_group=group,
         num_periods=periods,
         window=window,
+        any_order=any_order,
+        exclude_steps=[expression for expression, _ in excluded],
         as_of=as_of,
     )
 
@@ -75,18 +106,50 @@ def test_a_funnel_counts_what_plain_sets_count(
         [reference.users_of(meaning, flagged)(key) for key in keys]
         for _, meaning in steps
     ]
+    out = [
+        set().union(*(reference.users_of(each, flagged)(key) for _, each in excluded))
+        for key in keys
+    ]
+    names = [str(expression) for expression, _ in steps]
+    repeats = {
+        at: max(back for back in range(at) if names[back] == names[at])
+        for at in range(len(names))
+        if names[at] in names[:at]
+    }
+
+    @cache
+    def further(user: int, entered: int, later: bool = False) -> list[int]:
+        return times(
+            did,
+            repeats,
+            user,
+            entered,
+            window,
+            later=later,
+            any_order=any_order,
+            out=out,
+        )
+
     closed = [
         end < periods and reference.is_complete(keys[end])
         for end in range(window - 1, window - 1 + periods)
     ]
     assert list(answer.complete) == closed
 
-    def reached(step: int, places: Iterable[int]) -> set[int]:
+    def reached(step: int, places: Iterable[int], later: bool = False) -> set[int]:
         return {
             user
             for user in USERS
-            if any(further(did, user, place, window) > step for place in places)
+            if any(len(further(user, place, later)) > step for place in places)
         }
+
+    def fastest(step: int, user: int, places: Iterable[int]) -> int:
+        """How many periods a user needs to a step, who takes it."""
+        return min(
+            taken[step] - place
+            for place in places
+            if len(taken := further(user, place)) > step
+        )
 
     over = [place for place in range(periods) if closed[place]]
     still = [place for place in range(periods) if not closed[place]]
@@ -112,6 +175,8 @@ def test_a_funnel_counts_what_plain_sets_count(
             assert answer.overall_conversions[step] is None
             assert answer.dropped_off[step] is None
             assert answer.entered_again[step] is None
+            assert answer.at_least[step] is None
+            assert answer.times == ()
             with pytest.raises(QueryError, match="No period is complete yet"):
                 answer.users(step=number)
             continue
@@ -120,6 +185,15 @@ def test_a_funnel_counts_what_plain_sets_count(
         entered = reached(0, over)
         assert answer.totals[step] == len(users)
         assert set(answer.users(step=number)) == users
+        least = reached(step, over, later=True)
+        assert answer.at_least[step] == len(least)
+        assert set(answer.users(step=number, outcome="reached-later")) == least
+        assert least <= users
+        for after in range(window):
+            some = {user for user in users if fastest(step, user, over) == after}
+            assert set(answer.users(step=number, after=after)) == some
+            if number == len(steps):
+                assert answer.times[after] == len(some)
         assert answer.step_conversions[step] == (
             len(users) / len(before) if before else None
         )
@@ -289,15 +363,96 @@ def test_who_dropped_off_and_enters_again_is_told_and_not_moved(
     assert "Dropped off and entered again: 1." in answer.notes()
 
 
+def test_a_step_equal_to_an_earlier_one_needs_a_later_period(
+    query: Query, clock: Callable[[str], datetime]
+) -> None:
+    clock("2026-11-25T12:00")
+    for user, days in ((1, (1,)), (2, (1, 3)), (3, (2,))):
+        for day in days:
+            mark_event("buy", user, now=utc(f"2026-11-0{day}"))
+    answer = query.funnel(["buy", "buy"])
+    assert answer.totals == answer.at_least == (3, 1)
+    assert list(answer.users(step=2)) == [2]
+    # A name for the same is the same.
+    names = query.names.defining({"bought": Event("buy")})
+    named = Query(query.bitmaps, names).funnel(["bought", "buy"])
+    assert named.totals == (3, 1)
+
+
+def test_steps_within_a_period_give_both_bounds(
+    query: Query, clock: Callable[[str], datetime]
+) -> None:
+    clock("2026-11-25T12:00")
+    for event in "AB":
+        mark_event(event, 1, now=utc("2026-11-01"))
+    answer = query.funnel(["A", "B", "A"])
+    assert answer.totals == (1, 1, 0)
+    assert answer.at_least == (1, 0, 0)
+    assert not answer.is_certain
+    mark_event("A", 1, now=utc("2026-11-02"))
+    again = query.funnel(["A", "B", "A"])
+    assert again.totals == (1, 1, 1)
+    assert again.at_least == (1, 0, 0)
+    told = "At least 0 and at most 1 took all steps in this order."
+    assert told in again.notes()
+    assert again.times == (0, 1, 0, 0, 0, 0, 0)
+    assert list(again.users(step=3, after=1)) == [1]
+    assert list(again.users(step=3, after=0)) == []
+
+
+def test_an_entry_that_dropped_off_is_told_from_one_that_is_open(
+    query: Query, clock: Callable[[str], datetime]
+) -> None:
+    clock("2026-11-20T12:00")
+    for day in ("2026-11-01", "2026-11-18"):
+        mark_event("trial", 1, now=utc(day))
+    mark_event("paid", 2, now=utc("2026-10-01"))
+    answer = query.funnel(["trial", "paid"], window=7)
+    assert answer.totals == (1, 0)
+    assert answer.dropped_off == (0, 1)
+    assert answer.entered_again == (0, 1)
+    assert answer.still_open == 1
+
+
+def test_who_does_what_is_excluded_from_entry_to_the_step_is_out(
+    query: Query, clock: Callable[[str], datetime]
+) -> None:
+    clock("2026-11-25T12:00")
+    for user in (1, 2, 3, 4, 5):
+        mark_event("trial", user, now=utc("2026-11-02"))
+        mark_event("paid", user, now=utc("2026-11-04"))
+    for user, day in ((1, 1), (2, 2), (3, 3), (4, 4), (5, 5)):
+        mark_event("call", user, now=utc(f"2026-11-0{day}"))
+    answer = query.funnel(["trial", "paid"], exclude_steps=["call"])
+    assert list(answer.users(step=1)) == [1, 3, 4, 5]
+    assert list(answer.users(step=2)) == [1, 5]
+    assert answer.totals == (4, 2)
+    assert "without call in between" in answer.question.sentence()
+
+
+def test_later_steps_can_be_taken_in_any_order(
+    query: Query, clock: Callable[[str], datetime]
+) -> None:
+    clock("2026-11-25T12:00")
+    for event, day in (("A", 1), ("C", 2), ("B", 3)):
+        mark_event(event, 1, now=utc(f"2026-11-0{day}"))
+    assert query.funnel(["A", "B", "C"]).totals == (1, 1, 0)
+    answer = query.funnel(["A", "B", "C"], any_order=True)
+    assert answer.totals == answer.at_least == (1, 1, 1)
+    assert answer.times == (0, 0, 1, 0, 0, 0, 0)
+    assert not any("in any order" in note for note in answer.notes())
+    assert query.funnel(["B", "A", "C"], any_order=True).totals == (1, 0, 0)
+
+
 def test_a_window_that_is_longer_than_the_entries_is_told(query: Query) -> None:
     mark_event("a", 1)
     answer = query.funnel(["a", "a"], num_periods=3)
     assert answer.totals == (None, None)
     assert answer.conversion is None
-    assert answer.notes()[:3] == (
+    assert answer.notes()[:4] == (
         "No period is complete yet.",
         "The conversion window is longer than the range of entry dates.",
-        # A step may be taken in the period of entering.
+        "1 still has time.",  # the same step again needs a later day
         "Steps within the same day count in any order.",
     )
 
@@ -316,10 +471,11 @@ def test_hours_that_were_not_kept_are_unknown(
         assert refused.value.field == "time_group"
     with app.app_context():
         mark_event("a", 2, now=utc("2026-11-20T23:00"))
+        mark_event("b", 3, now=utc("2026-11-20T22:00"))
         query = app.extensions["bitmapist"].query
         asked = {"time_group": "hours", "window": 2, "num_periods": 26}
         at = utc("2026-11-20T23:30")
-        answer = query.funnel(["a", "a"], **asked, as_of=at)
+        answer = query.funnel(["a", "a or b"], **asked, as_of=at)
         unknown = [row == (None, None) for row in answer.counts]
         # The windows of 22 and 23 o'clock have an hour of the day that was not kept.
         assert unknown == [True, True] + [False] * 24
@@ -329,7 +485,7 @@ def test_hours_that_were_not_kept_are_unknown(
         assert told in answer.notes()
         with pytest.raises(QueryError, match="hours were not recorded"):
             answer.users(step=1, period="2026-11-19T22")
-        none = query.funnel(["a", "a"], **{**asked, "num_periods": 30}, as_of=at)
+        none = query.funnel(["a", "a or b"], **{**asked, "num_periods": 30}, as_of=at)
         assert none.counts[0] == (None, None)
 
 
@@ -385,6 +541,12 @@ def test_steps_that_cannot_be_are_told_beside_the_field(
         ({"step": 1, "outcome": "dropped-off"}, "step", "from 2 to 2"),
         ({"step": 1, "outcome": "still-open"}, "step", "from 2 to 2"),
         ({"step": 2, "outcome": "lost"}, "outcome", "Use one of reached, dropped-off"),
+        ({"step": 2, "after": 7}, "after", "from 0 to 6"),
+        (
+            {"step": 2, "after": 1, "outcome": "dropped-off"},
+            "after",
+            "Only of users who reached the step",
+        ),
         ({"step": 1, "period": "2020-01-01"}, "period", "one of 2026-10-22 to"),
         (
             {"step": 2, "period": "2026-11-20", "outcome": "dropped-off"},
@@ -494,7 +656,7 @@ def test_every_number_of_the_page_leads_to_its_users(
     assert {url.split("outcome=")[-1] for url, _ in cells if "outcome=" in url} == {
         *("dropped-off", "entered-again", "reached-open", "still-open")
     }
-    assert len(cells) == 9
+    assert len(cells) == 10
     for url, shown in cells:
         users = client.get(url.replace("&amp;", "&") + "&format=json").get_json()
         assert users["total"] == int(shown), url
@@ -630,7 +792,7 @@ def test_every_outcome_has_words_of_its_own(query: Query) -> None:
         answer.users(step=2, outcome=outcome).selection.text  # type: ignore[arg-type]
         for outcome in OUTCOMES
     }
-    assert len(told) == len(OUTCOMES) == 5
+    assert len(told) == len(OUTCOMES) == 6
     period = answer.periods[0].label
     listed = answer.users(step=1, period=period)
     assert listed.selection.text == (f"reached a, step 1 of a → a, entered in {period}")

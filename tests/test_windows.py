@@ -6,8 +6,10 @@ which draw windows among their expressions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -261,3 +263,21 @@ def test_counting_days_is_exact_however_many_there_are(query: Query) -> None:
     for least, users in ((400, [1]), (399, [1, 2]), (256, [1, 2, 4]), (255, None)):
         found = query.users(f"x in at least {least} of last 400 days", as_of=last)
         assert list(found) == (users or [1, 2, 3, 4])
+
+
+def test_pages_link_to_an_event_whose_name_reads_as_an_expression(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(BITMAPIST_ACCESS="public")
+    with app.app_context():
+        mark_event("x ever", 1)
+        mark_event("x", 2)
+    client = app.test_client()
+    for path in ("/bitmapist/", "/bitmapist/events"):
+        html = client.get(path).text
+        links = set(re.findall(r'href="([^"]*(?:event|events)=[^"]*)"', html))
+        named = [unescape(link) for link in links if "ever" in link]
+        assert named
+        for link in named:
+            assert "%22x+ever%22" in link or "%22x%20ever%22" in link
+            assert client.get(link).status_code == 200

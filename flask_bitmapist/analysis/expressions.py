@@ -488,6 +488,13 @@ def chain(
     return reduce(and_, (reduce(or_, group) for group in groups))
 
 
+def meaning_of(expression: Expression) -> Expression:
+    """Return what an expression stands for, where it is a name for another."""
+    while isinstance(expression, Named):
+        expression = expression.meaning
+    return expression
+
+
 def shown_name(expression: Expression) -> str:
     """Return an expression as text; one that has a name by just that.
 

@@ -10,7 +10,7 @@ from operator import and_, or_
 from typing import NamedTuple
 
 from .errors import QueryError, Text
-from .expressions import Event, Expression, Flag, Named, Not
+from .expressions import Event, Expression, Flag, Named, Not, is_plain_name, quote
 from .periods import shorten
 from .windows import (
     UNITS,
@@ -81,6 +81,22 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
     return _Parser(text, named or {}).parse()
 
 
+def spelled(name: str) -> str:
+    """Return how to ask for the event of a name, where any expression can stand.
+
+    Example:
+        >>> print(spelled("Order Completed"), spelled("order ever"))
+        Order Completed "order ever"
+    """
+    if is_plain_name(name):
+        return name
+    try:
+        parse(name)
+    except QueryError:
+        return name  # no expression: a name that is known is taken as it is
+    return quote(name)
+
+
 class _Parser:
     def __init__(self, text: str, named: Mapping[str, Expression]) -> None:
         self._text = text
@@ -134,11 +150,11 @@ class _Parser:
 
     def _windowed(self) -> Expression:
         operand = self._primary()
-        word = self._word()
-        if word not in _WINDOWS:
+        read = _WINDOWS.get(self._word())
+        if read is None:
             return operand
         self._take()
-        return _WINDOWS[word](self, operand)
+        return read(self, operand)
 
     def in_last(self, operand: Expression) -> Window:
         least = 1
@@ -279,17 +295,64 @@ class _Parser:
         )
 
 
-_WINDOWS: dict[str, Callable[[_Parser, Expression], Window]] = {
-    "in": _Parser.in_last,
-    "between": _Parser.between,
-    "since": _Parser.since,
-    "ever": lambda parser, operand: Ever(operand),
-    "never": lambda parser, operand: Never(operand),
-    "first": _Parser.first_in_last,
-    "stopped": _Parser.stopped,
-    "restarted": _Parser.restarted,
-}
-"""What reads each window, by its first word."""
+class Form(NamedTuple):
+    """One way to say who is meant, by which texts are read and which is explained."""
+
+    written: str
+    """As it is written, of x and y."""
+    means: str
+    """Who is meant, in words."""
+    read: Callable[[_Parser, Expression], Window] | None = None
+    """Reads what follows the first word of a window; None for what is no window."""
+
+
+FORMS = (
+    Form("x", "Who did x in the period."),
+    Form('"x y"', "The same, of a name with blanks or parentheses in it."),
+    Form("flag(x)", "Who carries the flag x, whatever the period."),
+    Form("x and y", "For whom both hold."),
+    Form("x or y", "For whom at least one holds; not mixed without parentheses."),
+    Form("x and not y", "For whom the first holds and the second does not."),
+    Form("not x within y", "The same, where it says first who is left out."),
+    Form(
+        "x in last N units",
+        "Who did x in the last N days, weeks, months, quarters or years: the "
+        "calendar units that end with the current one, at most 400.",
+        _Parser.in_last,
+    ),
+    Form(
+        "x in at least K of last N units",
+        "Who did x in so many different ones of these units.",
+        _Parser.in_last,
+    ),
+    Form("x between DAY and DAY", "Who did x from a day to a day.", _Parser.between),
+    Form("x since DAY", "Who did x on that day or later.", _Parser.since),
+    Form("x ever", "Who has done x at any time.", lambda _, operand: Ever(operand)),
+    Form(
+        "x never",
+        "Who has not done x at any time, among others: y and x never.",
+        lambda _, operand: Never(operand),
+    ),
+    Form(
+        "x first in last N days",
+        "Who did x in the last N days, and never before.",
+        _Parser.first_in_last,
+    ),
+    Form(
+        "x stopped N days",
+        "Who did x in the N days before the last N days, and not since.",
+        _Parser.stopped,
+    ),
+    Form(
+        "x restarted N days",
+        "Who did x in the last N days, not in the N days before, and at some time "
+        "before these.",
+        _Parser.restarted,
+    ),
+)
+"""The grammar, form by form."""
+
+_WINDOWS = {form.written.split()[1]: form.read for form in FORMS if form.read}
 
 
 def _tokenize(text: str) -> list[_Token]:

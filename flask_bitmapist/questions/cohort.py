@@ -15,9 +15,8 @@ from ..analysis.counting import Pair, count_pairs
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import (
     And,
-    Expression,
-    Named,
     evaluate_each,
+    meaning_of,
     shown_name,
     sources_over,
 )
@@ -382,7 +381,7 @@ class _Grid:
         self._secondary = self._primary
         if question.secondary_event is not None:
             self._secondary = ask.who(question.secondary_event, "secondary_event")
-        self._is_same = _meaning(self._primary) == _meaning(self._secondary)
+        self._is_same = meaning_of(self._primary) == meaning_of(self._secondary)
         self._past = (
             History(self._primary, self.periods[0], ask.bitmaps)
             if question.first_time
@@ -579,13 +578,6 @@ class _Unkept:
         if self.returned == "on-or-after":
             return any(self.periods[at:])
         return at < len(self.periods) and self.periods[at]
-
-
-def _meaning(expression: Expression) -> Expression:
-    """Return what an expression stands for, where it is a name for another."""
-    while isinstance(expression, Named):
-        expression = expression.meaning
-    return expression
 
 
 def _from_here_on(secondary: Words) -> Words:

@@ -10,6 +10,7 @@ from ..analysis.bitmaps import Bitmaps
 from ..analysis.errors import Text
 from ..analysis.expressions import Flag, Source
 from ..analysis.history import Days, first_and_last_days
+from ..analysis.parsing import spelled
 from ..analysis.periods import AsOf, Period, TimeGroup
 from ..analysis.results import Table, to_text
 from ..analysis.users import Selection, expression_users
@@ -102,6 +103,11 @@ class EventCounts(NamedTuple):
     name: str
     counts: tuple[int, ...]
     """In the current day, week, month and year."""
+
+    @property
+    def asked(self) -> str:
+        """The name as it is given to a question."""
+        return spelled(self.name)
 
     def to_dict(self) -> EventCountsDict:
         """Return the event as it stands in JSON."""

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, reduce
+from itertools import accumulate, islice
+from operator import and_
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..analysis.bitmaps import Stripe, Words
 from ..analysis.counting import count_bits, count_rows
 from ..analysis.errors import QueryError, Text
-from ..analysis.expressions import evaluate_each, shown_name, sources_over
+from ..analysis.expressions import (
+    Expression,
+    evaluate_each,
+    meaning_of,
+    shown_name,
+    sources_over,
+)
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
 from ..analysis.users import Selection
@@ -32,7 +40,12 @@ from .declare import (
 )
 
 Outcome = Literal[
-    "reached", "dropped-off", "still-open", "entered-again", "reached-open"
+    "reached",
+    "dropped-off",
+    "still-open",
+    "entered-again",
+    "reached-open",
+    "reached-later",
 ]
 
 OUTCOMES = {
@@ -41,6 +54,7 @@ OUTCOMES = {
     "still-open": Text("Still have time"),
     "entered-again": Text("Dropped off, and entered again"),
     "reached-open": Text("Reached the step, window still open"),
+    "reached-later": Text("Reached the step, each step in a later period"),
 }
 """What becomes of users at a step, as people call it."""
 
@@ -59,7 +73,10 @@ class FunnelDict(AnswerDict):
     steps: list[str]
     time_group: str
     window: int
+    any_order: bool
+    exclude_steps: list[str]
     totals: list[int | None]
+    at_least: list[int | None]
     step_conversions: list[float | None]
     overall_conversions: list[float | None]
     dropped_off: list[int | None]
@@ -68,7 +85,9 @@ class FunnelDict(AnswerDict):
     still_open: int | None
     dates: list[str]
     counts: list[list[int | None]]
+    conversions: list[float | None]
     complete: list[bool]
+    times: list[int]
 
 
 class StepUsers(Cell):
@@ -88,6 +107,21 @@ class StepUsers(Cell):
         choices=OUTCOMES,
         help=Text("What happened to users at the step."),
     )
+    after: int | None = param(
+        Text("Periods to the step"),
+        default=None,
+        least=0,
+        most=9999,
+        help=Text(
+            "Periods from entering to reaching the step, 0 in the same one; any number "
+            "by default."
+        ),
+    )
+
+    def check(self) -> dict[str, Text]:
+        if self.after is not None and self.outcome not in ("reached", "reached-open"):
+            return {"after": Text("Only of users who reached the step.")}
+        return {}
 
 
 @dataclass(frozen=True)
@@ -109,7 +143,13 @@ class FunnelAnswer(Answer):
     """Users who got at least so far, by period of entering and step; None where hours
     of the window were not kept."""
     totals: tuple[int | None, ...]
-    """Unique users who got at least so far, by step, of complete entry periods."""
+    """Unique users who got at least so far, by step, of complete entry periods.
+
+    What happened first in a period is not known.  Here steps in the same one count:
+    this is at most how many took the steps in their order."""
+    at_least: tuple[int | None, ...]
+    """The same where each step was taken in a later period than the one before: at
+    least so many took the steps in their order."""
     open_totals: tuple[int | None, ...]
     """The same of the entry periods that are not complete."""
     still_open: int | None
@@ -118,6 +158,9 @@ class FunnelAnswer(Answer):
     entered_again: tuple[int | None, ...]
     """How many of those who dropped off at each step have entered again in a period
     that is not complete."""
+    times: tuple[int, ...]
+    """Users by the periods from entering to the last step, from 0 on: each once, by
+    their fastest attempt of a complete entry period.  Empty while there is none."""
 
     users = Behind(StepUsers)
 
@@ -144,6 +187,23 @@ class FunnelAnswer(Answer):
         return tuple(
             None if count is None or base is None else base - count
             for count, base in zip(self.totals, before)
+        )
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nobody took steps in the same period."""
+        return self.at_least == self.totals
+
+    @cached_property
+    def conversions(self) -> tuple[float | None, ...]:
+        """Share of those who entered that took the last step, by period of entering."""
+        return tuple(_share(row[-1], row[0]) for row in self.counts)
+
+    @cached_property
+    def longest(self) -> int:
+        """The most periods that anybody needed to the last step."""
+        return max(
+            (after for after, users in enumerate(self.times) if users), default=0
         )
 
     @property
@@ -180,10 +240,17 @@ class FunnelAnswer(Answer):
                 "Entry periods left out because hours were not recorded: %(count)s.",
                 count=unknown,
             )
-        yield Text(
-            "Steps within the same %(unit)s count in any order.",
-            unit=GROUPS[question.time_group],
-        )
+        if not question.any_order:
+            yield Text(
+                "Steps within the same %(unit)s count in any order.",
+                unit=GROUPS[question.time_group],
+            )
+        if self.at_least[-1] != self.totals[-1]:
+            yield Text(
+                "At least %(least)s and at most %(most)s took all steps in this order.",
+                least=self.at_least[-1],
+                most=self.totals[-1],
+            )
 
     def compared(self) -> Sequence[Compared]:
         steps = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
@@ -203,7 +270,10 @@ class FunnelAnswer(Answer):
             "steps": list(self.steps),
             "time_group": self.question.time_group,
             "window": self.question.window,
+            "any_order": self.question.any_order,
+            "exclude_steps": list(map(str, self.question.exclude_steps)),
             "totals": list(self.totals),
+            "at_least": list(self.at_least),
             "step_conversions": list(self.step_conversions),
             "overall_conversions": list(self.overall_conversions),
             "dropped_off": list(self.dropped_off),
@@ -212,24 +282,27 @@ class FunnelAnswer(Answer):
             "still_open": self.still_open,
             "dates": [period.label for period in self.periods],
             "counts": [list(row) for row in self.counts],
+            "conversions": list(self.conversions),
             "complete": list(self.complete),
+            "times": list(self.times),
         }
 
     def table(self) -> Table:
         columns = ["step", "complete", "users", "conversion from previous step"]
-        columns += ["overall conversion", "dropped off", "entered again"]
+        columns += ["overall conversion", "dropped off", "entered again", "at least"]
         of_complete = zip(
             self.totals,
             self.step_conversions,
             self.overall_conversions,
             self.dropped_off,
             self.entered_again,
+            self.at_least,
         )
         rows: list[list[Any]] = [
             [step, True, *numbers] for step, numbers in zip(self.steps, of_complete)
         ]
         rows += [
-            [step, False, count, None, None, None, None]
+            [step, False, count, None, None, None, None, None]
             for step, count in zip(self.steps, self.open_totals)
         ]
         return Table(columns, rows)
@@ -237,11 +310,14 @@ class FunnelAnswer(Answer):
     def by_period(self) -> Table:
         """Return the users by period of entering and step."""
         return Table(
-            [TimeGroup(self.question.time_group).singular, "complete", *self.steps],
             [
-                [period.label, is_complete, *row]
-                for period, is_complete, row in zip(
-                    self.periods, self.complete, self.counts
+                *(TimeGroup(self.question.time_group).singular, "complete"),
+                *(*self.steps, "overall conversion"),
+            ],
+            [
+                [period.label, is_complete, *row, conversion]
+                for period, is_complete, row, conversion in zip(
+                    self.periods, self.complete, self.counts, self.conversions
                 )
             ],
         )
@@ -283,28 +359,61 @@ class Funnel(Question[FunnelAnswer]):
         ),
     )
 
+    any_order: bool = param(
+        Text("Later steps in any order"),
+        default=False,
+        help=Text(
+            "After the first step, count the others in whatever order they are taken."
+        ),
+    )
+    exclude_steps: Sequence[Who] = param(
+        Text("Without those who do"),
+        default=(),
+        least=0,
+        most=20,
+        help=Text(
+            "Leave out who does any of these from entering to the step, the periods of "
+            "both included."
+        ),
+    )
+
     def sentence(self) -> Text:
-        return self.to_day(
-            Text(
-                "Funnel %(steps)s within %(window)s, entered in the last %(span)s",
-                steps=_joined(self.steps),
-                window=_span(self.window, self.time_group),
-                span=_span(self.num_periods, self.time_group),
-            )
+        said = Text(
+            "Funnel %(steps)s within %(window)s, entered in the last %(span)s",
+            steps=_joined(self.steps),
+            window=_span(self.window, self.time_group),
+            span=_span(self.num_periods, self.time_group),
         )
+        if self.any_order:
+            said = Text("%(asked)s, later steps in any order", asked=said)
+        if self.exclude_steps:
+            without = ", ".join(map(str, self.exclude_steps))
+            said = Text(
+                "%(asked)s, without %(who)s in between", asked=said, who=without
+            )
+        return self.to_day(said)
 
     def answer(self, ask: Ask) -> FunnelAnswer:
         entries = _Entries(ask, self)
+        closed_rows, open_rows = slice(entries.closed), slice(entries.closed, None)
         counts = np.zeros((len(entries.periods), len(self.steps)), dtype=np.int64)
-        totals, open_totals, again = np.zeros((3, len(self.steps)), dtype=np.int64)
-        looks = len(self.steps) * self.num_periods * min(self.window, self.num_periods)
-        for stripe in ask.stripes(entries.sources, passes=looks):
-            reached = entries.reached(stripe)
-            closed = [_united(rows[: entries.closed]) for rows in reached]
-            still = [_united(rows[entries.closed :]) for rows in reached]
+        totals, least, open_totals, again = np.zeros(
+            (4, len(self.steps)), dtype=np.int64
+        )
+        within = np.zeros(entries.offsets, dtype=np.int64)
+        # Each step is looked for twice, in the same period and in later ones alone.
+        each = 2 * len(self.steps) + len(self.exclude_steps) + 1
+        for stripe in ask.stripes(entries.sources, passes=each * entries.looks):
+            did = entries.did(stripe)
+            for after, reached in enumerate(entries.progress(did)):
+                within[after] += count_bits(_united(reached[-1][closed_rows]))
+            closed = [_united(rows[closed_rows]) for rows in reached]
+            still = [_united(rows[open_rows]) for rows in reached]
+            later = entries.reached(did, later=True)
             for step, rows in enumerate(reached):
                 counts[:, step] += count_rows(rows)
                 totals[step] += count_bits(closed[step])
+                least[step] += count_bits(_united(later[step][closed_rows]))
                 open_totals[step] += count_bits(still[step])
                 if step:
                     lost = closed[step - 1] & ~closed[step]
@@ -320,15 +429,19 @@ class Funnel(Question[FunnelAnswer]):
                 unknown if is_unknown else tuple(row) for row, is_unknown in by_entry
             ),
             totals=_known(totals, entries.has_closed),
+            at_least=_known(least, entries.has_closed),
             open_totals=_known(open_totals, entries.has_open),
             still_open=int(open_totals[0] - open_totals[-1])
             if entries.has_open
             else None,
             entered_again=_known(again, entries.has_closed and entries.has_open),
+            times=tuple(np.diff(within, prepend=0).tolist())
+            if entries.has_closed
+            else (),
         )
 
     def people(self, ask: Ask, cell: StepUsers) -> Selection:
-        least = 1 if cell.outcome in ("reached", "reached-open") else 2
+        least = 1 if cell.outcome.startswith("reached") else 2
         if not least <= cell.step <= len(self.steps):
             raise QueryError(
                 Text(
@@ -339,6 +452,15 @@ class Funnel(Question[FunnelAnswer]):
                 field="step",
             )
         entries = _Entries(ask, self)
+        if cell.after is not None and cell.after >= entries.offsets:
+            raise QueryError(
+                Text(
+                    "This must be a whole number from %(least)s to %(most)s.",
+                    least=0,
+                    most=entries.offsets - 1,
+                ),
+                field="after",
+            )
         place = None
         if cell.period is None:
             entries.require_any(cell.outcome)
@@ -362,6 +484,11 @@ class _Entries:
             *(ask.who(step, "steps") for step in others),
         )
         self._window = question.window
+        self._any_order = question.any_order
+        self._out = tuple(
+            ask.who(each, "exclude_steps") for each in question.exclude_steps
+        )
+        self._repeats = _repeats(self._steps)
         self.names = tuple(map(shown_name, self._steps))
         self.periods = ask.periods(question.time_group, question.num_periods)
         over = ask.complete(self.periods)[question.window - 1 :]
@@ -375,13 +502,17 @@ class _Entries:
         self.has_open = not still or not all(still)
         self.sources = tuple(
             source
-            for step in self._steps
+            for step in (*self._steps, *self._out)
             for source in sources_over(step, self.periods)
         )
+        self.offsets = min(self._window, len(self.periods))
+        """How many periods of a window there can be."""
+        self.looks = len(self.periods) * self.offsets
+        """How many entry periods are looked at, once for each period of a window."""
 
     def _unknown(self, ask: Ask) -> Sequence[bool]:
         """Return of which entry periods hours of the window were not kept."""
-        unkept = ask.unkept(self._steps, self.periods)
+        unkept = ask.unkept([*self._steps, *self._out], self.periods)
         if not unkept:
             return [False] * len(self.periods)
         before = np.cumsum([0, *(period in unkept for period in self.periods)])
@@ -391,43 +522,91 @@ class _Entries:
         missing: list[bool] = (before[ends] > before[:-1]).tolist()
         return missing
 
-    def reached(self, stripe: Stripe) -> list[Words]:
+    def did(self, stripe: Stripe) -> _Did:
+        """Return who did what, a row for each period."""
+        steps = [evaluate_each(step, self.periods, stripe) for step in self._steps]
+        if any(self.unknown):
+            steps[0] = steps[0].copy()
+            steps[0][np.array(self.unknown)] = 0
+        out = [evaluate_each(each, self.periods, stripe) for each in self._out]
+        return _Did(steps, reduce(np.bitwise_or, out) if out else None)
+
+    def reached(self, did: _Did, later: bool = False) -> list[Words]:
         """Return for each step who reached it, a row for each period of entering.
 
-        Everyone takes the steps at the earliest opportunity; taking one later cannot
-        get them further.
+        Args:
+            did: Who did what.
+            later: Count a step in a later period than the one before alone, where they
+                have an order.
         """
-        done = [evaluate_each(step, self.periods, stripe) for step in self._steps]
-        entered = done[0]
-        if any(self.unknown):
-            entered = entered.copy()
-            entered[np.array(self.unknown)] = 0
-        reached = [entered, *(np.zeros_like(entered) for _ in self._steps[1:])]
-        for later in range(min(self._window, len(self.periods))):
-            # Row i looks at period i + later; the last rows have no such period yet.
-            rows = len(self.periods) - later
-            for step in range(1, len(self._steps)):
-                now = reached[step - 1][:rows] & done[step][later:]
-                np.bitwise_or(reached[step][:rows], now, out=reached[step][:rows])
+        *_, reached = self.progress(did, later)
         return reached
+
+    def progress(self, did: _Did, later: bool = False) -> Iterator[list[Words]]:
+        """Yield who reached each step within one period, two, and so on.
+
+        Everyone takes the steps at the earliest opportunity; taking one later cannot
+        get them further.  What is yielded holds until the next one is asked for.
+        """
+        taken = [np.zeros_like(did.steps[0]) for _ in self._steps]
+        present = None if did.out is None else ~np.zeros_like(did.out)
+        for offset in range(self.offsets):
+            # Row i looks at period i + offset; the last rows have no such period yet.
+            rows = slice(len(self.periods) - offset)
+            earlier = {step: taken[step][rows].copy() for step in self._earlier(later)}
+            if present is not None:
+                present[rows] &= ~did.out[offset:]  # type: ignore[index]
+            for step, done in enumerate(did.steps):
+                if not step:
+                    if offset:
+                        continue
+                    now = done
+                else:
+                    before = 0 if self._any_order else step - 1
+                    strictly = later and not self._any_order
+                    base = earlier[before] if strictly else taken[before][rows]
+                    now = base & done[offset:]
+                    if step in self._repeats:
+                        now &= earlier[self._repeats[step]]
+                if present is not None:
+                    now = now & present[rows]
+                np.bitwise_or(taken[step][rows], now, out=taken[step][rows])
+            # In any order a step is reached with all those that stand before it.
+            yield list(accumulate(taken, and_)) if self._any_order else taken
+
+    def _earlier(self, later: bool) -> set[int]:
+        """Return of which steps it matters whether they were taken periods before."""
+        if later and not self._any_order:
+            return set(range(len(self._steps)))
+        return set(self._repeats.values())
 
     def users(self, stripe: Stripe, cell: StepUsers, place: int | None) -> Words:
         """Return the users behind a number of the funnel."""
-        reached = self.reached(stripe)
+        did = self.did(stripe)
+        reached = self.reached(did, later=cell.outcome == "reached-later")
         step = cell.step - 1
         is_open = cell.outcome in ("still-open", "reached-open")
         rows = slice(self.closed, None) if is_open else slice(self.closed)
         if place is not None:
             rows = slice(place, place + 1)
+        if cell.after is not None:
+            # What is yielded does not last: only the numbers asked for are looked at.
+            united = (_united(each[step][rows]) for each in self.progress(did))
+            *_, before, users = (stripe.zeros(), *islice(united, cell.after + 1))
+            return users & ~before
         users = _united(reached[step][rows])
         if cell.outcome == "still-open":
             return _united(reached[0][rows]) & ~users
-        if cell.outcome in ("reached", "reached-open"):
+        if cell.outcome.startswith("reached"):
             return users
         lost = _united(reached[step - 1][rows]) & ~users
         if cell.outcome == "entered-again":
             return lost & _united(reached[0][self.closed :])
         return lost
+
+    def span(self, count: int) -> Text:
+        """Return a number of periods in words."""
+        return _span(count, self.periods[0].group.value)
 
     def require_any(self, outcome: Outcome) -> None:
         """Refuse an outcome of which no entry period tells.
@@ -437,7 +616,8 @@ class _Entries:
         """
         if outcome not in ("still-open", "reached-open") and not self.has_closed:
             raise QueryError(Text("No period is complete yet."), field="outcome")
-        if outcome not in ("reached", "dropped-off") and not self.has_open:
+        is_closed = outcome in ("reached", "reached-later", "dropped-off")
+        if not is_closed and not self.has_open:
             raise QueryError(Text("Hours were not recorded."), field="outcome")
 
     def require(self, place: int, outcome: Outcome) -> None:
@@ -470,6 +650,26 @@ class _Entries:
                 ),
                 field="period",
             )
+
+
+class _Did(NamedTuple):
+    """Who did what, a row for each period."""
+
+    steps: list[Words]
+    """A matrix for each step."""
+    out: Words | None
+    """Who did anything that leads out of the funnel; None where nothing does."""
+
+
+def _repeats(steps: Sequence[Expression]) -> dict[int, int]:
+    """Return for each step that is equal to an earlier one the last such one."""
+    last: dict[Expression, int] = {}
+    found = {}
+    for place, step in enumerate(map(meaning_of, steps)):
+        if step in last:
+            found[place] = last[step]
+        last[step] = place
+    return found
 
 
 def _united(rows: Words) -> Words:
@@ -512,13 +712,19 @@ _WHO = {
     "still-open": Text("still have time to reach %(step)s"),
     "entered-again": Text("did not reach %(step)s and entered again"),
     "reached-open": Text("reached %(step)s, window still open"),
+    "reached-later": Text("reached %(step)s, each step in a later period"),
 }
 
 
 def _who(entries: _Entries, cell: StepUsers) -> Text:
     """Return who is behind a number, in words."""
+    did = Text(_WHO[cell.outcome].template, step=entries.names[cell.step - 1])
+    if cell.after is not None:
+        did = Text(
+            "%(did)s after %(periods)s", did=did, periods=entries.span(cell.after)
+        )
     values = {
-        "did": Text(_WHO[cell.outcome].template, step=entries.names[cell.step - 1]),
+        "did": did,
         "number": cell.step,
         "steps": " → ".join(entries.names),
     }

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypedDict, get_args
 
 from ..analysis.errors import QueryError, Text
 from ..analysis.expressions import Event, Expression, Named, Or, Source
+from ..analysis.parsing import spelled
 from ..analysis.periods import Period
 from ..analysis.results import Table, to_text
 from ..analysis.united import United
@@ -156,6 +157,11 @@ class Spark(NamedTuple):
     """Unique users of each day, oldest first."""
     change: float | None
     """Of the last day against the one before it, 0.1 being 10 % more."""
+
+    @property
+    def asked(self) -> str:
+        """The name as it is given to a question."""
+        return spelled(self.name)
 
     def to_dict(self) -> SparkDict:
         """Return the event as it stands in JSON."""

@@ -15,6 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from ..analysis.errors import QueryError, Text
+from ..analysis.parsing import spelled
 from ..query import Query, as_of
 from ..questions.declare import (
     Answer,
@@ -312,7 +313,7 @@ class QuestionPage:
         messages: Mapping[str, list[str]] | None = None,
     ) -> str:
         names = self._query.names
-        known = [*names.defined, *names.events()]
+        known = [*map(spelled, [*names.defined, *names.events()][:MOST_SUGGESTIONS])]
         told: dict[str, Any] = {"sentence": None, "warnings": [], "notes": []}
         texts = self.texts
         shown: list[parts.Part] = []
@@ -334,7 +335,7 @@ class QuestionPage:
             messages=messages or {},
             about=gettext(cleandoc(self.question.__doc__ or "")),
             examples=[] if answer or messages else self._examples(known),
-            event_names=known[:MOST_SUGGESTIONS],
+            event_names=known,
             link=self._links(texts),
             part="",
             parts=shown,
@@ -357,7 +358,7 @@ class QuestionPage:
         required = [each for each in params_of(self.question) if each.required]
         if not required or any(each.kind.name != "event" for each in required):
             return []
-        link, names = self._links({}), self._busiest() or known
+        link, names = self._links({}), [*map(spelled, self._busiest())] or known
         several = max(each.kind.least or 1 for each in required)
         if several > 1:
             # One example, of as many as it takes.
