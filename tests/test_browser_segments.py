@@ -13,8 +13,10 @@ from flask_bitmapist import FlaskBitmapist, mark_event, mark_unique
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("flask_admin")
+pytest.importorskip("flask_babel")
 
 from flask_admin import Admin
+from flask_babel import Babel
 
 from .pages import url_of
 from .servers import RedisProcess, served
@@ -43,6 +45,7 @@ def address() -> Iterator[str]:
             BITMAPIST_ACCESS="public",
             SECRET_KEY="for the tests",
         )
+        Babel(app)  # Flask-Admin wants it where it is installed
         FlaskBitmapist(app, admin=Admin(app, name="Shop"))
         now = datetime.now(tz=timezone.utc)
         with app.app_context():

@@ -333,10 +333,17 @@ class Ask:
             QueryError: As for :meth:`who`; also for ``not x`` alone without that
                 setting.
         """
-        expression = self.who(given, field)
+        expression = self.among_everyone(self.who(given, field), field)
+        require_bounded(expression, field)
+        return expression
+
+    def among_everyone(self, expression: Expression, field: str) -> Expression:
+        """Return an expression within BITMAPIST_EVERYONE, where it needs that.
+
+        Without the setting it stays as it is.
+        """
         if not expression.bounded and self.names.everyone:
             expression &= self._everyone(field)
-        require_bounded(expression, field)
         return expression
 
     def _everyone(self, field: str) -> Expression:

@@ -116,7 +116,8 @@ def segment(ask: Ask, who: Who, field: str) -> Expression:
             ),
             field=field,
         )
-    return expression
+    # A "not" alone is taken from the answer's users, unless the app says from whom.
+    return ask.among_everyone(expression, field)
 
 
 def _excluded(question: Question[Any], ask: Ask, left_out: LeftOut) -> Iterator[Group]:

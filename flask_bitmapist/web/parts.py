@@ -99,6 +99,8 @@ def compared(parts: Sequence[Part]) -> Iterator[Lines]:
         return
     for several in zip(*(part.answer.compared() for part in parts)):
         first: Compared = several[0]
+        if not first.labels:
+            continue
         columns = [
             Column(
                 part,
