@@ -31,7 +31,7 @@ from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
 from .questions.overview import Overview
 from .questions.person import Person
-from .questions.segments import In, LeftOut, answered
+from .questions.segments import BY_THE_APP, In, LeftOut, answered
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
 from .questions.who import Count, Has, Users
@@ -67,17 +67,22 @@ class Exclusion:
         identity: Identity | None = None,
     ) -> None:
         self._given = given
-        self._is_locked = is_locked
+        self.is_locked = is_locked
         self._identity = Identity() if identity is None else identity
         self._lock = threading.Lock()
         self._until = 0.0
         self._bits: NDArray[np.int64] | None = None
 
+    @property
+    def text(self) -> str:
+        """Who is left out, in words; empty for nobody."""
+        return self._given if isinstance(self._given, str) else BY_THE_APP
+
     def told(self) -> LeftOut:
         """Return who is left out, for a question."""
         if isinstance(self._given, str):
-            return LeftOut(self._given, None, self._is_locked)
-        return LeftOut(None, partial(self._find, self._given), self._is_locked)
+            return LeftOut(self._given, None, self.is_locked)
+        return LeftOut(None, partial(self._find, self._given), self.is_locked)
 
     def _find(self, give: Callable[[], Iterable[Any]]) -> In:
         """Return who is left out now.
@@ -144,7 +149,7 @@ class Query:
         self.names = Names() if names is None else names
         self.identity = Identity() if identity is None else identity
         self._own = {} if own is None else own
-        self._exclusion = Exclusion() if exclusion is None else exclusion
+        self.exclusion = Exclusion() if exclusion is None else exclusion
 
     overview = Asking(Overview)
     cohort = Asking(Cohort)
@@ -188,7 +193,7 @@ class Query:
             self.select,
             self.identity,
         )
-        return answered(question, ask, self._exclusion.told())
+        return answered(question, ask, self.exclusion.told())
 
     def __getattr__(self, name: str) -> Any:
         # What the class has is found before: only the app's own questions are here.
@@ -219,7 +224,7 @@ class Query:
         """
         bitmaps = self.bitmaps.within(most_work)
         names = self.names if patience is None else self.names.within(patience)
-        return Query(bitmaps, names, self.identity, self._own, self._exclusion)
+        return Query(bitmaps, names, self.identity, self._own, self.exclusion)
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.

@@ -527,8 +527,10 @@ class Question(Declared, Generic[A_co]):
         group, several = self.reach()
         count = several if self.compare == "previous" else self.compare or 0
         last: date = day
-        if isinstance(self.as_of, datetime) or group is TimeGroup.HOURS:
+        if isinstance(self.as_of, datetime):
             last = moment
+        elif group is TimeGroup.HOURS:
+            last = moment.replace(minute=0, second=0, microsecond=0)
         try:
             last = shifted(group, last, -count)
         except QueryError as error:
@@ -746,8 +748,10 @@ class Answer(Result):
         Raises:
             QueryError: There is no such segment.
         """
-        together = () if self.together is None else (self.together,)
-        for each in (self, *self.segments, *together):
+        every = [self, *self.segments]
+        if self.together is not None:
+            every.append(self.together)
+        for each in every:
             if name is None or each.segment == name:
                 return each
         names = [f"“{each.segment}”" for each in self.segments]

@@ -25,6 +25,9 @@ In = Callable[[Stripe], Words]
 
 _WORDS = {EVERYONE: Text("everyone"), EVERYONE_ELSE: Text("everyone else")}
 
+BY_THE_APP = Text("those left out by the app")
+"""What users are called of whom the app has a list."""
+
 TOGETHER = Text("any of these")
 """What the users of any of several segments are called."""
 
@@ -131,7 +134,7 @@ def _excluded(question: Question[Any], ask: Ask, left_out: LeftOut) -> Iterator[
         )
     if own != NOBODY and not question.is_of_one:
         if left_out.find is not None:
-            yield Group(Text("those left out by the app"), (), left_out.find())
+            yield Group(BY_THE_APP, (), left_out.find())
         elif left_out.who:
             try:
                 yield _told(ask, left_out.who, "exclude")

@@ -340,9 +340,9 @@ class QuestionPage:
             part="",
             parts=shown,
             compared=list(parts.compared(shown)),
-            people=parts.summary(answer, self.texts),
+            people=parts.summary(answer, self.texts, self._query),
             choices=self._choices(),
-            words=parts.words(),
+            words=parts.words(self._query),
             presets=PRESETS if self.question.spans else {},
         )
 

@@ -13,6 +13,7 @@ from ..questions.declare import (
     EVERYONE,
     EVERYONE_ELSE,
     MOST_SEGMENTS,
+    NOBODY,
     Answer,
     Compared,
 )
@@ -172,19 +173,23 @@ def choices(query: Query, texts: Texts, link: Callable[[Texts], Links]) -> list[
     return found
 
 
-def words() -> list[tuple[str, str]]:
-    """Return the words that stand for segments, and what they mean."""
-    return [
-        (EVERYONE, formats.translated(Text("everyone"))),
-        (EVERYONE_ELSE, formats.translated(Text("everyone else"))),
-    ]
+def words(query: Query) -> list[tuple[str, str]]:
+    """Return the words that stand for users, and what they mean."""
+    found = [(EVERYONE, Text("everyone")), (EVERYONE_ELSE, Text("everyone else"))]
+    if query.exclusion.text and not query.exclusion.is_locked:
+        found.append((NOBODY, Text("nobody is left out")))
+    return [(word, formats.translated(meaning)) for word, meaning in found]
 
 
-def summary(answer: Answer | None, texts: Texts) -> dict[str, Any]:
+def summary(answer: Answer | None, texts: Texts, query: Query) -> dict[str, Any]:
     """Return what the line of users says."""
+    excluded: str | None
     if answer is None:
         names = [str(each) for each in texts.get("segments", ())]
-        excluded, day = texts.get("exclude"), None
+        own, day = texts.get("exclude"), None
+        excluded = query.exclusion.text if own in (None, "", NOBODY) else own
+        if own == NOBODY and not query.exclusion.is_locked:
+            excluded = None
     else:
         names = [each.segment or "" for each in answer.segments]
         excluded = answer.ask.excluded
