@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import Flag, QueryError, mark_event, mark_unique
@@ -98,7 +98,8 @@ def lists(answer: Answer, segment: str | None = None) -> list[set[Any]]:
     return found
 
 
-@exact
+# Each example asks some ten stores.
+@settings(exact, max_examples=25)
 @given(data=st.data(), group=st.sampled_from(["hours", "days", "weeks", "months"]))
 def test_an_answer_for_some_users_is_that_of_a_store_of_them_alone(
     ask: Callable[..., Query], data: st.DataObject, group: str
@@ -404,11 +405,17 @@ def test_a_list_of_users_has_a_line_for_each_in_their_segment(app: Flask) -> Non
     with app.app_context():
         told(app)
     words = ["x", "--segment=flag(b)", "--segment=everyone else", "--as-of=2026-11-25"]
+    one = ["x", "--segment=flag(b)", "--as-of=2026-11-25", "--csv"]
     run = app.test_cli_runner().invoke
     assert run(args=["bitmapist", "users", *words, "--csv"]).stdout.split("\n") == [
         *("segment,user_id", "flag(b),2", "flag(b),3"),
         *("everyone else,1", "everyone else,4", ""),
     ]
+    assert run(args=["bitmapist", "users", *one]).stdout.split("\n") == [
+        *("segment,user_id", "flag(b),2", "flag(b),3", ""),
+    ]
+    told_of_one = run(args=["bitmapist", "count", *one, "-g", "day"]).stdout
+    assert told_of_one.startswith("segment,group,")
     assert run(args=["bitmapist", "users", *words]).stdout.split("\n") == [
         *("flag(b)", "2", "3", "", "everyone else", "1", "4", "", ""),
     ]

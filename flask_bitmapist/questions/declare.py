@@ -689,9 +689,9 @@ class Answer(Result):
                 yield heading, each
 
     def sheet(self) -> Table:
-        parts = [each for _, each in self.parts()]
-        if len(parts) == 1:
+        if not self.part_columns():
             return self.table()
+        parts = [each for _, each in self.parts()]
         tables = [each.table() for each in parts]
         return Table(
             [*self.part_columns(), *tables[0].columns],

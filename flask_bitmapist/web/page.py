@@ -337,6 +337,7 @@ class QuestionPage:
             examples=[] if answer or messages else self._examples(known),
             event_names=known,
             link=self._links(texts),
+            is_of_one=self.question.is_of_one,
             part="",
             parts=shown,
             compared=list(parts.compared(shown)),
