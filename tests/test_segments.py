@@ -72,11 +72,10 @@ def earlier(as_of: datetime, group: str, count: int) -> datetime:
     """The moment so many periods before another."""
     if group in ("hours", "days", "weeks"):
         return as_of - count * timedelta(**{group: 1})
-    for _ in range(count * (12 if group == "years" else 1)):
-        day = as_of.day
+    day = as_of.day
+    for _ in range(count):
         as_of = as_of.replace(day=1) - timedelta(days=1)
-        as_of = as_of.replace(day=min(day, as_of.day))
-    return as_of
+    return as_of.replace(day=min(day, as_of.day))
 
 
 def numbers(answer: Answer) -> dict[str, Any]:
