@@ -349,7 +349,10 @@ class QuestionPage:
 
     def _choices(self) -> list[parts.Choice]:
         query = self._query.within(parts.SIZING)
-        return parts.choices(query, self.texts, self._links)
+        # Another group begins with the first page of a list, and looks for no names.
+        begun = {"page", "refresh"}
+        texts = {name: text for name, text in self.texts.items() if name not in begun}
+        return parts.choices(query, texts, self._links)
 
     def _links(self, texts: Texts) -> Links:
         return Links(self.surface, self.place.name, texts)
