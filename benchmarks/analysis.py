@@ -75,6 +75,7 @@ def main() -> None:
         yearly(client, sizes)
         other_analyses(client, sizes)
         growth(client)
+        segments(client, sizes)
         memory(server.url, client, sizes)
         waits(server.url, client)
         weeks_of_sunday(client)
@@ -208,6 +209,27 @@ def growth(client: redis.Redis) -> None:
             (took,) = side_by_side(users, lambda: daily_cohort(reader, rows, cols))
             times.append(took)
         row(name, ms(times[0]), ms(times[1]), f"{times[1] / times[0]:.2f}")
+
+
+def segments(client: redis.Redis, sizes: Iterable[int]) -> None:
+    print(f"\n(g) daily cohort, {ROWS} rows x {COLS} columns, of segments")
+    header("users", "everyone", "one segment", "six segments", "times one", "to reach")
+    for users in sizes:
+        fill(client, users, TimeGroup.DAYS, ROWS)
+        names = [f"flag(s{number})" for number in range(6)]
+        group = np.random.default_rng(users).integers(0, len(names), users)
+        for number in range(len(names)):
+            value = np.packbits(group == number).tobytes()
+            client.set(redis_key(Source(f"s{number}", None)), value)
+        reader = BitmapReader(client)
+        everyone, one, six = side_by_side(
+            users,
+            lambda reader=reader: daily_cohort(reader),
+            lambda reader=reader: daily_cohort(reader, segments=names[:1]),
+            lambda reader=reader: daily_cohort(reader, segments=names),
+        )
+        cells = (f"{users:,}", ms(everyone), ms(one), ms(six), f"{six / one:.2f}")
+        row(*cells, "<= 3")
 
 
 def memory(url: str, client: redis.Redis, sizes: Iterable[int]) -> None:
@@ -435,9 +457,16 @@ def get_all(client: redis.Redis, keys: Iterable[bytes]) -> None:
     pipeline.execute()
 
 
-def daily_cohort(at: Any, rows: int = ROWS, cols: int = COLS) -> CohortAnswer:
+def daily_cohort(
+    at: Any, rows: int = ROWS, cols: int = COLS, segments: Sequence[str] = ()
+) -> CohortAnswer:
     return Query(at).cohort(
-        A, B, time_group="days", num_rows=rows, num_cols=cols, as_of=NOW
+        *(A, B),
+        time_group="days",
+        num_rows=rows,
+        num_cols=cols,
+        as_of=NOW,
+        segments=segments,
     )
 
 

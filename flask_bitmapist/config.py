@@ -137,6 +137,10 @@ def _everyone(value: Any) -> str | None:
     )
 
 
+def _exclude(value: Any) -> str | None:
+    return None if callable(value) else _everyone(value)
+
+
 def _in_a_folder(value: Any) -> str | None:
     if not value or Path(value).absolute().parent.is_dir():
         return None
@@ -293,6 +297,16 @@ class Settings:
         "Among whom 'not paid' and 'paid never' look where they stand alone: an "
         "expression such as 'signup ever'; empty to refuse them.",
         _everyone,
+    )
+    exclude: str | Callable[..., Any] = setting(
+        "",
+        "Users to leave out of every answer but those about a single user: an "
+        "expression that says when, such as 'flag(staff)', or a callable that returns "
+        "their IDs and is run at most once a minute.",
+        _exclude,
+    )
+    exclude_locked: bool = setting(
+        True, "Whether nobody may ask for answers with these users in them."
     )
     max_work: int = setting(
         # Some two to four seconds.  What people look at daily is far below: 31 x 13

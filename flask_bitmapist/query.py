@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, timezone
+from functools import partial
+from time import monotonic
 from typing import Any, cast
 
-from .analysis.bitmaps import Bitmaps
+import numpy as np
+from numpy.typing import NDArray
+from redis import RedisError
+
+from .analysis.bitmaps import Bitmaps, words_of
 from .analysis.errors import QueryError, Text
 from .analysis.expressions import (
     Expression,
@@ -22,6 +31,7 @@ from .questions.funnel import Funnel
 from .questions.lifecycle import Lifecycle
 from .questions.overview import Overview
 from .questions.person import Person
+from .questions.segments import BY_THE_APP, In, LeftOut, answered
 from .questions.stickiness import Stickiness
 from .questions.trend import Trend
 from .questions.who import Count, Has, Users
@@ -35,6 +45,80 @@ When = date | datetime | None
 
 Clock = Callable[[], tuple[Calendar, Text | None]]
 """Returns the calendar of a store, and what is odd about it."""
+
+
+EXCLUSION_HOLDS = 60.0
+"""Seconds for which the app's own list of whom to leave out is used."""
+
+_logger = logging.getLogger("flask_bitmapist")
+
+
+class Exclusion:
+    """Who is left out of answers, as BITMAPIST_EXCLUDE says.
+
+    Args:
+        given: An expression as text, empty for nobody; or what gives users, as marks
+            take them.
+        is_locked: Whether a question may not count them after all.
+        identity: Tells which bit is whose.
+    """
+
+    def __init__(
+        self,
+        given: str | Callable[[], Iterable[Any]] = "",
+        is_locked: bool = True,
+        identity: Identity | None = None,
+    ) -> None:
+        self._given = given
+        self.is_locked = is_locked
+        self._identity = Identity() if identity is None else identity
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._bits: NDArray[np.int64] | None = None
+
+    @property
+    def text(self) -> str:
+        """Who is left out, in words; empty for nobody."""
+        return self._given if isinstance(self._given, str) else BY_THE_APP
+
+    def told(self) -> LeftOut:
+        """Return who is left out, for a question."""
+        if isinstance(self._given, str):
+            return LeftOut(self._given, None, self.is_locked)
+        return LeftOut(None, partial(self._find, self._given), self.is_locked)
+
+    def _find(self, give: Callable[[], Iterable[Any]]) -> In:
+        """Return who is left out now.
+
+        Raises:
+            QueryError: The app's list could not be had: an answer with the wrong
+                people in it is worse than none.
+        """
+        with self._lock:
+            # One that failed is not run again at once either: it may be what is slow.
+            if monotonic() >= self._until:
+                self._bits = self._bits_of(give)
+                self._until = monotonic() + EXCLUSION_HOLDS
+            bits = self._bits
+        if bits is None:
+            raise QueryError(
+                Text(
+                    "BITMAPIST_EXCLUDE failed, so it is not known whom to leave out; "
+                    "see the app's log. It is tried again after a minute."
+                ),
+                field="exclude",
+            )
+        return lambda stripe: words_of(bits, stripe.first_id, stripe.width)
+
+    def _bits_of(self, give: Callable[[], Iterable[Any]]) -> NDArray[np.int64] | None:
+        try:
+            found = map(self._identity.bit_of, give())
+            return np.unique([bit for bit in found if bit is not None]).astype(np.int64)
+        except RedisError:
+            raise
+        except Exception:
+            _logger.exception("BITMAPIST_EXCLUDE failed")
+            return None
 
 
 class Query:
@@ -54,6 +138,7 @@ class Query:
         identity: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
         clock: Tells the store's calendar, and what is odd about it; UTC by default.
+        exclusion: Who is left out of answers; nobody by default.
     """
 
     def __init__(
@@ -63,12 +148,14 @@ class Query:
         identity: Identity | None = None,
         own: Mapping[str, AnyQuestion] | None = None,
         clock: Clock | None = None,
+        exclusion: Exclusion | None = None,
     ) -> None:
         self.bitmaps = bitmaps
         self.names = Names() if names is None else names
         self.identity = Identity() if identity is None else identity
         self._own = {} if own is None else own
         self._clock = clock
+        self.exclusion = Exclusion() if exclusion is None else exclusion
 
     overview = Asking(Overview)
     cohort = Asking(Cohort)
@@ -96,6 +183,13 @@ class Query:
             >>> bitmapist.query(Trend(["song:played"], num_periods=7)).series[0].name
             'song:played'
         """
+        answer = self._answered(question)
+        if question.compare is None:
+            return answer
+        before = question.earlier(answer.ask.as_of)
+        return replace(answer, previous=self._answered(before))
+
+    def _answered(self, question: Question[A]) -> A:
         calendar, odd = self._told()
         ask = Ask(
             question,
@@ -106,7 +200,7 @@ class Query:
             self.identity,
         )
         ask.warnings += [odd] if odd else []
-        return question.answer(ask)
+        return answered(question, ask, self.exclusion.told())
 
     def __getattr__(self, name: str) -> Any:
         # What the class has is found before: only the app's own questions are here.
@@ -137,7 +231,9 @@ class Query:
         """
         bitmaps = self.bitmaps.within(most_work)
         names = self.names if patience is None else self.names.within(patience)
-        return Query(bitmaps, names, self.identity, self._own, self._clock)
+        return Query(
+            *(bitmaps, names, self.identity, self._own), self._clock, self.exclusion
+        )
 
     @property
     def calendar(self) -> Calendar:
@@ -163,11 +259,15 @@ class Query:
         """
         return self.names.expression(who)
 
-    def select(self, selection: Selection) -> UserSet:
+    def select(self, selection: Selection, bitmaps: Bitmaps | None = None) -> UserSet:
         """Return the users behind a number, see for example
         :meth:`~flask_bitmapist.questions.declare.Question.people`.
+
+        Args:
+            selection: Which users.
+            bitmaps: Where the bitmaps come from, if not from where the query's do.
         """
-        return UserSet(self.bitmaps, selection, self.identity)
+        return UserSet(bitmaps or self.bitmaps, selection, self.identity)
 
 
 QUESTIONS: tuple[AnyQuestion, ...] = tuple(

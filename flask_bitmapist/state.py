@@ -116,7 +116,7 @@ class Store:
     @cached_property
     def query(self) -> Query:
         """Where questions are asked; made, and numpy loaded, with the first of them."""
-        from .query import Query
+        from .query import Exclusion, Query
         from .questions.asking import Names
         from .store.idmap import identity_of
         from .store.reader import BitmapReader
@@ -124,7 +124,12 @@ class Store:
         reads, settings = self.read_client, self.recorder.settings
         names = Names(self.catalogue, self._named, settings.everyone)
         identity = identity_of(settings, reads, self.client)
-        return Query(BitmapReader(reads), names, identity, self._own, self._clock)
+        exclusion = Exclusion(settings.exclude, settings.exclude_locked, identity)
+        return Query(
+            *(BitmapReader(reads), names, identity, self._own),
+            clock=self._clock,
+            exclusion=exclusion,
+        )
 
     def _clock(self) -> tuple[Calendar, Text | None]:
         return self.zones.calendar(self.read_client, self.client), self.zones.difference

@@ -229,7 +229,8 @@ def _value(kind: Kind) -> str:
     if kind.name == "choice":
         return ", ".join(f"`{each}`" for each in kind.choices)
     if kind.name == "number":
-        return f"{kind.least:,} to {kind.most:,}"
+        words = "".join(f", or `{each}`" for each in kind.choices)
+        return f"{kind.least:,} to {kind.most:,}{words}"
     return VALUES[kind.name]
 
 

@@ -63,8 +63,10 @@ from flask_bitmapist.identity import Identity, object_id, plain_id
 from flask_bitmapist.questions.asking import Names
 from flask_bitmapist.questions.cohort import Cohort, CohortAnswer
 from flask_bitmapist.questions.declare import Param
+from flask_bitmapist.questions.events import Events
 from flask_bitmapist.questions.funnel import OUTCOMES, Funnel
 from flask_bitmapist.questions.lifecycle import Lifecycle
+from flask_bitmapist.questions.overview import Overview
 from flask_bitmapist.questions.person import Person
 from flask_bitmapist.questions.stickiness import Stickiness
 from flask_bitmapist.questions.trend import Trend, TrendAnswer
@@ -128,6 +130,7 @@ __all__ = [
     "Counting",
     "CsvFile",
     "DamagedIdMapError",
+    "Events",
     "Ever",
     "First",
     "Funnel",
@@ -148,6 +151,7 @@ __all__ = [
     "NotABitmapError",
     "NumKongCounting",
     "NumpyCounting",
+    "Overview",
     "Param",
     "Person",
     "Reports",

@@ -262,7 +262,7 @@ def test_a_body_with_another_key_is_refused_with_the_nearest_one() -> None:
 def test_own_parameters_come_before_those_of_all_questions() -> None:
     names = [each.name for each in params_of(Sample)]
     assert names[0] == "event"
-    assert names[-2:] == ["as_of", "allow_unknown"]
+    assert names[-5:] == ["as_of", "allow_unknown", "segments", "exclude", "compare"]
     help_of = {each.name: str(each.about) for each in params_of(Sample)}
     assert help_of["group"] == "Length of a period."
     assert help_of["rows"] == "Rows."

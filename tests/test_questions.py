@@ -59,11 +59,16 @@ def tracked(redis_url: str) -> Iterator[tuple[Flask, FlaskBitmapist]]:
         yield app, extension
 
 
+SEGMENTS = ("flag(premium)", "play ever", "buy in last 9 days", "everyone")
+
+
 def a_value(param: Any) -> st.SearchStrategy[Any]:
     """Values of a parameter, as Python has them."""
     kind = param.kind
     one = {
-        "event": st.sampled_from(WHO),
+        "event": st.sampled_from(
+            SEGMENTS if param.name in ("segments", "exclude") else WHO
+        ),
         "number": st.integers(kind.least or 1, min(kind.most or 9, 9)),
         "choice": st.sampled_from(sorted(kind.choices) or ["x"]),
         "switch": st.booleans(),
@@ -174,8 +179,16 @@ def path(question: Question[Any]) -> str:
 
 def without_moment(told: Any) -> Any:
     """Surfaces read the clock one after the other, and the names of the store too."""
+    if isinstance(told, list):
+        return [without_moment(each) for each in told]
+    if not isinstance(told, dict):
+        return told
     moments = ("as_of", "scanned_at")
-    return {name: value for name, value in told.items() if name not in moments}
+    return {
+        name: without_moment(value)
+        for name, value in told.items()
+        if name not in moments
+    }
 
 
 def check_on_all_surfaces(
@@ -280,8 +293,10 @@ def test_every_answer_is_as_the_openapi_document_says(
             for each in params_of(question)
             if each.required
         }
-        told = in_python(extension, question(**least))
-        jsonschema.validate(told, schema)
+        for whose in {}, {"segments": ["flag(premium)", "play ever"], "compare": 1}:
+            told = in_python(extension, question(**least, **whose))
+            jsonschema.validate(told, schema)
+            assert len(told.get("segments", ())) == len(whose.get("segments", ()))
 
 
 def path_in_document(question: type[Question[Any]]) -> str:

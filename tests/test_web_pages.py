@@ -387,6 +387,8 @@ def smallest(param: Param) -> Any:
     An optional list is smallest with one entry: with none it is left out.
     """
     kind = param.kind
+    if param.name in ("segments", "exclude"):
+        return "came ever"  # these say when
     if kind.many:
         return (["1"] if kind.choices else ["came"]) * max(kind.least or 0, 1)
     return {

@@ -128,6 +128,10 @@ class Stripe:
             enough = plane & enough if least >> digit & 1 else plane | enough
         return enough
 
+    def among(self, users: Words) -> Stripe:
+        """Return the same bitmaps with some users alone."""
+        return Stripe(self.first_id, self.matrix & users, self._rows)
+
     def stack(self, sources: Sequence[Source]) -> Words:
         """Return the bitmaps of *sources* as the rows of one matrix."""
         span = self._rows.span(sources)
@@ -207,6 +211,20 @@ def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:
     word, bit = np.nonzero(bits)
     ids: NDArray[np.int64] = used[word].astype(np.int64) * 64 + bit + first_id
     return ids
+
+
+def words_of(bits: NDArray[np.int64], first_id: int, width: int) -> Words:
+    """Return the bitmap of some users: the opposite of :func:`user_ids`.
+
+    Args:
+        bits: Their ids, ascending.  Those outside of the range are passed over.
+        first_id: The user id of the bitmap's first bit.
+        width: Its number of words.
+    """
+    first, last = np.searchsorted(bits, [first_id, first_id + 64 * width])
+    held = np.zeros(64 * width, dtype=np.bool_)
+    held[bits[first:last] - first_id] = True
+    return np.packbits(held).view(np.uint64)
 
 
 def rolling_union(users: Words, length: int) -> Words:

@@ -145,6 +145,10 @@ class Expression:
         """Yield the names of the events and flags that are mentioned."""
         return (leaf.name for leaf in self.leaves())
 
+    def bare(self) -> Iterator[Event]:
+        """Yield the events of which the expression does not say when they happened."""
+        return iter(())
+
     def _nested(self) -> str:
         """Text of the expression as an operand of another."""
         return str(self)
@@ -167,6 +171,9 @@ class Event(Expression):
         return stripe.words(Source(self.name, period))
 
     def leaves(self) -> Iterator[Event | Flag]:
+        yield self
+
+    def bare(self) -> Iterator[Event]:
         yield self
 
     def __str__(self) -> str:
@@ -239,6 +246,10 @@ class _Operation(Expression):
     def leaves(self) -> Iterator[Event | Flag]:
         for operand in self.operands:
             yield from operand.leaves()
+
+    def bare(self) -> Iterator[Event]:
+        for operand in self.operands:
+            yield from operand.bare()
 
     def __str__(self) -> str:
         return f" {self.word} ".join(operand._nested() for operand in self.operands)
@@ -335,6 +346,11 @@ class Not(Expression):
         if self.within is not None:
             yield from self.within.leaves()
 
+    def bare(self) -> Iterator[Event]:
+        yield from self.operand.bare()
+        if self.within is not None:
+            yield from self.within.bare()
+
     def __str__(self) -> str:
         text = f"not {_in_parentheses(self.operand)}"
         if self.within is None:
@@ -389,6 +405,9 @@ class Named(Expression):
 
     def leaves(self) -> Iterator[Event | Flag]:
         return self.meaning.leaves()
+
+    def bare(self) -> Iterator[Event]:
+        return self.meaning.bare()
 
     def __str__(self) -> str:
         return quote(self.name)

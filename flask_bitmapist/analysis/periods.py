@@ -9,6 +9,7 @@ that.  Only :class:`Calendar` knows which zone the clock is in.
 from __future__ import annotations
 
 import enum
+from calendar import monthrange
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
@@ -34,6 +35,7 @@ _END = datetime.max.replace(tzinfo=timezone.utc)
 
 P = ParamSpec("P")
 R = TypeVar("R")
+D = TypeVar("D", date, datetime)
 
 
 class TimeGroup(enum.StrEnum):
@@ -669,6 +671,41 @@ def _last_periods(
 def _hour(moment: datetime | date) -> datetime:
     """Return the first instant of the hour: no period begins within one."""
     return to_utc(moment).replace(minute=0, second=0, microsecond=0)
+
+
+def shifted(group: TimeGroup, moment: D, count: int) -> D:
+    """Return the day or moment so many periods later, as far into its own.
+
+    Args:
+        group: The length of a period; not that of a range, which is its own.
+        moment: A day, or a moment.
+        count: How many periods later, or earlier if negative.
+
+    Returns:
+        Of the 25th the 25th of another month; of a day that the other month does not
+        have its last one.
+
+    Raises:
+        QueryError: It lies outside the years 1 to 9999.
+
+    Example:
+        >>> shifted(TimeGroup.MONTHS, date(2026, 3, 31), -1)
+        datetime.date(2026, 2, 28)
+    """
+    try:
+        if group not in _MONTHS:
+            return moment + count * (_shifted(group, _ANY_MOMENT, 1) - _ANY_MOMENT)
+        months = _MONTHS[group] * count
+        years, month = divmod(moment.month - 1 + months, 12)
+        first = moment.replace(year=moment.year + years, month=month + 1, day=1)
+        days = monthrange(first.year, first.month)[1]
+        return first.replace(day=min(moment.day, days))
+    except (OverflowError, ValueError):
+        raise QueryError(Period.containing(group, moment)._outside(count)) from None
+
+
+_MONTHS = {TimeGroup.MONTHS: 1, TimeGroup.QUARTERS: 3, TimeGroup.YEARS: 12}
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 def _shifted(group: TimeGroup, start: datetime, count: int) -> datetime:

@@ -45,12 +45,17 @@ class Result:
         """Return the result as one table."""
         raise NotImplementedError
 
-    def file_table(self) -> Table:
-        """Return the table as it goes into a file: with more, where that says more."""
+    def sheet(self) -> Table:
+        """Return all of the result as one table, also where it consists of several."""
         return self.table()
 
+    def file_table(self) -> Table:
+        """Return :meth:`sheet` as it goes into a file: with more, where that says
+        more."""
+        return self.sheet()
+
     def to_csv(self) -> str:
-        """Return the table as CSV, with a header and CRLF line ends (RFC 4180).
+        """Return all of it as CSV, with a header and CRLF line ends (RFC 4180).
 
         A text that a spreadsheet would take for a formula gets an apostrophe in
         front, whichever separator it is set to.
@@ -59,7 +64,7 @@ class Result:
         return to_csv([columns, *rows])
 
     def to_dataframe(self) -> Any:
-        """Return the table as a ``pandas.DataFrame``.
+        """Return all of it as a ``pandas.DataFrame``.
 
         Raises:
             RuntimeError: pandas is not installed.
@@ -70,14 +75,14 @@ class Result:
             raise RuntimeError(
                 "to_dataframe() needs pandas: pip install 'flask-bitmapist[dataframe]'"
             ) from None
-        columns, rows = self.table()
+        columns, rows = self.sheet()
         return pandas.DataFrame(rows, columns=list(columns))
 
     def __str__(self) -> str:
         return to_text(self.table())
 
     def _repr_html_(self) -> str:
-        columns, rows = self.table()
+        columns, rows = self.sheet()
         head = _html_row("th", columns)
         body = "".join(_html_row("td", map(_shown, row)) for row in rows)
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"

@@ -9,14 +9,12 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Rows, Stripe, Words, user_ids
+from .bitmaps import Bitmaps, Rows, Stripe, Words, user_ids, words_of
 from .counting import count_bits
 from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, Source, require_bounded
 from .periods import Period
 from .results import Result, Table, User
-
-_EVERYBODY = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,9 @@ def has_user(selections: Sequence[Selection], bitmaps: Bitmaps, bit: int) -> lis
     sources = (source for each in selections for source in each.sources)
     rows = Rows(dict.fromkeys(part for source in sources for part in source.parts()))
     held = bitmaps.contains(rows.stored, bit)
-    # The user's bit fills a whole word, so that any bit of the answer tells.
-    matrix = np.where(held, _EVERYBODY, np.uint64(0)).reshape(-1, 1)
-    stripe = Stripe(0, matrix, rows)
-    return [bool(each.words(stripe)[0]) for each in selections]
+    # A stripe of one word, in which there is nobody else.
+    first = bit & ~63
+    (own,) = words_of(np.array([bit]), first, 1)
+    matrix = np.where(held, own, np.uint64(0)).reshape(-1, 1)
+    stripe = Stripe(first, matrix, rows)
+    return [bool(each.words(stripe)[0] & own) for each in selections]

@@ -55,15 +55,13 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
         if wants_users and question.cell is not None:
             _show_users(answer.behind(question.cell.read(given)), output)
             return
-        if answer.listing is not None and output != "json":
-            _list_users(answer.listing, output)
-        elif output is None and type(answer) in ON_TERMINAL:
-            ON_TERMINAL[type(answer)](answer)
+        if output is None:
+            _show_parts(answer)
+        elif output == "csv" and answer.listing is not None:
+            for line in answer.listed():
+                click.echo(to_csv([line]), nl=False)
         else:
             show(answer, output)
-        if output is None:
-            for note in (*answer.told(), answer.question.sentence()):
-                tell(note, err=True)
         if answer.exit_status:
             click.get_current_context().exit(answer.exit_status)
 
@@ -71,6 +69,25 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
     return click.Command(
         called or question.name, callback=run, help=about, params=params
     )
+
+
+def _show_parts(answer: Answer) -> None:
+    """Print an answer; one for several segments, or compared, part by part."""
+    for heading, each in answer.parts():
+        if heading:
+            tell(heading)
+        if each.listing is not None:
+            _list_users(each.listing, None)
+        else:
+            ON_TERMINAL.get(type(each), _show_text)(each)
+        if heading:
+            tell("")
+    for note in (*answer.told(), answer.sentence()):
+        tell(note, err=True)
+
+
+def _show_text(answer: Answer) -> None:
+    show(answer, None)
 
 
 def _parameter(each: Param) -> click.Parameter:
@@ -81,7 +98,7 @@ def _parameter(each: Param) -> click.Parameter:
 
 
 def _option(each: Param) -> click.Option:
-    names = [f"--{each.name.replace('_', '-')}", each.name]
+    names = [f"--{each.option}", each.name]
     if each.short:
         names.insert(0, f"-{each.short}")
     if each.kind.name == "switch":
@@ -100,6 +117,8 @@ def _option(each: Param) -> click.Option:
 def _metavar(kind: Kind) -> str:
     if kind.name == "choice":
         return "|".join(map(str, kind.choices))
+    if kind.name == "number" and not kind.many:
+        return "|".join(["N", *kind.choices])
     return {"day": "DAY", "number": "N", "event": "EVENT"}.get(kind.name, "TEXT")
 
 

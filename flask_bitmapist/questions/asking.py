@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ class Ask:
         bitmaps: Where the bitmaps come from.
         as_of: As of when.
         names: What can be named.
-        select: Makes a set of users of a selection.
+        select: Makes a set of users of a selection, and of where bitmaps come from.
         identity: Tells which bit is whose.
     """
 
@@ -219,18 +220,22 @@ class Ask:
         bitmaps: Bitmaps,
         as_of: AsOf,
         names: Names,
-        select: Callable[[Selection], UserSet],
+        select: Callable[..., UserSet],
         identity: Identity,
     ) -> None:
         self.question = question
         self.bitmaps = bitmaps
         self.as_of = as_of
         self.names = names
-        self.select = select
+        self.select: Callable[..., UserSet] = select
         self.identity = identity
         self.warnings: list[Text] = []
         self.notes: list[Text] = []
         """What is said beside the numbers of any question."""
+        self.segment: str | None = None
+        """Whose answer it is, where segments were asked for."""
+        self.excluded: str | None = None
+        """Who is left out, where anybody is."""
         self._past = Past(
             Period.containing(TimeGroup.DAYS, as_of.day),
             as_of.calendar,
@@ -246,6 +251,8 @@ class Ask:
             "as_of": self.as_of,
             "warnings": self.warnings,
             "notes": self.notes,
+            "segment": self.segment,
+            "excluded": self.excluded,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -279,6 +286,30 @@ class Ask:
         )
         return question.answer(ask)
 
+    def among_users(self, bitmaps: Bitmaps, segment: str | None) -> Ask:
+        """Return the same ask, which looks at some users alone.
+
+        Args:
+            bitmaps: Where their bitmaps come from.
+            segment: What they are called; None where they are no segment.
+        """
+
+        def selected(selection: Selection) -> UserSet:
+            text = selection.text
+            if segment:
+                text = Text("%(who)s, among %(segment)s", who=text, segment=segment)
+            if self.excluded:
+                text = Text("%(who)s, without %(other)s", who=text, other=self.excluded)
+            # No bitmap that is stored has these users alone.
+            return self.select(replace(selection, bitmap=None, text=text), bitmaps)
+
+        ask = Ask(
+            self.question, bitmaps, self.as_of, self.names, selected, self.identity
+        )
+        ask.warnings, ask.notes = [*self.warnings], [*self.notes]
+        ask.segment, ask.excluded = segment, self.excluded
+        return ask
+
     def who(self, given: Who, field: str) -> Expression:
         """Return whom a parameter means.
 
@@ -305,10 +336,17 @@ class Ask:
             QueryError: As for :meth:`who`; also for ``not x`` alone without that
                 setting.
         """
-        expression = self.who(given, field)
+        expression = self.among_everyone(self.who(given, field), field)
+        require_bounded(expression, field)
+        return expression
+
+    def among_everyone(self, expression: Expression, field: str) -> Expression:
+        """Return an expression within BITMAPIST_EVERYONE, where it needs that.
+
+        Without the setting it stays as it is.
+        """
         if not expression.bounded and self.names.everyone:
             expression &= self._everyone(field)
-        require_bounded(expression, field)
         return expression
 
     def _everyone(self, field: str) -> Expression:

@@ -30,6 +30,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -205,6 +206,23 @@ class CohortAnswer(Answer):
         return self.periods
 
     row_periods = told_periods
+
+    def compared(self) -> Sequence[Compared]:
+        unit = GROUPS[self.question.time_group]
+        columns = range(self.question.num_cols)
+        return [
+            Compared(
+                name=Text("Weighted average by column"),
+                labels=[
+                    Text("%(unit)s %(column)s", unit=unit, column=column)
+                    for column in columns
+                ],
+                values=self.averages,
+                complete=[True for _ in columns],
+                cells=[None for _ in columns],
+                in_order=True,
+            )
+        ]
 
     def to_dict(self) -> CohortDict:
         question = self.question

@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from datetime import date, datetime
 from functools import cache
@@ -24,7 +24,9 @@ from typing import (
     Generic,
     Literal,
     NamedTuple,
+    NotRequired,
     ParamSpec,
+    Self,
     TypedDict,
     TypeVar,
     Union,
@@ -36,7 +38,7 @@ from typing import (
 
 from ..analysis.errors import BadMarkError, QueryError, Text
 from ..analysis.expressions import Expression
-from ..analysis.periods import Period, TimeGroup, shorten
+from ..analysis.periods import AsOf, Period, TimeGroup, shifted, shorten
 from ..analysis.results import Result, Table, User
 from ..identity import plain_id
 
@@ -69,6 +71,21 @@ Group = Literal[
     "year",
 ]
 """How time is cut into periods, by a name in the plural or the singular."""
+
+Earlier = int | Literal["previous"] | None
+"""How many periods earlier something else is, or as many as there are."""
+
+EVERYONE = "everyone"
+"""The segment of all users of an answer."""
+
+EVERYONE_ELSE = "everyone else"
+"""The segment of an answer's users who are in none of the others."""
+
+NOBODY = "nobody"
+"""Who is left out where BITMAPIST_EXCLUDE does not hold."""
+
+MOST_SEGMENTS = 6
+"""Most segments of one question."""
 
 P = ParamSpec("P")
 D = TypeVar("D", bound="Declared")
@@ -147,6 +164,8 @@ class Param(NamedTuple):
     """The letter of the command line's option, or nothing."""
     in_form: bool
     """Whether the page's form asks for it."""
+    option: str
+    """The command line's option, without dashes in front."""
 
     @property
     def required(self) -> bool:
@@ -173,6 +192,7 @@ def param(
     choices: Mapping[Any, Text] | None = None,
     short: str = "",
     in_form: bool = True,
+    option: str = "",
 ) -> Any:
     """Declare a parameter of a question; its annotation says what kind it is.
 
@@ -188,6 +208,8 @@ def param(
             those that a form offers.
         short: A letter for the command line.
         in_form: Whether the page's form asks for it.
+        option: The command line's option, where that is not the parameter's name: of a
+            list the name of one entry, since it is given once for each.
 
     Example:
         >>> class Weekdays(Question[Answer]):
@@ -201,6 +223,7 @@ def param(
         "choices": dict(choices or {}),
         "short": short,
         "in_form": in_form,
+        "option": option,
     }
     return dataclasses.field(default=default, kw_only=kw_only, metadata=about)
 
@@ -231,13 +254,16 @@ class Declared:
             except ValueError as error:
                 wrong[each.name] = error.args[0]
         if not wrong:
-            wrong = dict(self.check())
+            wrong = dict(self._wrong_together())
         if wrong:
             raise ParameterError(wrong)
 
     def check(self) -> Mapping[str, Text]:
         """Return what is wrong with values that are right one by one, by parameter."""
         return {}
+
+    def _wrong_together(self) -> Mapping[str, Text]:
+        return self.check()
 
     @classmethod
     def read(cls: type[D], given: Mapping[str, Any]) -> D:
@@ -297,10 +323,9 @@ class Declared:
             if each.positional:
                 positional += several
             elif each.kind.name == "switch":
-                options.append(f"--{each.name.replace('_', '-')}")
+                options.append(f"--{each.option}")
             else:
-                for text in several:
-                    options.append(f"--{each.name.replace('_', '-')}={text}")
+                options += [f"--{each.option}={text}" for text in several]
         return [*options, "--", *positional] if positional else options
 
 
@@ -375,6 +400,7 @@ def _params_of(declared: Any) -> tuple[Param, ...]:
             positional=not each.kw_only and not each.metadata["short"],
             short=each.metadata["short"],
             in_form=each.metadata["in_form"],
+            option=each.metadata["option"] or each.name.replace("_", "-"),
         )
         for each in dataclasses.fields(declared)
     ]
@@ -386,6 +412,13 @@ def _params_of(declared: Any) -> tuple[Param, ...]:
 
 class Cell(Declared):
     """Names one number of an answer, by labels that mean the same tomorrow."""
+
+    segment: str | None = param(
+        Text("Segment"),
+        default=None,
+        option="in-segment",
+        help=Text("One of the segments; the first by default."),
+    )
 
 
 C = TypeVar("C", bound=Cell)
@@ -414,6 +447,8 @@ class Question(Declared, Generic[A_co]):
     """Whether there is a page for it, or JSON and CSV alone."""
     is_private: ClassVar[bool] = False
     """Whether the answer tells of single people."""
+    is_of_one: ClassVar[bool] = False
+    """Whether it is about a single user, also one whom BITMAPIST_EXCLUDE leaves out."""
     spans: ClassVar[tuple[str, ...]] = ()
     """The parameters that a preset such as "12 weeks" fills with its number."""
     cell: ClassVar[type[Cell] | None] = None
@@ -430,6 +465,36 @@ class Question(Declared, Generic[A_co]):
         in_form=False,
         help=Text(
             "Count nobody for an event that was never tracked, instead of an error."
+        ),
+    )
+
+    segments: Sequence[Who] = param(
+        Text("Users"),
+        default=(),
+        least=0,
+        most=MOST_SEGMENTS,
+        option="segment",
+        help=Text(
+            "Groups of users to answer for, side by side: a flag, a defined name or an "
+            "expression that says when, such as 'paid ever'; also 'everyone' and "
+            "'everyone else'."
+        ),
+    )
+    exclude: Who | None = param(
+        Text("Without"),
+        default=None,
+        help=Text(
+            "Users to leave out, as for a segment, beside those whom the app leaves "
+            "out; 'nobody' to count those as well, where that is allowed."
+        ),
+    )
+    compare: Earlier = param(
+        Text("Compare with"),
+        default=None,
+        choices={"previous": Text("the periods before")},
+        help=Text(
+            "Also answer as of so many periods earlier; 'previous' for as many as the "
+            "answer has."
         ),
     )
 
@@ -454,6 +519,62 @@ class Question(Declared, Generic[A_co]):
             QueryError: There is no such number.
         """
         raise NotImplementedError
+
+    def _wrong_together(self) -> Mapping[str, Text]:
+        wrong = dict(self.check())
+        named = set(self.segments) - {EVERYONE, EVERYONE_ELSE}
+        if len(set(self.segments)) < len(self.segments):
+            wrong["segments"] = Text("Name each segment once.")
+        elif EVERYONE_ELSE in self.segments and not named:
+            wrong["segments"] = Text(
+                "“everyone else” needs another segment that they are not in."
+            )
+        return wrong
+
+    def reach(self) -> tuple[TimeGroup, int]:
+        """Return the length of the answer's periods, and how many there are."""
+        group = TimeGroup(getattr(self, "time_group", None) or TimeGroup.DAYS)
+        several = self.spans[0] if self.spans else "num_days"
+        return group, getattr(self, several, 1)
+
+    def up_to(self, as_of: AsOf) -> date:
+        """Return the last day that the answer tells of."""
+        return as_of.day
+
+    def earlier(self, as_of: AsOf) -> Self:
+        """Return the question that this one is compared with.
+
+        Args:
+            as_of: As of when this one is answered.
+
+        Raises:
+            QueryError: That would be outside of the calendar.
+        """
+        _, several = self.reach()
+        count = several if self.compare == "previous" else self.compare or 0
+        try:
+            when = self._when_earlier(as_of, count)
+            return dataclasses.replace(self, **when, compare=None)
+        except QueryError as error:
+            raise QueryError(error.message, field="compare") from None
+
+    def _when_earlier(self, as_of: AsOf, count: int) -> dict[str, Any]:
+        """Return the parameters that say when, so many periods earlier."""
+        group, _ = self.reach()
+        day, moment = self._asked_up_to(as_of)
+        if group is not TimeGroup.HOURS:
+            return {"as_of": shifted(group, day if moment is None else moment, -count)}
+        # Hours that the clock leaves out do not count.
+        hours = as_of.periods(group, count + 1)
+        first, last = (
+            each.start.replace(tzinfo=None) for each in (hours[0], hours[-1])
+        )
+        return {"as_of": first if moment is None else first + (moment - last)}
+
+    def _asked_up_to(self, as_of: AsOf) -> tuple[date, datetime | None]:
+        """Return the day, and the moment by the app's clock if one was given."""
+        has_moment = isinstance(self.as_of, datetime)
+        return as_of.day, as_of.moment.replace(tzinfo=None) if has_moment else None
 
     def to_day(self, said: Text) -> Text:
         """Return a sentence with the day that it is asked up to, if one was given."""
@@ -512,6 +633,26 @@ class RangeQuestion(Question[A]):
         """The last day of the range, if it is given."""
         return self.until  # type: ignore[return-value]
 
+    def reach(self) -> tuple[TimeGroup, int]:
+        return super().reach() if self.first_day is None else (TimeGroup.RANGES, 1)
+
+    def up_to(self, as_of: AsOf) -> date:
+        return min(self.last_day or as_of.day, as_of.day)
+
+    def _when_earlier(self, as_of: AsOf, count: int) -> dict[str, Any]:
+        first, last = self.first_day, self.last_day
+        if first is None:
+            return super()._when_earlier(as_of, count)
+        # Both ends move, and with them up to when anything counts.
+        days = Period.between(first, self.up_to(as_of))
+        back = days.start - days.shift(-count).start
+        day, moment = self._asked_up_to(as_of)
+        return {
+            "since": first - back,
+            "until": None if last is None else self.up_to(as_of) - back,
+            "as_of": (day if moment is None else moment) - back,
+        }
+
     def when(self, said: Text) -> Text:
         """Return a sentence with the range that it is about."""
         values: dict[str, object] = {
@@ -559,6 +700,33 @@ class AnswerDict(TypedDict):
     """What is odd about the question, and why numbers are missing, in sentences."""
     notes: list[str]
     """What is said beside the numbers, in sentences."""
+    name: NotRequired[str]
+    """Whose answer it is, where segments were asked for."""
+    excluded: NotRequired[str]
+    """Who is left out, where anybody is."""
+    segments: NotRequired[list[dict[str, Any]]]
+    """The answer for each segment, of the same shape."""
+    together: NotRequired[dict[str, Any]]
+    """The answer for the users of any of several segments, of the same shape."""
+    previous: NotRequired[dict[str, Any]]
+    """The answer that this one is compared with, of the same shape."""
+
+
+class Compared(NamedTuple):
+    """Numbers of an answer that are set beside those of other segments and days."""
+
+    name: Text
+    """What they are."""
+    labels: Sequence[str | Period]
+    """What each number is of: a period, or something else."""
+    values: Sequence[float | None]
+    """Users, or shares as floats."""
+    complete: Sequence[bool]
+    """Whether each number is final."""
+    cells: Sequence[Mapping[str, Any] | None]
+    """How each is named, if there are users behind it: see :attr:`Question.cell`."""
+    in_order: bool = False
+    """Whether the labels, where they are no periods, follow each other in time."""
 
 
 @dataclass(frozen=True)
@@ -570,6 +738,14 @@ class Answer(Result):
     """
 
     ask: Ask = dataclasses.field(repr=False, compare=False)
+    segments: tuple[Self, ...] = dataclasses.field(default=(), kw_only=True, repr=False)
+    """The answer for each segment, in the order in which they were asked for.  The
+    answer itself has the numbers of the first."""
+    together: Self | None = dataclasses.field(default=None, kw_only=True, repr=False)
+    """The answer for the users of any of the segments, each counted once; None where
+    there are not several, beside everyone and everyone else."""
+    previous: Self | None = dataclasses.field(default=None, kw_only=True, repr=False)
+    """The answer that this one is compared with, also for each segment."""
 
     @property
     def question(self) -> Any:
@@ -584,8 +760,14 @@ class Answer(Result):
 
     @property
     def warnings(self) -> tuple[Text, ...]:
-        """What is odd about the question, and why numbers are missing."""
-        return tuple(self.ask.warnings)
+        """What is odd about the question, and why numbers are missing: in this answer,
+        for any of its segments, and in what it is compared with."""
+        return self._said(lambda ask: ask.warnings)
+
+    @property
+    def segment(self) -> str | None:
+        """Whose answer it is, where segments were asked for."""
+        return self.ask.segment
 
     @property
     def listing(self) -> UserSet | None:
@@ -613,7 +795,66 @@ class Answer(Result):
         span = self.ask.as_of.calendar.span
         return [[each.isoformat() for each in span(period)] for period in periods]
 
+    def told(self) -> tuple[Text, ...]:
+        """Return :meth:`notes`, and what is said beside the numbers of any question."""
+        return (*self.notes(), *self._said(lambda ask: ask.notes))
+
+    def _said(self, of: Callable[[Ask], Iterable[Text]]) -> tuple[Text, ...]:
+        every = (text for _, each in self.parts() for text in of(each.ask))
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def last_day(self) -> date:
+        """The last day that it tells of: of a range its own last one."""
+        day: date = self.question.up_to(self.ask.as_of)
+        return day
+
+    def compared(self) -> Sequence[Compared]:
+        """Return the numbers that are worth comparing, the same for every segment."""
+        return ()
+
+    def sentence(self) -> Text:
+        """Return what was asked and of whom, in a sentence."""
+        said: Text = self.question.sentence()
+        names = [each.segment for each in self.segments] or [self.segment]
+        who, *others = [name for name in names if name] or [""]
+        for other in others:
+            who = Text("%(one)s vs. %(other)s", one=who, other=other)
+        if who:
+            said = Text("%(asked)s, %(who)s", asked=said, who=who)
+        if self.ask.excluded:
+            said = Text("%(asked)s, without %(who)s", asked=said, who=self.ask.excluded)
+        if self.previous is not None:
+            day = self.previous.last_day
+            said = Text("%(asked)s, compared with %(day)s", asked=said, day=day)
+        return said
+
+    def parts(self) -> Iterator[tuple[str, Self]]:
+        """Yield the answers that this one consists of, each with its heading.
+
+        They are those of its segments and of all of them together, or itself; then
+        those of what it is compared with.
+        """
+        for answer in filter(None, (self, self.previous)):
+            together = () if answer.together is None else (answer.together,)
+            for each in (*answer.segments, *together) or (answer,):
+                values = {"segment": each.segment, "day": each.last_day}
+                if self.previous is None:
+                    heading = each.segment or ""
+                elif each.segment:
+                    heading = Text("%(segment)s, to %(day)s", **values)
+                else:
+                    heading = Text("To %(day)s", **values)
+                yield heading, each
+
+    def sheet(self) -> Table:
+        return self._of_parts(lambda each: each.table())
+
     def file_table(self) -> Table:
+        return self._of_parts(lambda each: each._with_spans())
+
+    def _with_spans(self) -> Table:
+        """Return the table with the begins and ends of the periods of its rows."""
         columns, rows = self.table()
         spans = self._spans(self.row_periods())
         if not spans:
@@ -621,15 +862,46 @@ class Answer(Result):
         rows = [[*row, *span] for row, span in zip(rows, spans, strict=True)]
         return Table([*columns, "start", "end"], rows)
 
-    def told(self) -> tuple[Text, ...]:
-        """Return :meth:`notes`, and what is said beside the numbers of any question."""
-        return (*self.notes(), *self.ask.notes)
+    def _of_parts(self, table_of: Callable[[Self], Table]) -> Table:
+        """Return the tables of all :meth:`parts` below each other."""
+        if not self.part_columns():
+            return table_of(self)
+        parts = [each for _, each in self.parts()]
+        tables = [table_of(each) for each in parts]
+        return Table(
+            [*self.part_columns(), *tables[0].columns],
+            [
+                [*each.part_cells(self), *row]
+                for each, table in zip(parts, tables)
+                for row in table.rows
+            ],
+        )
+
+    def listed(self) -> Iterator[list[Any]]:
+        """Yield the lines of :meth:`sheet` where there is a :attr:`listing`.
+
+        They are read and told bit by bit, however many users there are.
+        """
+        yield [*self.part_columns(), "user_id"]
+        for _, each in self.parts():
+            for user in each.listing or ():
+                yield [*each.part_cells(self), user]
+
+    def part_columns(self) -> list[str]:
+        """Return the columns that tell the :meth:`parts` apart in one table."""
+        columns = ["segment"] if self.segments else []
+        return columns if self.previous is None else [*columns, "as of"]
+
+    def part_cells(self, whole: Answer) -> list[str]:
+        """Return what stands in these columns, where *whole* has this part."""
+        cells = [str(self.segment)] if whole.segments else []
+        return cells if whole.previous is None else [*cells, str(self.last_day)]
 
     def head(self) -> AnswerDict:
         """Return what the dict of every answer begins with."""
         periods = self.told_periods()
-        return {
-            "question": str(self.question.sentence()),
+        head: AnswerDict = {
+            "question": str(self.sentence()),
             "asked": self.question.given(),
             "as_of": self.as_of.isoformat(),
             "timezone": self.ask.as_of.calendar.zone_now,
@@ -640,6 +912,37 @@ class Answer(Result):
             "warnings": list(map(str, self.warnings)),
             "notes": list(map(str, self.told())),
         }
+        if self.segment:
+            head["name"] = str(self.segment)
+        if self.ask.excluded:
+            head["excluded"] = str(self.ask.excluded)
+        if self.segments:
+            head["segments"] = [dict(each.to_dict()) for each in self.segments]
+        if self.together is not None:
+            head["together"] = dict(self.together.to_dict())
+        if self.previous is not None:
+            head["previous"] = dict(self.previous.to_dict())
+        return head
+
+    def of_segment(self, name: str | None) -> Self:
+        """Return the answer for a segment: by its name, by default the first.
+
+        Raises:
+            QueryError: There is no such segment.
+        """
+        every = [self, *self.segments]
+        if self.together is not None:
+            every.append(self.together)
+        for each in every:
+            if name is None or each.segment == name:
+                return each
+        names = [f"“{each.segment}”" for each in self.segments]
+        raise QueryError(
+            Text("Use one of %(allowed)s.", allowed=", ".join(names))
+            if names
+            else Text("No segments were asked for."),
+            field="segment",
+        )
 
     def behind(self, cell: Cell) -> UserSet:
         """Return the users behind the number that *cell* names.
@@ -647,7 +950,8 @@ class Answer(Result):
         Raises:
             QueryError: There is no such number.
         """
-        return self.ask.select(self.question.people(self.ask, cell))
+        ask = self.of_segment(cell.segment).ask
+        return ask.select(self.question.people(ask, cell))
 
 
 class AskingFor(Generic[P, T]):
@@ -778,6 +1082,8 @@ def _kind(hint: Any, about: Mapping[str, Any]) -> Kind:
         return Kind("day", _day, {"type": "string", "format": "date"})
     if hint == Who or hint == Who | None:
         return Kind("event", _who, {"type": "string", "maxLength": LONGEST_TEXT})
+    if hint == Earlier:
+        return _earlier(about)
     if hint == User or hint == User | None:
         return Kind("user", _user, {"type": ["integer", "string"]})
     if get_origin(hint) in (UnionType, Union) and NoneType in get_args(hint):
@@ -924,6 +1230,21 @@ def _whole(least: int, most: int) -> Callable[[Any], int]:
         return number
 
     return take
+
+
+def _earlier(about: Mapping[str, Any]) -> Kind:
+    least, most = about["least"], about["most"]
+    whole = _whole(least, most)
+    words = get_args(get_args(Earlier)[1])
+
+    def take(value: Any) -> int | str:
+        word = value.strip() if isinstance(value, str) else value
+        return str(word) if word in words else whole(value)
+
+    number = {"type": "integer", "minimum": least, "maximum": most}
+    schema = {"anyOf": [number, {"enum": list(words)}]}
+    choices = about["choices"]
+    return Kind("number", take, schema, choices=choices, least=least, most=most)
 
 
 def _number(value: Any) -> int | None:

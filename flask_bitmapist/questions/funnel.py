@@ -31,6 +31,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -254,6 +255,18 @@ class FunnelAnswer(Answer):
 
     def told_periods(self) -> tuple[Period, ...]:
         return self.periods
+
+    def compared(self) -> Sequence[Compared]:
+        steps = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
+        final = [True for _ in steps]
+        cells = [{"step": number} for number, _ in enumerate(steps, 1)]
+        return [
+            Compared(
+                *(Text("Overall conversion"), steps, self.overall_conversions, final),
+                cells=[None for _ in steps],
+            ),
+            Compared(Text("Users"), steps, self.totals, final, cells),
+        ]
 
     def to_dict(self) -> FunnelDict:
         return {

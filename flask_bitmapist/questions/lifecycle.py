@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -131,6 +132,19 @@ class LifecycleAnswer(Answer):
 
     row_periods = told_periods
 
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=STAGES[stage][0],
+                labels=self.periods,
+                values=counts,
+                complete=self.complete,
+                cells=[{"period": each.label, "stage": stage} for each in self.periods],
+            )
+            for stage, counts in self.by_stage.items()
+            if stage in ("active", "new")
+        ]
+
     def to_dict(self) -> LifecycleDict:
         return {
             **self.head(),
@@ -188,13 +202,13 @@ class Lifecycle(Question[LifecycleAnswer]):
         # The first one is there for those who were active the period before.
         periods = ask.periods(self.time_group, self.num_periods + 1)
         expression = ask.among(self.event, "event")
-        stages = _Stages(ask, expression, periods)
+        counts: Any = _Stages(ask, expression, periods).counts()
         return LifecycleAnswer(
             ask=ask,
             event=shown_name(expression),
             periods=periods[1:],
             complete=ask.complete(periods[1:]),
-            **stages.counts(),
+            **counts,
         )
 
     def people(self, ask: Ask, cell: Stage) -> Selection:

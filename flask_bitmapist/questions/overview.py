@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypedDict, get_args
@@ -15,7 +15,7 @@ from ..analysis.results import Table, to_text
 from ..analysis.united import United
 from ..analysis.users import Selection, expression_users
 from .asking import Ask, Names
-from .declare import A, Answer, Behind, Cell, Question, param
+from .declare import A, Answer, Behind, Cell, Compared, Question, param
 from .events import (
     GROUPS,
     MOST_RANKED,
@@ -238,6 +238,18 @@ class OverviewAnswer(Answer):
 
     def told_periods(self) -> tuple[Period, ...]:
         return self.list.periods
+
+    def compared(self) -> Sequence[Compared]:
+        tiles = self.tiles.values()
+        return [
+            Compared(
+                name=Text("Active users"),
+                labels=[tile.period for tile in tiles],
+                values=[tile.count for tile in tiles],
+                complete=[tile.complete for tile in tiles],
+                cells=[{"active": name} for name in self.tiles],
+            )
+        ]
 
     def to_dict(self) -> OverviewDict:
         found = self.list

@@ -218,6 +218,7 @@ class Person(RangeQuestion[PersonAnswer]):
     icon = "fa-user"
     template = "flask_bitmapist/people.html"
     is_private = True
+    is_of_one = True
 
     user: User = param(
         Text("User ID"), kw_only=False, help=Text("The user's ID, as it was tracked.")

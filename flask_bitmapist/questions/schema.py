@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import (
     Any,
     Literal,
+    NotRequired,
     Union,
     get_args,
     get_origin,
@@ -97,10 +98,13 @@ _PLAIN: dict[Any, str] = {
 
 def _typed_dict(hint: Any) -> Schema:
     hints = get_type_hints(hint)
+    # Annotations that are texts do not tell the class which keys may be missing.
+    told = get_type_hints(hint, include_extras=True)
+    optional = {name for name, each in told.items() if get_origin(each) is NotRequired}
     schema: Schema = {
         "type": "object",
         "properties": {name: schema_of(each) for name, each in hints.items()},
-        "required": sorted(hint.__required_keys__),
+        "required": sorted(hint.__required_keys__ - optional),
         "additionalProperties": False,
     }
     if hint.__doc__:

@@ -28,6 +28,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Question,
     Who,
     param,
@@ -148,6 +149,17 @@ class StickinessAnswer(Answer):
         return self.days
 
     row_periods = told_periods
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Stickiness"),
+                labels=self.days,
+                values=self.ratios,
+                complete=self.complete,
+                cells=[None for _ in self.days],
+            )
+        ]
 
     def to_dict(self) -> StickinessDict:
         return {

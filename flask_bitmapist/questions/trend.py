@@ -26,6 +26,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -144,6 +145,18 @@ class TrendAnswer(Answer):
         return self.periods
 
     row_periods = told_periods
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Users of %(event)s", event=series.name),
+                labels=self.periods,
+                values=series.counts,
+                complete=self.complete,
+                cells=[{"period": each.label, "event": event} for each in self.periods],
+            )
+            for series, event in zip(self.series, self.question.events)
+        ]
 
     def to_dict(self) -> TrendDict:
         return {

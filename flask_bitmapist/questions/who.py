@@ -26,6 +26,7 @@ from .declare import (
     Answer,
     AnswerDict,
     Cell,
+    Compared,
     Group,
     RangeQuestion,
     Who,
@@ -168,6 +169,17 @@ class CountAnswer(PeriodsAnswer):
             QueryError: It is not kept.
         """
         return self.asked(self.counts)
+
+    def compared(self) -> Sequence[Compared]:
+        return [
+            Compared(
+                name=Text("Users"),
+                labels=[period.label for period in self.periods],
+                values=self.counts,
+                complete=self.complete,
+                cells=[{"period": period.label} for period in self.periods],
+            )
+        ]
 
     def to_dict(self) -> CountDict:
         return {**self.common(), "counts": self.by_group(self.counts)}
@@ -355,6 +367,7 @@ class Has(RangeQuestion[HasAnswer]):
 
     in_menu = False
     is_private = True
+    is_of_one = True
 
     user: User = param(
         Text("User"), kw_only=False, help=Text("The user's ID, as it was tracked.")

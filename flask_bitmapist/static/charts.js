@@ -36,6 +36,8 @@
               {
                 name: heading.textContent.trim(),
                 below: heading.dataset.below !== undefined,
+                hue: heading.dataset.bmHue,
+                isPale: heading.dataset.bmPale !== undefined,
                 values: rows.map((row) => number(row.cells[column])),
               },
             ]
@@ -70,8 +72,13 @@
       ? value.toLocaleString(language, { style: "percent", maximumFractionDigits: 1 })
       : Math.abs(value).toLocaleString(language);
 
+  const LINES = ["line", "curve", "course"];
+
   const dataset = (kind, data, colour, series, index) => {
-    const shade = colour.series[index % colour.series.length];
+    /* What a segment is compared with has its hue, and is paler. */
+    const hue = series.hue === undefined ? index : Number(series.hue);
+    const full = colour.series[hue % colour.series.length];
+    const shade = series.isPale ? `${full}80` : full;
     const values = series.below
       ? series.values.map((value) => (value === null ? null : -value))
       : series.values;
@@ -81,11 +88,11 @@
       borderColor: shade,
       backgroundColor: shade,
     };
-    if (kind !== "line" && kind !== "curve") {
+    if (!LINES.includes(kind)) {
       /* The bar of a period that is not over is pale, with a line around it. */
       return {
         ...shared,
-        backgroundColor: values.map((_, at) => (data.isPart[at] ? `${shade}4d` : shade)),
+        backgroundColor: values.map((_, at) => (data.isPart[at] ? `${full}4d` : shade)),
         borderWidth: values.map((_, at) => (data.isPart[at] ? 1 : 0)),
         maxBarThickness: 48,
         borderRadius: 3,
@@ -97,8 +104,8 @@
       tension: 0,
       pointRadius: values.length > 60 ? 0 : 2.5,
       pointHoverRadius: 5,
-      pointStyle: ["circle", "rect", "triangle", "rectRot", "star", "cross"][index % 6],
-      borderDash: index % 2 ? [6, 3] : [],
+      pointStyle: ["circle", "rect", "triangle", "rectRot", "star", "cross"][hue % 6],
+      borderDash: hue % 2 ? [6, 3] : [],
       /* The part of the line that leads to a period that is not over is dotted. */
       segment: {
         borderDash: (context) => (data.isPart[context.p1DataIndex] ? [2, 3] : undefined),
@@ -110,7 +117,7 @@
     const table = document.getElementById(box.dataset.bmTable);
     if (!table || !window.Chart) return null;
     const kind = box.dataset.bmChart;
-    const isLine = kind === "line" || kind === "curve";
+    const isLine = LINES.includes(kind);
     const data =
       kind === "curve"
         ? fromAverages(table)

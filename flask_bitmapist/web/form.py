@@ -35,6 +35,10 @@ PRESETS: Mapping[str, tuple[Text, str, int]] = {
 """Common spans of time: what they are called, the time group, how many of them."""
 
 
+WHOSE = ("segments", "exclude", "compare")
+"""The parameters that every page has in its line of users."""
+
+
 class QuestionForm:
     """The form of a question, filled in with texts.
 
@@ -58,6 +62,8 @@ class QuestionForm:
         """The fields that are ticked or not."""
         for field in self.fields:
             asked: Param = field.render_kw["param"]
+            if asked.name in WHOSE:
+                continue
             if asked.kind.name == "switch":
                 self.switches.append(field)
             else:

@@ -133,6 +133,18 @@ def change(share: float | None) -> str:
     return f"{'+' if share > 0 else '−'}{percent(abs(share))}"
 
 
+def difference(before: float | None, value: float | None) -> str:
+    """Return how far a number is from another: of shares in points, else in percent."""
+    if before is None or value is None:
+        return BLANK
+    if isinstance(before, float) or isinstance(value, float):
+        points = 100 * (value - before)
+        sign = "+" if points > 0 else "−" if points < 0 else ""
+        number = numbers().decimal(abs(points))
+        return gettext("%(points)s points", points=f"{sign}{number}")
+    return change((value - before) / before if before else None)
+
+
 def period_name(period: Period) -> str:
     """Return a period's name for people, as their language writes dates.
 
@@ -339,9 +351,14 @@ class Heatmap:
             yield level, self.scale * level / LEVELS
 
 
-def heatmap(answer: CohortAnswer) -> Heatmap:
-    """Return the colours of a cohort."""
-    scale = _scale(answer.shares)
+def heatmap(answer: CohortAnswer, beside: Sequence[CohortAnswer] = ()) -> Heatmap:
+    """Return the colours of a cohort.
+
+    Args:
+        answer: The cohort.
+        beside: Cohorts beside which it is shown: the same share has the same colour.
+    """
+    scale = max(_scale(each.shares) for each in (answer, *beside))
     return Heatmap(
         scale=scale,
         levels=[_levels(row, scale) for row in answer.shares],

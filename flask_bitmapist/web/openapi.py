@@ -43,7 +43,7 @@ def document(questions: Iterable[type[Question[Any]]], prefix: str) -> Schema:
         "paths": {path_of(each.endpoint): _operations(each) for each in asked},
         "components": {
             "schemas": {
-                **{each.__name__: answer_schema(each) for each in asked},
+                **{each.__name__: _answer(each) for each in asked},
                 "UserList": schema_of(UsersPageDict),
                 "Errors": schema_of(ErrorsDict),
             },
@@ -62,6 +62,20 @@ _TOKEN: Schema = {
         "users, need one for people."
     ),
 }
+
+
+def _answer(question: type[Question[Any]]) -> Schema:
+    """Return the schema of an answer, which has others of its own shape in it."""
+    schema = answer_schema(question)
+    told, same = schema.get("properties", {}), _ref(question.__name__)
+    for name in {"segments", "together", "previous"} & told.keys():
+        several = told[name].get("type") == "array"
+        told[name] = {"type": "array", "items": same} if several else same
+    return schema
+
+
+def _ref(schema: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{schema}"}
 
 
 def _operations(question: type[Question[Any]]) -> Schema:
@@ -127,9 +141,9 @@ def _parameter(param: Param) -> Schema:
 
 
 def _response(about: str, schema: str, has_users: bool = False) -> Schema:
-    found: Schema = {"$ref": f"#/components/schemas/{schema}"}
+    found = _ref(schema)
     if has_users:
-        found = {"anyOf": [found, {"$ref": "#/components/schemas/UserList"}]}
+        found = {"anyOf": [found, _ref("UserList")]}
     return {
         "description": about,
         "content": {"application/json": {"schema": found}},

@@ -31,7 +31,7 @@ from ..questions.declare import (
 from ..questions.events import ranked
 from ..store.catalogue import PAGE_WAITS
 from ..store.userset import UserSet
-from . import door, formats
+from . import door, formats, parts
 from .form import PRESETS, QuestionForm, Texts, edited, messages_of, preset, texts_in
 from .responses import (
     Place,
@@ -39,6 +39,7 @@ from .responses import (
     csv_response,
     errors_response,
     json_response,
+    listed_csv,
     refuse,
     unkept,
     users_csv,
@@ -77,12 +78,16 @@ class Links:
         surface: Where the page is shown.
         name: The page's name.
         texts: The question.
+        segment: Whose numbers are meant; by default those of the first segment.
     """
 
-    def __init__(self, surface: Surface, name: str, texts: Texts) -> None:
+    def __init__(
+        self, surface: Surface, name: str, texts: Texts, segment: str | None = None
+    ) -> None:
         self._surface = surface
         self._name = name
         self._texts = texts
+        self._segment = segment
 
     def __call__(self, **changes: Any) -> str:
         """Return the URL of this question with some arguments changed.
@@ -97,7 +102,11 @@ class Links:
     def without(self, *names: str) -> Links:
         """Return the links of the same question without some arguments."""
         kept = {name: text for name, text in self._texts.items() if name not in names}
-        return Links(self._surface, self._name, kept)
+        return Links(self._surface, self._name, kept, self._segment)
+
+    def of(self, segment: str | None) -> Links:
+        """Return the same links, whose numbers are those of a segment."""
+        return Links(self._surface, self._name, self._texts, segment)
 
     @cached_property
     def _whole(self) -> str:
@@ -107,6 +116,7 @@ class Links:
     def users(self, **cell: Any) -> str:
         """Return the URL of the users behind the number that *cell* names."""
         url = self._whole
+        cell = {**cell, "segment": self._segment}
         given = {name: value for name, value in cell.items() if value is not None}
         return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
@@ -251,9 +261,9 @@ class QuestionPage:
             return json_response(answer.to_dict())
         if wanted == "html":
             return self._html(answer)
-        said = re.sub(r"\W+", "-", str(question.sentence()).lower()).strip("-")[:80]
+        said = re.sub(r"\W+", "-", str(answer.sentence()).lower()).strip("-")[:80]
         if answer.listing is not None:
-            return users_csv(answer.listing, said)
+            return listed_csv(answer.listed(), said)
         return csv_response(answer.file_table(), said)
 
     def _cell(self) -> Cell | None:
@@ -318,10 +328,12 @@ class QuestionPage:
         known = [*map(spelled, [*names.defined, *names.events()][:MOST_SUGGESTIONS])]
         told: dict[str, Any] = {"sentence": None, "warnings": [], "notes": []}
         texts = self.texts
+        shown: list[parts.Part] = []
         if answer is not None:
             texts = answer.question.arguments()
+            shown = parts.parts_of(answer, self._links)
             told = {
-                "sentence": formats.translated(answer.question.sentence()),
+                "sentence": formats.translated(answer.sentence()),
                 "warnings": [*map(formats.translated, answer.warnings)],
                 "notes": [*map(formats.translated, answer.told())],
             }
@@ -338,6 +350,13 @@ class QuestionPage:
             examples=[] if answer or messages else self._examples(known),
             event_names=known,
             link=self._links(texts),
+            is_of_one=self.question.is_of_one,
+            part="",
+            parts=shown,
+            compared=list(parts.compared(shown)),
+            people=parts.summary(answer, self.texts, self._query),
+            choices=self._choices(),
+            words=parts.words(self._query),
             presets=PRESETS if self.question.spans else {},
         )
 
@@ -345,6 +364,13 @@ class QuestionPage:
         """Return whether there is any hour to ask for, or will be."""
         scan = self._query.names.scan
         return self.surface.state.TRACK_HOURLY or scan is None or scan.has_hours
+
+    def _choices(self) -> list[parts.Choice]:
+        query = self._query.within(parts.SIZING)
+        # Another group begins with the first page of a list, and looks for no names.
+        begun = {"page", "refresh"}
+        texts = {name: text for name, text in self.texts.items() if name not in begun}
+        return parts.choices(query, texts, self._links)
 
     def _links(self, texts: Texts) -> Links:
         return Links(self.surface, self.place.name, texts)

@@ -94,15 +94,19 @@ def csv_response(table: Table, name: str) -> Response:
 
 
 def users_csv(users: UserSet, name: str) -> Response:
-    """Return all *users* as a CSV file, read and sent bit by bit.
+    """Return all *users* as a CSV file, see :func:`listed_csv`."""
+    return listed_csv(chain([["user_id"]], ([each] for each in users)), name)
+
+
+def listed_csv(lines: Iterable[list[Any]], name: str) -> Response:
+    """Return a list of users as a CSV file, read and sent bit by bit.
 
     Args:
-        users: Which users.
+        lines: The heading, and a line for each user.
         name: What the file is called, without its ending.
     """
-    head: Iterable[list[Any]] = [[["user_id"]]]
-    lines = chain(head, ([[each] for each in some] for some in _batches(users)))
-    parts = map(to_csv, lines)
+    rest = iter(lines)
+    parts = map(to_csv, chain([[next(rest)]], _batches(rest)))
     # The first ids are read at once, so that an error still becomes a clear page.
     return _file(
         chain([next(parts) + next(parts, "")], stream_with_context(parts)), name
