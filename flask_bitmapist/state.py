@@ -104,7 +104,7 @@ class Store:
     """The connection for questions."""
     recorder: Recorder
     catalogue: Catalogue
-    url: str
+    url: str = field(repr=False)
     """Where it is, password included: keep it from pages and logs."""
     _named: Mapping[str, Expression]
     _own: Mapping[str, AnyQuestion]
