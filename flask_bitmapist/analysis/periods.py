@@ -176,7 +176,10 @@ class Period(NamedTuple):
     @property
     def end(self) -> datetime:
         """First instant after the period."""
-        return _shifted(self.group, self.start, 1)
+        try:
+            return _shifted(self.group, self.start, 1)
+        except (OverflowError, ValueError):  # the last one of the calendar
+            return datetime.max.replace(tzinfo=timezone.utc)
 
     @property
     def label(self) -> str:
