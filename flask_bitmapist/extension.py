@@ -363,7 +363,7 @@ class FlaskBitmapist:
             redis.RedisError: The store does not take the rows; do it again later.
 
         Example:
-            >>> bitmapist.import_rows([(7, "order:placed", "2024-05-01")]).written
+            >>> bitmapist.import_rows([(5, "order:placed", "2024-05-01")]).written
             1
         """
         from .capture.importing import import_rows

@@ -108,7 +108,7 @@ class Store:
     recorder: Recorder
     catalogue: Catalogue
     zones: Zones
-    url: str
+    url: str = field(repr=False)
     """Where it is, password included: keep it from pages and logs."""
     _named: Mapping[str, Expression]
     _own: Mapping[str, AnyQuestion]

@@ -98,6 +98,7 @@ def recorded(app: Flask) -> Iterator[Marks]:
         RuntimeError: The app has no Flask-Bitmapist, or fakeredis is not installed.
 
     Example:
+        >>> from flask_bitmapist import mark_event
         >>> with recorded(app) as marks, app.app_context():
         ...     mark_event("order:placed", 2)
         >>> marks

@@ -73,6 +73,8 @@ def test_every_command_says_what_it_is_for() -> None:
     assert set(bitmapist_cli.commands) == {
         *(asked[0] for asked in ASKED),
         "import",
+        "sample",
+        "token",
         "export",
         "delete",
         "forget",

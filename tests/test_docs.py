@@ -31,7 +31,11 @@ flask_sqlalchemy = pytest.importorskip("flask_sqlalchemy")
 pytest.importorskip("fakeredis")
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = sorted(path for path in DOCS.glob("**/*.*") if path.suffix in (".md", ".rst"))
+PAGES = sorted(
+    path
+    for path in DOCS.glob("**/*.*")
+    if path.suffix in (".md", ".rst") and "_build" not in path.parts
+)
 
 
 def text_of(name: str) -> str:

@@ -26,7 +26,12 @@ pytest.importorskip("flask_admin")
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIVE_MINUTES = ROOT / "docs" / "five-minutes.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [
+    README,
+    *sorted(
+        page for page in (ROOT / "docs").glob("**/*.md") if "_build" not in page.parts
+    ),
+]
 SAMPLE = ROOT / "flask_bitmapist" / "data" / "cdnow_sample.csv.gz"
 BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
