@@ -71,8 +71,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"flask_bitmapist\.analysis\.expressions\.Source"),
     (
         r"py:.*",
-        r"AnyQuestion|AsOf|Counts|Days|Group|Names|Numbers|Identity|IdMap|Marks|Stamp|Scan|"
-        r"User|Who",
+        r"AnyQuestion|AsOf|Clock|Counts|Days|Group|Names|Numbers|Identity|IdMap|Marks|"
+        r"Stamp|Scan|User|Who",
     ),
     # Not for others to use: app.extensions["bitmapist"], and how pages are made.
     (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),
