@@ -237,7 +237,7 @@ class Query:
 
     @property
     def calendar(self) -> Calendar:
-        """The calendar of the store: its time zone, and when weeks begin."""
+        """The store's calendar, with its time zone and the day on which weeks begin."""
         return self._told()[0]
 
     def _told(self) -> tuple[Calendar, Text | None]:

@@ -455,7 +455,8 @@ class Ask:
     ) -> Unkept[Period]:
         """Return which periods are not kept, of which nothing can be said.
 
-        Why not is told with the answer, see :attr:`Answer.warnings`.
+        Why not is told with the answer, see
+        :attr:`~flask_bitmapist.questions.declare.Answer.warnings`.
 
         Args:
             expressions: Whom it is about.
