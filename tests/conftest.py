@@ -22,7 +22,7 @@ from jinja2 import Environment
 from flask_bitmapist import FlaskBitmapist
 from flask_bitmapist.query import Query
 
-from .inside import BitmapReader, Names
+from .inside import BitmapReader, Names, living_apps
 from .marks import known
 from .reference import Mark
 from .servers import RedisProcess, served, test_server
@@ -97,6 +97,18 @@ def _templates_are_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Environment, "compile", compiled_once)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _apps_end_with_their_tests() -> Iterator[None]:
+    """Let no test's app be the only one of the process, which code without one means.
+
+    What Python or pytest still holds of a test, such as its last error, holds its app.
+    """
+    before = set(living_apps)
+    yield
+    for state in set(living_apps) - before:
+        living_apps.discard(state)
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,7 @@ from flask_bitmapist.questions.person import Person
 from flask_bitmapist.questions.stickiness import Stickiness
 from flask_bitmapist.questions.trend import Trend, TrendAnswer
 from flask_bitmapist.questions.who import Count, Has, Users
+from flask_bitmapist.state import _living
 from flask_bitmapist.store import diagnosis
 from flask_bitmapist.store.catalogue import (
     EVENTS_KEY,
@@ -89,6 +90,9 @@ from flask_bitmapist.store.userset import UserSet
 from flask_bitmapist.store.zones import Zones
 from flask_bitmapist.web.door import MOST_ARGUMENTS, MOST_BODY
 from flask_bitmapist.web.responses import MOST_ANSWER, OPENED_BY
+
+living_apps = _living._states
+"""What is kept for each app of this process."""
 
 __all__ = [
     "CUTS_KEY",
@@ -186,6 +190,7 @@ __all__ = [
     "import_rows",
     "is_printable",
     "last_periods",
+    "living_apps",
     "load",
     "month_keys",
     "object_id",
