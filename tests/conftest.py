@@ -100,15 +100,13 @@ def _templates_are_compiled_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _apps_end_with_their_tests() -> Iterator[None]:
-    """Let no test's app be the only one of the process, which code without one means.
+def _apps_end_with_their_tests() -> None:
+    """Let no earlier app be the only one of the process, which code without one means.
 
-    What Python or pytest still holds of a test, such as its last error, holds its app.
+    What Python or pytest still holds of a test or of a module, such as its last error,
+    holds its app, whose server has ended.
     """
-    before = set(living_apps)
-    yield
-    for state in set(living_apps) - before:
-        living_apps.discard(state)
+    living_apps.clear()
 
 
 @pytest.fixture(scope="session")
