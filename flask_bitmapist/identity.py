@@ -168,6 +168,18 @@ def object_id(given: Any) -> User | None:
     )
 
 
+def is_saved(given: Any) -> bool:
+    """Return whether a user has an id yet: what SQLAlchemy maps gets it when saved.
+
+    Args:
+        given: An id or an object, as in :func:`object_id`.
+    """
+    if isinstance(given, LocalProxy):
+        given = given._get_current_object()
+    columns = _primary_key(given)
+    return columns is None or all(each is not None for each in columns)
+
+
 class Identity:
     """Knows which bit is whose in one store.
 

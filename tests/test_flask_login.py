@@ -54,6 +54,35 @@ def test_a_login_and_a_logout_are_marked(
     assert users(redis_client, today("user:logged_out")) == {5}
 
 
+def test_who_is_logged_in_before_they_are_saved_is_marked_when_they_are(
+    make_app: MakeApp, redis_client: redis.Redis
+) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    orm = pytest.importorskip("sqlalchemy.orm")
+    base = orm.declarative_base()
+
+    class Member(base, UserMixin):  # type: ignore[misc,valid-type]
+        __tablename__ = "members"
+        number = sqlalchemy.Column(sqlalchemy.Integer, primary_key=True)
+
+        def get_id(self) -> str:
+            return "a session's token"
+
+    app = with_login(make_app())
+
+    @app.post("/register/<int:number>")
+    def register(number: int) -> str:
+        member = Member()
+        login_user(member)
+        member.number = number or None
+        return "welcome"
+
+    for number in (6, 0):  # the last one is not saved after all
+        assert app.test_client().post(f"/register/{number}").text == "welcome"
+    assert users(redis_client, today("user:logged_in")) == {6}
+    assert app.extensions["bitmapist"].recorder.counters.rejected == 1
+
+
 def test_a_logout_of_nobody_marks_nothing(
     make_app: MakeApp, redis_client: redis.Redis
 ) -> None:

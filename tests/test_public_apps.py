@@ -168,6 +168,20 @@ def test_the_guarded_admin_marks_primary_keys_and_guards_its_tabs() -> None:
     assert people(marks) == {"user:logged_in": {1, 2}, "home:seen": {1, 2}}
 
 
+def test_who_registers_is_marked_as_logged_in_once_they_are_saved() -> None:
+    guarded = app_of("guarded")
+    app: Flask = guarded.app
+    app.config.update(TESTING=True, WTF_CSRF_ENABLED=False)
+    with app.app_context():
+        guarded.build_sample_db()
+    password = dict.fromkeys(("password", "password_confirm"), "secret-one")
+    with recorded(app) as marks:
+        app.test_client().post(
+            "/admin/register", data={"email": "eve@example.com", **password}
+        )
+    assert marks == [("user:logged_in", 3)]
+
+
 def people(marks: list[tuple[str, Any]]) -> dict[str, set[Any]]:
     return {name: {who for event, who in marks if event == name} for name, _ in marks}
 

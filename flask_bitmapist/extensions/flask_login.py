@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response, after_this_request, has_request_context
+from werkzeug.local import LocalProxy
 
+from ..identity import is_saved
 from ..marking import recorder_for
 from ..state import EXTENSION_NAME, BitmapistState, current_state
 
@@ -63,6 +65,19 @@ def _mark(sender: Any, event_name: str, user: Any) -> None:
     else:
         state = current_state()
     if state is None:
-        recorder_for("default").note([(event_name, user)])
+        recorder = recorder_for("default")
     elif state.settings.login_events:
-        state.recorder.note([(event_name, user)])
+        recorder = state.recorder
+    else:
+        return
+    if not has_request_context() or is_saved(user):
+        recorder.note([(event_name, user)])
+        return
+    if isinstance(user, LocalProxy):
+        user = user._get_current_object()
+
+    # Whoever registers may be logged in before they are saved, as in Flask-Security.
+    @after_this_request
+    def note_saved(response: Response) -> Response:
+        recorder.note([(event_name, user)])
+        return response
