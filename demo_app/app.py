@@ -20,8 +20,9 @@ from .accounts import User, create_accounts, db, login_manager, name_of
 
 bitmapist = FlaskBitmapist()
 
-# An expression with a name of its own stands beside the events in every form.
-bitmapist.define("big spender", "big and multi")
+# Names stand beside the events in every form; these say when, so that they are segments.
+bitmapist.define("big spenders", "big ever")
+bitmapist.define("regulars", "purchase in at least 3 of last 12 months")
 
 
 class CustomerView(ModelView):
@@ -47,6 +48,7 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
         SQLALCHEMY_DATABASE_URI="sqlite://",
         BITMAPIST_REDIS_URL=os.environ.get("BITMAPIST_REDIS_URL", "memory://"),
         BITMAPIST_USER_NAME=name_of,
+        BITMAPIST_EVERYONE="purchase ever",
         BITMAPIST_ADMIN_USER_VIEW="customers",
     )
     app.config.update(config or {})

@@ -46,6 +46,13 @@ QUESTIONS = {
     "events": f"?as_of={AS_OF}",
 }
 
+COMPARED = {
+    "cohort": "&segments=regulars&segments=everyone else",
+    "trends": "&segments=regulars&segments=big spenders&segments=everyone else",
+    "funnel": "&segments=regulars&segments=everyone else",
+}
+"""The same questions, asked of groups of users."""
+
 
 class Shot(NamedTuple):
     """One picture."""
@@ -67,6 +74,10 @@ def shots() -> Iterator[Shot]:
         yield Shot(f"{title}-admin", tab)
         yield Shot(f"{title}-dark", alone, scheme="dark")
         yield Shot(f"{title}-phone", alone, width=390)
+    for name, groups in COMPARED.items():
+        alone = f"/bitmapist/{name}{QUESTIONS[name]}{groups}"
+        yield Shot(f"{name}-groups", alone)
+        yield Shot(f"{name}-groups-phone", alone, width=390)
 
 
 @contextmanager

@@ -282,7 +282,7 @@ def test_the_command_prints_tables(growing: Flask) -> None:
         *("2026-W24", "70", "0.0%"),
     ]
     assert ["play", "10", "40", "180", "900"] in lines
-    assert "first 3 days of 2026-W25: 30 users, 30 in the same days" in told.stderr
+    assert "first 3 days of 2026-W25: 30, 30 in the same days" in told.stderr
     as_json = json.loads(run(args=["bitmapist", "overview", "--json"]).stdout)
     assert as_json == answer.to_dict()
     users = run(args=["bitmapist", "overview", "--users", "--active", "day"])

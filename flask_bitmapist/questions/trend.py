@@ -334,12 +334,12 @@ def so_far_note(name: str, period: Period, so_far: SoFar) -> Text:
     }
     if so_far.days == 1:
         return Text(
-            "%(name)s, first day of %(period)s: %(count)s users, %(before)s on the "
+            "%(name)s, first day of %(period)s: %(count)s, %(before)s on the "
             "same day of the period before.",
             **values,
         )
     return Text(
-        "%(name)s, first %(days)s days of %(period)s: %(count)s users, %(before)s in "
+        "%(name)s, first %(days)s days of %(period)s: %(count)s, %(before)s in "
         "the same days of the period before.",
         **values,
         days=so_far.days,
