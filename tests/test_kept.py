@@ -131,7 +131,7 @@ def test_what_was_deleted_is_null_and_told_on_every_surface(cut: Flask) -> None:
         args=["bitmapist", "count", "e", "--as-of", "2023-01-10"]
     )
     assert reason in command.stderr
-    words = "2023-01-10 - 2023-W02 - 2023-01 - 2023 -".split()  # noqa: SIM905
+    words = "2023-01-10 - 2023-W02 - 2023-01 - 2023-Q1 - 2023 -".split()  # noqa: SIM905
     assert command.stdout.split() == words
     for url in (
         "count?event=e&time_group=days",
