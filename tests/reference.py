@@ -6,12 +6,13 @@ the standard library, and every count is the length of a set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import date, datetime, time, timedelta, timezone
+from functools import cache
 from typing import Any, NamedTuple
 
 Key = Any
-Users = Callable[[Key], "set[int]"]
+Users = Callable[[Key], Set[int]]
 Meaning = Callable[["Did", "set[int]"], "set[int]"]
 """What an expression means: who counts, by who did an event and who is flagged."""
 
@@ -112,7 +113,7 @@ class Reference:
 
     def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
         """The users of an expression."""
-        return lambda key: meaning(self._did_in(key), flagged)
+        return cache(lambda key: frozenset(meaning(self._did_in(key), flagged)))
 
     def _did_in(self, key: Key) -> Did:
         end = min(last_moment(self.group, key), end_of(self.as_of.date()))
@@ -153,7 +154,7 @@ class Reference:
         first_time: bool = False,
         within: Users | None = None,
         is_same: bool = False,
-    ) -> tuple[list[set[int]], list[list[set[int] | None]]]:
+    ) -> tuple[list[Set[int]], list[list[Set[int] | None]]]:
         """The users of each row, and of each cell: None where none can be."""
         keys = self.keys(num_rows)
         everyone, rows = [], []
@@ -164,7 +165,7 @@ class Reference:
             if within is not None:
                 users = users & within(key)
             everyone.append(users)
-            row: list[set[int] | None] = []
+            row: list[Set[int] | None] = []
             already: set[int] = set()
             for j in range(num_cols):
                 if not users or i + j >= num_rows:
