@@ -93,10 +93,15 @@ class Did:
 
 
 class Reference:
-    """Answers about a list of marks; those after the day of *as_of* do not count."""
+    """Answers about a list of marks; those after the hour of *as_of* do not count.
+
+    Of marks whose hours are not kept, those after its day do not: give the end of it.
+    """
 
     def __init__(self, marks: Iterable[Mark], group: str, as_of: datetime) -> None:
-        self.marks = [mark for mark in marks if mark.at.date() <= as_of.date()]
+        self.end = last_moment("hours", KEYS["hours"](as_of))
+        """The last moment that counts."""
+        self.marks = [mark for mark in marks if mark.at <= self.end]
         self.group = group
         self.as_of = as_of
         self._did: dict[str, dict[Key, set[int]]] = {}
@@ -116,7 +121,7 @@ class Reference:
         return cache(lambda key: frozenset(meaning(self._did_in(key), flagged)))
 
     def _did_in(self, key: Key) -> Did:
-        end = min(last_moment(self.group, key), end_of(self.as_of.date()))
+        end = min(last_moment(self.group, key), self.end)
         return Did(lambda event: self.users(event)(key), self.marks, end)
 
     def ever_before(self, users: Users, key: Key) -> set[int]:

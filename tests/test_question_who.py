@@ -33,7 +33,7 @@ from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
 from .inside import Count, Has, Person, Users
-from .reference import KEYS, Reference, last_keys, utc
+from .reference import KEYS, Reference, last_keys, last_moment, utc
 from .strategies import EVENTS, USERS, exact, expressions, groups, histories
 
 MakeApp = Callable[..., Flask]
@@ -89,7 +89,8 @@ def test_a_person_is_told_what_plain_sets_tell(
     as_of -= timedelta(days=data.draw(st.integers(0, 20)))
     answer = ask(marks, {user}).person(user, num_days=num_days, as_of=as_of)
 
-    own = [m for m in marks if m.user == user and m.at.date() <= as_of.date()]
+    end = last_moment("hours", KEYS["hours"](as_of))
+    own = [m for m in marks if m.user == user and m.at <= end]
     days = last_keys("days", num_days, as_of)
     for event in EVENTS:
         did = sorted({m.at.date() for m in own if m.event == event} & set(days))
