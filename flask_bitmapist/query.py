@@ -21,6 +21,7 @@ from .analysis.expressions import (
     Expression,
 )
 from .analysis.periods import IN_UTC, AsOf, Calendar, Period, TimeGroup
+from .analysis.upto import UpTo
 from .analysis.users import Selection
 from .identity import Identity
 from .questions.asking import Ask, Names
@@ -191,14 +192,13 @@ class Query:
 
     def _answered(self, question: Question[A]) -> A:
         calendar, odd = self._told()
-        ask = Ask(
-            question,
-            self.bitmaps,
-            as_of(question.as_of, calendar),
-            self.names,
-            self.select,
-            self.identity,
-        )
+        at = as_of(question.as_of, calendar)
+        bitmaps = self.bitmaps if at.hour is None else UpTo(self.bitmaps, at.hour)
+
+        def select(selection: Selection, others: Bitmaps | None = None) -> UserSet:
+            return self.select(selection, others or bitmaps)
+
+        ask = Ask(question, bitmaps, at, self.names, select, self.identity)
         ask.warnings += [odd] if odd else []
         return answered(question, ask, self.exclusion.told())
 
@@ -287,8 +287,9 @@ def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
     """Return as of when a question is answered, by the clock.
 
     Args:
-        given: A moment, of which a naive one is taken as the app's clock shows it; a
-            day, which means its end or now, whichever is earlier; or None for now.
+        given: A moment, of which a naive one is taken as the app's clock shows it, and
+            which counts up to the end of its hour where hours are kept; a day, which
+            means its end or now, whichever is earlier; or None for now.
         calendar: The app's calendar.
 
     Raises:
@@ -303,12 +304,15 @@ def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
             f"as_of must be a date, a datetime or None, not {type(given).__name__}",
             field="as_of",
         )
-    if not isinstance(given, datetime):
+    is_moment = isinstance(given, datetime)
+    if not is_moment:
         while calendar.leaves_out(Period.containing(TimeGroup.DAYS, given)):
             given -= timedelta(days=1)  # where that day never was
         given = datetime.combine(given, time.max)
     try:
-        return AsOf(now, calendar.wall(given), calendar, passed)
+        moment = calendar.wall(given)
+        hour = Period.containing(TimeGroup.HOURS, moment) if is_moment else None
+        return AsOf(now, moment, calendar, passed, hour)
     except OverflowError:
         raise QueryError(
             Text("%(given)s is outside the calendar.", given=given.isoformat()),

@@ -6,12 +6,13 @@ the standard library, and every count is the length of a set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta, timezone
+from collections.abc import Callable, Iterable, Set
+from datetime import date, datetime, time, timedelta, timezone
+from functools import cache
 from typing import Any, NamedTuple
 
 Key = Any
-Users = Callable[[Key], "set[int]"]
+Users = Callable[[Key], Set[int]]
 Meaning = Callable[["Did", "set[int]"], "set[int]"]
 """What an expression means: who counts, by who did an event and who is flagged."""
 
@@ -44,51 +45,63 @@ def last_keys(group: str, count: int, as_of: datetime) -> list[Key]:
     return keys[::-1]
 
 
-def last_day(group: str, key: Key) -> date:
-    """The last day of a period."""
+def last_moment(group: str, key: Key) -> datetime:
+    """The last moment of a period."""
     if group == "hours":
-        day: date = key[0]
-        return day
+        day, hour = key
+        return end_of(day).replace(hour=hour)
     if group == "days":
-        return key  # type: ignore[no-any-return]
+        return end_of(key)
     if group == "weeks":
-        return date.fromisocalendar(*key, 7)
-    year, month = key if group == "months" else (key, 12)
-    return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
+        return end_of(date.fromisocalendar(*key, 7))
+    if group == "months":
+        year, month = key
+    elif group == "quarters":
+        year, month = key[0], 3 * key[1] + 3
+    else:
+        year, month = key, 12
+    return end_of(date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1))
 
 
 class Did:
-    """What was done in a period, and up to its end."""
+    """What was done in a span of time, and on which days up to its end.
 
-    def __init__(self, reference: Reference, key: Key) -> None:
-        self._reference = reference
-        self._key = key
-        end = last_day(reference.group, key)
-        self.last = min(end, reference.as_of.date())
-        """The last day of the period that counts."""
+    Args:
+        users: Who did an event in the span.
+        marks: All that was done at any time.
+        end: The last moment of the span that counts.
+    """
+
+    def __init__(
+        self, users: Callable[[str], set[int]], marks: Iterable[Mark], end: datetime
+    ) -> None:
+        self._users, self._marks, self._end = users, marks, end
+        self.last = end.date()
+        """The last day that counts."""
 
     def __call__(self, event: str) -> set[int]:
-        """Who did it in the period."""
-        return self._reference.users(event)(self._key)
+        """Who did it in the span."""
+        return self._users(event)
 
     def days(self, events: Iterable[str]) -> dict[int, set[date]]:
-        """On which days, up to the end of the period, each user did any of these."""
+        """On which days, up to the end of the span, each user did any of these."""
         found: dict[int, set[date]] = {}
-        hourly = self._reference.group == "hours"
-        for mark in self._reference.marks:
-            if mark.event not in events or mark.at.date() > self.last:
-                continue
-            if hourly and KEYS["hours"](mark.at) > self._key:
-                continue
-            found.setdefault(mark.user, set()).add(mark.at.date())
+        for mark in self._marks:
+            if mark.event in events and mark.at <= self._end:
+                found.setdefault(mark.user, set()).add(mark.at.date())
         return found
 
 
 class Reference:
-    """Answers about a list of marks; those after the day of *as_of* do not count."""
+    """Answers about a list of marks; those after the hour of *as_of* do not count.
+
+    Of marks whose hours are not kept, those after its day do not: give the end of it.
+    """
 
     def __init__(self, marks: Iterable[Mark], group: str, as_of: datetime) -> None:
-        self.marks = [mark for mark in marks if mark.at.date() <= as_of.date()]
+        self.end = last_moment("hours", KEYS["hours"](as_of))
+        """The last moment that counts."""
+        self.marks = [mark for mark in marks if mark.at <= self.end]
         self.group = group
         self.as_of = as_of
         self._did: dict[str, dict[Key, set[int]]] = {}
@@ -105,7 +118,11 @@ class Reference:
 
     def users_of(self, meaning: Meaning, flagged: set[int]) -> Users:
         """The users of an expression."""
-        return lambda key: meaning(Did(self, key), flagged)
+        return cache(lambda key: frozenset(meaning(self._did_in(key), flagged)))
+
+    def _did_in(self, key: Key) -> Did:
+        end = min(last_moment(self.group, key), self.end)
+        return Did(lambda event: self.users(event)(key), self.marks, end)
 
     def ever_before(self, users: Users, key: Key) -> set[int]:
         """Who was among *users* in any period before *key*."""
@@ -142,7 +159,7 @@ class Reference:
         first_time: bool = False,
         within: Users | None = None,
         is_same: bool = False,
-    ) -> tuple[list[set[int]], list[list[set[int] | None]]]:
+    ) -> tuple[list[Set[int]], list[list[Set[int] | None]]]:
         """The users of each row, and of each cell: None where none can be."""
         keys = self.keys(num_rows)
         everyone, rows = [], []
@@ -153,7 +170,7 @@ class Reference:
             if within is not None:
                 users = users & within(key)
             everyone.append(users)
-            row: list[set[int] | None] = []
+            row: list[Set[int] | None] = []
             already: set[int] = set()
             for j in range(num_cols):
                 if not users or i + j >= num_rows:
@@ -188,4 +205,5 @@ def utc(text: str) -> datetime:
 
 
 def end_of(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=timezone.utc)
+    """The last moment of a day."""
+    return datetime.combine(day, time.max, timezone.utc)

@@ -250,6 +250,7 @@ def test_question_1_has_a_user_been_online_today_this_week_this_month(
         "1997-01-19  no",
         "1997-W03    yes",
         "1997-01     yes",
+        "1997-Q1     yes",
         "1997        yes",
     ]
 

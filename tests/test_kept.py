@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, timezone
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta, timezone
 from functools import cache
 from typing import Any
 
@@ -131,7 +131,7 @@ def test_what_was_deleted_is_null_and_told_on_every_surface(cut: Flask) -> None:
         args=["bitmapist", "count", "e", "--as-of", "2023-01-10"]
     )
     assert reason in command.stderr
-    words = "2023-01-10 - 2023-W02 - 2023-01 - 2023 -".split()  # noqa: SIM905
+    words = "2023-01-10 - 2023-W02 - 2023-01 - 2023-Q1 - 2023 -".split()  # noqa: SIM905
     assert command.stdout.split() == words
     for url in (
         "count?event=e&time_group=days",
@@ -358,9 +358,47 @@ def test_a_store_without_hashes_says_that_it_does_not(
         delete(app, "e", "--yes")
 
 
+DAY = timedelta(days=1)
+
+
+# --- Windows
+
+
+def test_a_window_that_tells_who_was_there_hides_none_that_needs_the_days(
+    cut: Flask,
+) -> None:
+    query = extension_of(cut).query
+    at: Any = {"as_of": date(2024, 1, 10), "num_periods": 1}
+
+    def told(text: str) -> int | None:
+        (count,) = query.trend(text, time_group="days", **at).series[0].counts
+        return count
+
+    # The cut is 11 days ago.
+    assert told("e ever") == 1
+    assert told("e in last 11 days") == 0
+    assert told("e in last 12 days") is None
+    assert told("e ever and not e in last 11 days") == 1
+    assert told("e ever and not e in last 12 days") is None
+    assert told("e first in last 11 days") == 0
+    assert told("e first in last 12 days") is None
+    assert told("e restarted 5 days") == 0
+    assert told("e restarted 6 days") is None
+    # Of the other event nothing was deleted.
+    assert told("e ever and f in last 400 days") == 1
+    assert told("e in last 400 days and f ever") is None
+    with pytest.raises(QueryError, match="Deleted before 2023-12-31: e"):
+        query.users("e ever and e in last 28 days", as_of=at["as_of"])
+
+
 # --- Against plain lists
 
 DAYS = st.dates(date(2024, 1, 1), date(2024, 4, 14))
+MOMENTS = st.builds(
+    lambda day, hour: datetime.combine(day, time(hour, 30), timezone.utc),
+    DAYS,
+    st.sampled_from([0, 8, 9, 12, 22, 23]),
+)
 MARKS = st.lists(
     st.tuples(st.integers(0, 5), DAYS, st.sampled_from([0, 9, 23])), max_size=25
 )
@@ -385,14 +423,20 @@ class Oracle:
         marks: Sequence[tuple[int, datetime, bool]],
         cut: date | None,
         group: str,
-        as_of: date,
+        as_of: date | datetime,
     ) -> None:
         self.known = marks
-        self.group, self.as_of = group, as_of
+        self.group = group
+        self.end = datetime.combine(as_of, time.max, timezone.utc)
+        self.as_of = self.end.date()
+        # A moment counts up to its hour, where the hours of its day are known.
+        is_moment = isinstance(as_of, datetime) and self._has_hours(self.as_of)
+        self.is_within = is_moment and as_of.hour < 23
+        if self.is_within:
+            self.end = self.end.replace(hour=as_of.hour)
         days = [at.date() for _, at, _ in marks]
         # Only an event with something to delete has anything deleted.
         self.cut = cut if cut is not None and any(each < cut for each in days) else None
-        self.end = datetime.combine(as_of, datetime.max.time(), timezone.utc)
 
     def keys(self, count: int) -> list[Any]:
         return last_keys(self.group, count, self.end)
@@ -407,7 +451,7 @@ class Oracle:
         return KEYS[self.group](at)
 
     def _until(self) -> list[tuple[int, datetime, bool]]:
-        return [each for each in self.known if each[1].date() <= self.as_of]
+        return [each for each in self.known if each[1] <= self.end]
 
     def days(self, key: Any) -> list[date]:
         """All days of a period."""
@@ -417,24 +461,23 @@ class Oracle:
         days = self.days(key)
         if self.group == "hours" and not self._has_hours(days[0]):
             return False
-        if self.cut is None:
-            return True
-        if self.group in ("hours", "days") or self.as_of in days[:-1]:
-            # What is read up to a day is made of days; a year of months before.
-            if self.group == "years":
-                months = {(each.year, each.month) for each in days}
-                own = (self.as_of.year, self.as_of.month)
-                ends = [
-                    max(d for d in days if (d.year, d.month) == month)
-                    for month in months
-                    if month < own
-                ]
-                first = self.as_of.replace(day=1)
-                return all(end >= self.cut for end in ends) and first >= self.cut
-            return days[0] >= self.cut
-        if self.group == "years":
-            return date(days[0].year, 1, 31) >= self.cut
-        return days[-1] >= self.cut
+        return self.cut is None or min(self._needed(days)) >= self.cut
+
+    def _needed(self, days: list[date]) -> Iterator[date]:
+        """The days that have to be kept: the last one of what is read at once."""
+        if self.group in ("hours", "days"):
+            yield from days
+            return
+        pieces: dict[Any, list[date]] = {}
+        for day in days:
+            week = self.group == "weeks"
+            pieces.setdefault(week or (day.year, day.month), []).append(day)
+        for piece in pieces.values():
+            # What is read up to a day, or an hour, is made of days.
+            if self.as_of in (piece if self.is_within else piece[:-1]):
+                yield piece[0]
+            elif piece[0] <= self.as_of:
+                yield piece[-1]
 
     def _has_hours(self, day: date) -> bool:
         of_day = [each for each in self.known if each[1].date() == day]
@@ -463,8 +506,8 @@ def hypothesis_app(make_app: MakeApp) -> Flask:
     MARKS,
     st.one_of(st.none(), DAYS),
     st.tuples(DAYS, DAYS),
-    st.sampled_from(["hours", "days", "weeks", "months", "years"]),
-    DAYS,
+    st.sampled_from(["hours", "days", "weeks", "months", "quarters", "years"]),
+    st.one_of(DAYS, MOMENTS),
 )
 def test_no_number_is_made_of_what_is_not_kept(
     hypothesis_app: Flask,
@@ -473,7 +516,7 @@ def test_no_number_is_made_of_what_is_not_kept(
     cut_before: date | None,
     hours: tuple[date, date],
     group: str,
-    as_of: date,
+    as_of: date | datetime,
 ) -> None:
     app, query = hypothesis_app, extension_of(hypothesis_app).query
     redis_client.flushall()
@@ -548,3 +591,88 @@ def test_no_number_is_made_of_what_is_not_kept(
     assert list(cohort.averages) == [
         part / whole if whole else None for part, whole in sums
     ]
+
+
+Spans = Callable[[date, int], list[tuple[date, date]]]
+"""The first and the last day of each span that is looked at."""
+
+WINDOWS: dict[str, tuple[Spans, Callable[[set[date], date, int], bool]]] = {
+    "{0} ever": (
+        lambda last, n: [(date.min, last)],
+        lambda days, last, n: bool(days),
+    ),
+    "{0} in last {1} days": (
+        lambda last, n: [(last - (n - 1) * DAY, last)],
+        lambda days, last, n: any(day > last - n * DAY for day in days),
+    ),
+    "{0} first in last {1} days": (
+        lambda last, n: [(last - (n - 1) * DAY, last), (date.min, last - n * DAY)],
+        lambda days, last, n: bool(days) and min(days) > last - n * DAY,
+    ),
+    "{0} stopped {1} days": (
+        lambda last, n: [
+            (last - (2 * n - 1) * DAY, last - n * DAY),
+            (last - (n - 1) * DAY, last),
+        ],
+        lambda days, last, n: bool(days) and n <= (last - max(days)).days < 2 * n,
+    ),
+}
+
+
+def is_known(first: date, last: date, cut: date | None) -> bool:
+    """Whether it is known who did something in some days, if others are deleted."""
+    if cut is None or first >= cut:
+        return True
+    if first == date.min:
+        return last >= cut - DAY  # who was there at all is known
+    # A month of which something is kept has a bitmap of all of its days.
+    month = cut.replace(day=1)
+    following = (month + 31 * DAY).replace(day=1)
+    return first == month < cut and last >= following - DAY
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_a_window_is_null_just_where_it_needs_what_is_not_kept(
+    hypothesis_app: Flask, redis_client: redis.Redis, data: st.DataObject
+) -> None:
+    app, query = hypothesis_app, extension_of(hypothesis_app).query
+    redis_client.flushall()
+    query.bitmaps.cuts((), fresh=True)
+    did: dict[str, dict[int, set[date]]] = {"e": {}, "f": {}}
+    cuts: dict[str, date | None] = {"e": None, "f": None}
+    for event in did:
+        for user, day, _ in data.draw(MARKS):
+            did[event].setdefault(user, set()).add(day)
+            write(app, (event, user, day.isoformat()))
+        before = data.draw(st.none() | DAYS)
+        every = set().union(*did[event].values())
+        if before is not None and every:
+            delete(app, event, "--before", before.isoformat(), "--yes")
+            cuts[event] = before if min(every) < before else None
+    last = data.draw(DAYS)
+    texts, is_kept, users = [], True, []
+    for _ in range(2):
+        event = data.draw(st.sampled_from("ef"))
+        form = data.draw(st.sampled_from(sorted(WINDOWS)))
+        n = data.draw(st.integers(1, 60))
+        spans, holds = WINDOWS[form]
+        texts.append(form.format(event, n))
+        is_kept &= all(is_known(*span, cuts[event]) for span in spans(last, n))
+        until = {u: {d for d in days if d <= last} for u, days in did[event].items()}
+        users.append({user for user, days in until.items() if holds(days, last, n)})
+    word = data.draw(st.sampled_from(["and", "or", "and not"]))
+    one, other = users
+    expected = {"and": one & other, "or": one | other, "and not": one - other}[word]
+    trend = query.trend(
+        f"{texts[0]} {word} {texts[1]}",
+        num_periods=1,
+        time_group=data.draw(st.sampled_from(["days", "weeks", "months"])),
+        as_of=last,
+        allow_unknown=True,
+    )
+    assert trend.series[0].counts == (len(expected) if is_kept else None,)

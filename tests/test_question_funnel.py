@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from flask_bitmapist import Event, QueryError, mark_event, mark_unique
@@ -64,7 +64,8 @@ def times(
     return found
 
 
-@exact
+# Each example asks for some thirty lists of users.
+@settings(exact, max_examples=25)
 @given(
     data=st.data(),
     group=groups,

@@ -23,7 +23,7 @@ from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names, united
 from .marks import known
-from .reference import Mark, Meaning, utc
+from .reference import Did, Mark, Meaning, end_of, utc
 from .strategies import DEFINED, EVENTS, USERS, expressions, histories
 
 NOW = utc("2026-06-18T12:00")
@@ -113,10 +113,12 @@ class Plain:
 
     def users(self, first: date, last: date) -> set[int]:
         marks = [mark for mark in self.marks if first <= mark.at.date() <= last]
-        return self.meaning(
+        did = Did(
             lambda event: {mark.user for mark in marks if mark.event == event},
-            self.flagged,
+            self.marks,
+            end_of(last),
         )
+        return self.meaning(did, self.flagged)
 
     def tile(self, group: str, day: date) -> dict[str, Any]:
         following, start, before, earlier = starts(group, day)

@@ -33,7 +33,7 @@ from flask_bitmapist.query import Query
 from flask_bitmapist.questions import ParameterError
 
 from .inside import Count, Has, Person, Users
-from .reference import KEYS, last_keys, utc
+from .reference import KEYS, Reference, last_keys, last_moment, utc
 from .strategies import EVENTS, USERS, exact, expressions, groups, histories
 
 MakeApp = Callable[..., Flask]
@@ -66,18 +66,9 @@ def test_what_is_told_of_a_period_is_what_plain_sets_tell(
     as_of -= timedelta(days=after)
     expression, meaning = asked
     text = str(expression)
-    key_of = KEYS[group]
-
-    def users_of(event: str) -> set[int]:
-        return {
-            mark.user
-            for mark in marks
-            if mark.event == event
-            and key_of(mark.at) == key_of(as_of)
-            and (group == "hours" or mark.at.date() <= as_of.date())
-        }
-
-    expected = meaning(users_of, flagged)
+    plain = Reference(marks, group, as_of)
+    (key,) = plain.keys(1)
+    expected = plain.users_of(meaning, flagged)(key)
     query = ask(marks, flagged)
     assert query.count(text, group, as_of=as_of) == len(expected)
     assert list(query.users(text, group, as_of=as_of)) == sorted(expected)
@@ -98,7 +89,8 @@ def test_a_person_is_told_what_plain_sets_tell(
     as_of -= timedelta(days=data.draw(st.integers(0, 20)))
     answer = ask(marks, {user}).person(user, num_days=num_days, as_of=as_of)
 
-    own = [m for m in marks if m.user == user and m.at.date() <= as_of.date()]
+    end = last_moment("hours", KEYS["hours"](as_of))
+    own = [m for m in marks if m.user == user and m.at <= end]
     days = last_keys("days", num_days, as_of)
     for event in EVENTS:
         did = sorted({m.at.date() for m in own if m.event == event} & set(days))

@@ -167,8 +167,11 @@ class Bitmaps(Protocol):
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it."""
 
-    def members(self, event: str) -> Sequence[str]:
-        """Return the events for which a name stands: itself, where it is one."""
+    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+        """Return the stored bitmaps that are read for each of *sources*.
+
+        A name may stand for several events, and a period for several others.
+        """
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what of the past of *events* was deleted; those that are whole are

@@ -127,6 +127,11 @@ class Expression:
 
     def sources(self, period: Period) -> Iterator[Source]:
         """Yield the bitmaps that answer this expression for *period*."""
+        for union in self.unions(period):
+            yield from union
+
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        """Yield the same bitmaps in tuples, of each of which the union is taken."""
         raise NotImplementedError
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
@@ -164,8 +169,8 @@ class Event(Expression):
 
     name: str
 
-    def sources(self, period: Period) -> Iterator[Source]:
-        yield Source(self.name, period)
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        yield (Source(self.name, period),)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, period))
@@ -198,8 +203,8 @@ class Flag(Expression):
     def lasts(self) -> bool:
         return True
 
-    def sources(self, period: Period) -> Iterator[Source]:
-        yield Source(self.name, None)
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        yield (Source(self.name, None),)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return stripe.words(Source(self.name, None))
@@ -239,9 +244,9 @@ class _Operation(Expression):
     def bound(self, past: Past) -> Expression:
         return type(self)(tuple(operand.bound(past) for operand in self.operands))
 
-    def sources(self, period: Period) -> Iterator[Source]:
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
         for operand in self.operands:
-            yield from operand.sources(period)
+            yield from operand.unions(period)
 
     def leaves(self) -> Iterator[Event | Flag]:
         for operand in self.operands:
@@ -330,10 +335,10 @@ class Not(Expression):
         within = None if self.within is None else self.within.bound(past)
         return Not(self.operand.bound(past), within)
 
-    def sources(self, period: Period) -> Iterator[Source]:
-        yield from self.operand.sources(period)
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        yield from self.operand.unions(period)
         if self.within is not None:
-            yield from self.within.sources(period)
+            yield from self.within.unions(period)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         others = ~self.operand.evaluate(stripe, period)
@@ -397,8 +402,8 @@ class Named(Expression):
     def bound(self, past: Past) -> Expression:
         return Named(self.name, self.meaning.bound(past))
 
-    def sources(self, period: Period) -> Iterator[Source]:
-        return self.meaning.sources(period)
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        return self.meaning.unions(period)
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return self.meaning.evaluate(stripe, period)

@@ -176,13 +176,9 @@ def dated_events(
     expression: Expression, period: Period, bitmaps: Bitmaps
 ) -> tuple[str, ...]:
     """Return the names of the events, not flags, of which an expression is made."""
-    names = (
-        member
-        for source in expression.sources(period)
-        if source.period is not None
-        for member in bitmaps.members(source.event)
-    )
-    return tuple(dict.fromkeys(names))
+    sources = [each for each in expression.sources(period) if each.period is not None]
+    found = bitmaps.stored(sources)
+    return tuple(dict.fromkeys(part.event for parts in found for part in parts))
 
 
 def _beyond(expression: Expression, day: date) -> Text:

@@ -88,19 +88,25 @@ def find_unkept(
         return NOTHING
     deleted, missing = set(), set()
     for period in periods:
-        sources = {
-            source
-            for expression in expressions
-            for source in expression.sources(period)
-        }
-        # Whoever was there at all is known without what was deleted.
-        covered = {each.event for each in sources if each.period == SEEN_BEFORE}
-        if any(each.event not in covered for each in sources & found.deleted):
-            deleted.add(period)
-        if sources & found.missing:
-            missing.add(period)
+        for expression in expressions:
+            for union in expression.unions(period):
+                if _lacks(union, found.deleted):
+                    deleted.add(period)
+                if not found.missing.isdisjoint(union):
+                    missing.add(period)
     reasons = found.reasons if deleted or missing else ()
     return Unkept(frozenset(deleted), frozenset(missing), reasons, found.never)
+
+
+def _lacks(union: Sequence[Source], deleted: frozenset[Source]) -> bool:
+    """Return whether a union needs what was deleted.
+
+    Whoever was there at all is known without: then they are in the same union.
+    """
+    lost = {source.event for source in union if source in deleted}
+    return bool(lost) and not lost <= {
+        source.event for source in union if source.period == SEEN_BEFORE
+    }
 
 
 NOTHING: Unkept[Any] = Unkept(frozenset(), frozenset(), (), False)
@@ -117,9 +123,8 @@ def unkept_sources(sources: Iterable[Source], bitmaps: Bitmaps) -> Unkept[Source
     sources = tuple(sources)
     parts = [
         (source, part)
-        for source in sources
-        for event in bitmaps.members(source.event)
-        for part in Source(event, source.period).parts()
+        for source, stored in zip(sources, bitmaps.stored(sources))
+        for part in stored
     ]
     look = _Look([part for _, part in parts], bitmaps)
     if not look.deleted and not look.missing:

@@ -526,12 +526,14 @@ class AsOf(NamedTuple):
         calendar: The app's calendar.
         passed: Up to where the clock has passed for good, where that is not ``now``;
             see :meth:`Calendar.passed`.
+        hour: The last hour that counts, where not all of the day does.
     """
 
     now: datetime
     moment: datetime
     calendar: Calendar = IN_UTC
     passed: datetime | None = None
+    hour: Period | None = None
 
     @property
     def day(self) -> date:

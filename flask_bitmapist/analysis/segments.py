@@ -57,9 +57,9 @@ class Among:
 
     # What is kept of an event does not depend on who did it.
 
-    def members(self, event: str) -> Sequence[str]:
-        """Return the events for which a name stands."""
-        return self._bitmaps.members(event)
+    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+        """Return the stored bitmaps that are read for each of *sources*."""
+        return self._bitmaps.stored(sources)
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what of the past of *events* was deleted."""
@@ -154,9 +154,9 @@ class Shared:
         found: list[bool] = self._once(self._bitmaps.exist, tuple(sources))
         return found
 
-    def members(self, event: str) -> Sequence[str]:
-        """Return the events for which a name stands."""
-        return self._bitmaps.members(event)
+    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+        """Return the stored bitmaps that are read for each of *sources*."""
+        return self._bitmaps.stored(sources)
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what of the past of *events* was deleted."""

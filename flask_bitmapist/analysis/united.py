@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import islice
 
 import numpy as np
 
@@ -96,9 +97,14 @@ class United:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
         return [any(self._bitmaps.exist(self._parts(source))) for source in sources]
 
-    def members(self, event: str) -> Sequence[str]:
-        """Return the events for which a name stands."""
-        return self._named(event)
+    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+        """Return the stored bitmaps, of the events, read for each of *sources*."""
+        parts = [self._parts(source) for source in sources]
+        found = iter(self._bitmaps.stored([each for some in parts for each in some]))
+        return [
+            tuple(each for stored in islice(found, len(some)) for each in stored)
+            for some in parts
+        ]
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what was deleted of events, which are given by their own names."""

@@ -141,9 +141,8 @@ class Window(Expression):
     def leaves(self) -> Iterator[Event | Flag]:
         return self.operand.leaves()
 
-    def sources(self, period: Period) -> Iterator[Source]:
-        for span in self._stored(period):
-            yield from span
+    def unions(self, period: Period) -> Iterator[tuple[Source, ...]]:
+        return iter(self._stored(period))
 
     def evaluate(self, stripe: Stripe, period: Period) -> Words:
         return self.held(stripe, [stripe.union(span) for span in self._stored(period)])

@@ -325,6 +325,10 @@ class Ask:
         except QueryError as error:
             raise QueryError(error.message, field=field) from None
         self._check(expression, field)
+        return self.bound(expression)
+
+    def bound(self, expression: Expression) -> Expression:
+        """Return an expression whose windows are taken as of the answer's day."""
         return expression.bound(self._past)
 
     def among(self, given: Who, field: str) -> Expression:

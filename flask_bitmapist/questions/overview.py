@@ -363,8 +363,10 @@ class Overview(ListQuestion[OverviewAnswer]):
                 field="active",
             )
         period = ask.period(cell.active)
-        ask.require_kept([active], [period], "active")
-        return expression_users(Named(ACTIVE, active), period)
+        # What the app calls active may name what nobody has done yet.
+        expression = ask.among_everyone(ask.bound(Named(ACTIVE, active)), "active")
+        ask.require_kept([expression], [period], "active")
+        return expression_users(expression, period)
 
 
 def _active(names: Names) -> Expression | None:

@@ -128,22 +128,21 @@ class PeriodsAnswer(Answer):
         return Table(["group", "period", "complete", name], list(map(list, rows)))
 
     def asked(self, values: Sequence[V | None]) -> V:
-        """Return the value of the period asked for; of the day without a time group.
+        """Return the value of the period asked for; of the day where all are told.
 
         Raises:
             QueryError: It is not kept.
         """
-        group = self.question.time_group or "days"
-        value = values[self.periods.index(self._of_group(group))]
+        at = 0
+        if len(self.periods) > 1:
+            at = [period.group for period in self.periods].index(TimeGroup.DAYS)
+        value = values[at]
         if value is None:
             raise QueryError(
-                Text("%(period)s is not kept.", period=self._of_group(group).label),
+                Text("%(period)s is not kept.", period=self.periods[at].label),
                 field="time_group",
             )
         return value
-
-    def _of_group(self, group: str) -> Period:
-        return next(each for each in self.periods if each.group.value == group)
 
     def lines(self, values: Sequence[str]) -> str:
         """Return *values* as text: a single one as it is, else by period."""

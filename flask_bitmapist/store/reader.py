@@ -271,9 +271,9 @@ class BitmapReader:
         bits = iter(self._each("GETBIT", parts, int(user_id)))
         return [1 in list(islice(bits, len(each.parts()))) for each in sources]
 
-    def members(self, event: str) -> Sequence[str]:
-        """Return the events for which a name stands, see :meth:`Bitmaps.members`."""
-        return (event,)
+    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
+        """Return the stored bitmaps that are read for each of *sources*."""
+        return [source.parts() for source in sources]
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what of the past was deleted, see :meth:`Bitmaps.cuts`.
