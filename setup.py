@@ -176,8 +176,6 @@ setup(
         "redis[hiredis]>=5.0",
         "WTForms>=3.1",
         "numpy>=2.0",
-        # Windows has no time zones of its own.
-        'tzdata; sys_platform == "win32"',
     ],
     extras_require={
         **EXTRAS,

@@ -61,18 +61,19 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(blinker|collections|datetime|flask|flask_admin|numpy|redis|sqlalchemy)\..+",
+        r"(blinker|collections|datetime|flask|flask_admin|numpy|redis|sqlalchemy|"
+        r"zoneinfo)\..+",
     ),
     (r"py:.*", r"Admin|Engine|Executable|Flask|date|datetime"),
     # Type variables of decorators and of questions.
     (r"py:.*", r"~P|[AP]|.*\.[PQR]"),
     # Names of types, which stand for what can be read beside them, and what queries and
     # sets of users are made of inside.
-    (r"py:.*", r"flask_bitmapist\.analysis\.expressions\.Source"),
+    (r"py:.*", r"flask_bitmapist\.analysis\.(expressions\.Source|periods\.AsOf)"),
     (
         r"py:.*",
-        r"AnyQuestion|AsOf|Clock|Counts|Days|Group|Names|Numbers|Identity|IdMap|Marks|"
-        r"Stamp|Scan|User|Who",
+        r"AnyQuestion|AsOf|Clock|Counts|Days|Exclusion|Group|Names|Numbers|Identity|"
+        r"IdMap|Marks|Stamp|Scan|User|Who",
     ),
     # Not for others to use: app.extensions["bitmapist"], and how pages are made.
     (r"py:.*", r"BitmapistState|Recorder|flask_bitmapist\.web\..+"),

@@ -225,7 +225,7 @@ def test_hours_of_days_without_any_are_unknown_and_still_tell_who_is_not_new(
     for stage, users in (("new", [3]), ("returning", [1]), ("resurrecting", [2])):
         assert list(answer.users(period="2024-07-01T10", stage=stage)) == users
     for period, stage in (("2024-06-30T23", "new"), ("2024-07-01T00", "dormant")):
-        with pytest.raises(QueryError, match=r"[Nn]ot (all|recorded)"):
+        with pytest.raises(QueryError, match=r"(?i)not (all|recorded)"):
             answer.users(period=period, stage=stage)
     csv_rows = answer.table().rows
     assert csv_rows[0][2:] == [None] * 5
@@ -244,7 +244,7 @@ def test_of_two_events_in_one_hour_a_day_without_hours_tells_nothing(ask: Any) -
     assert answer.dormant == (0, 0)
     assert answer.new == answer.resurrecting == (None, None)
     assert list(answer.users(period="2024-07-01T10", stage="returning")) == [1]
-    with pytest.raises(QueryError, match=r"[Nn]ot (all|recorded)"):
+    with pytest.raises(QueryError, match=r"(?i)not (all|recorded)"):
         answer.users(period="2024-07-01T10", stage="new")
 
 

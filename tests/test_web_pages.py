@@ -425,6 +425,8 @@ def test_every_page_answers_at_the_smallest_value_of_each_parameter(
         needed = {each.name: smallest(each) for each in params if each.required}
         for each in params:
             arguments = {**needed, each.name: smallest(each), "format": form}
+            if each.name == "until":  # the end of what begins with "since"
+                arguments["since"] = arguments["until"]
             with client.get(url, query_string=arguments) as answer:
                 assert answer.status_code == 200, (url, arguments, answer.text)
                 assert answer.data

@@ -158,9 +158,11 @@ def test_numbers_in_what_was_wrong_are_written_as_the_language_writes_them(
     with redis.Redis.from_url(redis_url) as client:
         for key in client.keys("trackist_came_*"):
             client.setbit(key, 8 * 12_345 - 1, 1)
-    asked = "/bitmapist/trends?events-0=came&num_periods=300&format=json"
-    (said,) = german.test_client().get(asked).json["errors"]["form"]
-    assert "18,8 MiB" in said
+    asked = "/bitmapist/trends?events-0=came&num_periods=300&as_of=2026-10-28"
+    (said,) = german.test_client().get(asked + "&format=json").json["errors"]["form"]
+    # 64 KiB for each of 301 days, and twice for each of ten months: whether it is
+    # there, and whether any of its days is.
+    assert "20,1 MiB" in said
     assert "höchstens 16,0 MiB (BITMAPIST_MAX_WORK). Wählen Sie" in said
 
 

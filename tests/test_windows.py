@@ -19,7 +19,7 @@ from flask_bitmapist import Event, QueryError, mark_event, mark_unique
 from flask_bitmapist.config import ConfigError
 from flask_bitmapist.query import Query
 
-from .inside import Ever
+from .inside import Ever, spelled
 from .reference import utc
 
 
@@ -204,6 +204,20 @@ def test_a_defined_name_that_reads_as_an_expression_is_told_as_well(
     with pytest.raises(QueryError, match="is a name, and can be read"):
         asked.users("x and y")
     assert list(asked.users('"x and y"')) == [1]
+
+
+@pytest.mark.parametrize("name", [" x", "x ", '"x"', " x y "])
+def test_a_name_in_blanks_or_quotes_is_itself_where_nobody_tracked_it_without(
+    query: Query, name: str
+) -> None:
+    did(name, 1, "2026-11-20")
+    assert list(query.users(name, as_of="2026-11-20")) == [1]
+    assert list(query.users(spelled(name), as_of="2026-11-20")) == [1]
+    did("x", 2, "2026-11-20")
+    if name != " x y ":  # which is no expression
+        with pytest.raises(QueryError, match="is a name, and can be read"):
+            query.users(name, as_of="2026-11-20")
+    assert list(query.users(spelled(name), as_of="2026-11-20")) == [1]
 
 
 def test_names_with_blanks_need_no_quotes_where_they_stand_alone(query: Query) -> None:

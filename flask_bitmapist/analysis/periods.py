@@ -126,7 +126,7 @@ class Period(NamedTuple):
     start: datetime
     """Where the period begins on the app's calendar.  It names a date and an hour, and
     carries UTC as its zone whichever zone the app has; the instant is told by
-    :meth:`Calendar.span`."""
+    :meth:`~flask_bitmapist.analysis.periods.Calendar.span`."""
     last_day: date | None = None
     """The last day that counts, where that is not the period's own; see
     :meth:`until`.  Of a range it is the last day."""
@@ -316,7 +316,8 @@ class Calendar:
 
     Args:
         zone: An IANA time zone, such as ``"Europe/Berlin"``.
-        week_start: The day on which weeks begin, one of :data:`WEEK_STARTS`.
+        week_start: The day on which weeks begin, ``"monday"``, ``"sunday"``
+            or ``"saturday"``.
         later: Zones that came into its place, each with the first date that is told by
             it, oldest first.
 

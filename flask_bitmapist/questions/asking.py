@@ -144,6 +144,9 @@ class Names:
             raise
         if named is None:
             return read
+        if isinstance(read, Event) and not self._has(read.name):
+            # The same name without blanks or quotes around it, which nobody tracked.
+            return named
         raise QueryError(
             Text(
                 "%(name)s is a name, and can be read as an expression; write "

@@ -760,8 +760,8 @@ class Answer(Result):
 
     @property
     def warnings(self) -> tuple[Text, ...]:
-        """What is odd about the question, and why numbers are missing: in this answer,
-        for any of its segments, and in what it is compared with."""
+        """What is odd about the question, and why numbers are missing in this answer,
+        for any of its segments, or in what it is compared with."""
         return self._said(lambda ask: ask.warnings)
 
     @property

@@ -149,8 +149,9 @@ class FunnelAnswer(Answer):
     What happened first in a period is not known.  Here steps in the same one count:
     this is at most how many took the steps in their order."""
     at_least: tuple[int | None, ...]
-    """The same where each step was taken in a later period than the one before: at
-    least so many took the steps in their order."""
+    """The same where each step was taken in a later period than the one before.
+
+    At least so many took the steps in their order."""
     open_totals: tuple[int | None, ...]
     """The same of the entry periods that are not complete."""
     still_open: int | None
@@ -160,8 +161,10 @@ class FunnelAnswer(Answer):
     """How many of those who dropped off at each step have entered again in a period
     that is not complete."""
     times: tuple[int, ...]
-    """Users by the periods from entering to the last step, from 0 on: each once, by
-    their fastest attempt of a complete entry period.  Empty while there is none."""
+    """Users by the periods from entering to the last step, from 0 on.
+
+    Each counts once, by their fastest attempt of a complete entry period.  Empty while
+    there is none."""
 
     users = Behind(StepUsers)
 
