@@ -213,6 +213,19 @@ def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:
     return ids
 
 
+def are_in(words: Words, bits: NDArray[np.int64], first_id: int) -> NDArray[np.bool_]:
+    """Return for each of some users of a bitmap's range whether they are in it.
+
+    Args:
+        words: The bitmap.
+        bits: Their ids.
+        first_id: The user id of the bitmap's first bit.
+    """
+    at = bits - first_id
+    held: NDArray[np.uint8] = words.view(np.uint8)[at >> 3] >> (7 - (at & 7))
+    return (held & 1).astype(np.bool_)
+
+
 def words_of(bits: NDArray[np.int64], first_id: int, width: int) -> Words:
     """Return the bitmap of some users: the opposite of :func:`user_ids`.
 
