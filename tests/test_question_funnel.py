@@ -664,7 +664,64 @@ def test_every_number_of_the_page_leads_to_its_users(
     lost = f"{path}?steps=came&steps=paid&{ON}&step=2&outcome=dropped-off"
     listed = client.get(lost)
     assert "did not reach paid, step 2 of came → paid" in listed.text
-    assert client.get(f"{lost}&format=csv").text.split() == ["user_id", "2", "3"]
+    assert client.get(f"{lost}&format=csv").text.split() == [
+        *("user_id,entered_again", "2,True", "3,False")
+    ]
+
+
+def test_who_dropped_off_and_entered_again_is_marked_in_every_list(
+    page: tuple[FlaskClient, str], app: Flask
+) -> None:
+    client, path = page
+    with app.app_context():
+        for day in ("2026-11-01", "2026-11-18"):
+            mark_event("came", 7, now=utc(day))
+        mark_event("came", 8, now=utc("2026-11-02"))
+        answer = app.extensions["bitmapist"].query.funnel(
+            ["came", "paid"], window=7, as_of=date(2026, 11, 20)
+        )
+        assert (answer.totals, answer.dropped_off) == ((2, 0), (0, 2))
+        assert (answer.entered_again, answer.still_open) == ((0, 1), 1)
+        lost = answer.users(step=2, outcome="dropped-off")
+        assert list(lost) == [7, 8]
+        assert list(lost.marked["entered_again"]) == [7]
+        assert [*lost.listed()] == [["user_id", "entered_again"], [7, True], [8, False]]
+        assert lost.page(2, per_page=1).marks == {"entered_again": (False,)}
+        on_the_first = answer.users(
+            step=2, outcome="dropped-off", period="2026-11-01", segment=None
+        )
+        assert lost.page().table().rows == [["7", True], ["8", False]]
+        assert [*on_the_first.listed()][1:] == [[7, True]]
+        again = answer.users(step=2, outcome="entered-again")
+        assert [*again.listed()][1:] == [[7, True]]
+        assert not answer.users(step=1).marked
+        halves = app.extensions["bitmapist"].query.funnel(
+            ["came", "paid"],
+            as_of=date(2026, 11, 20),
+            segments=["flag(premium)", "everyone else"],
+        )
+        other = halves.users(step=2, outcome="dropped-off", segment="everyone else")
+        assert [*other.listed()][1:] == [[7, True], [8, False]]
+    url = f"{path}?steps=came&steps=paid&window=7&as_of=2026-11-20"
+    behind = f"{url}&step=2&outcome=dropped-off"
+    told = client.get(f"{behind}&format=json").get_json()
+    assert (told["ids"], told["marks"]) == ([7, 8], {"entered_again": [True, False]})
+    assert "marks" not in client.get(f"{url}&step=1&format=json").get_json()
+    assert client.get(f"{behind}&format=csv").text.split() == [
+        *("user_id,entered_again", "7,True", "8,False")
+    ]
+    html = client.get(behind).text
+    assert text_of(html[html.index("<thead>") :]).split()[:7] == [
+        *("User", "Entered", "again", "7", "yes", "8", "–")
+    ]
+    words = ["bitmapist", "funnel", "came", "paid", "--as-of=2026-11-20", "--users"]
+    words += ["--step=2", "--outcome=dropped-off"]
+    run = app.test_cli_runner().invoke
+    assert run(args=words).stdout == "7 (entered_again)\n8\n"
+    assert run(args=[*words, "--csv"]).stdout.split() == [
+        *("user_id,entered_again", "7,True", "8,False")
+    ]
+    assert json.loads(run(args=[*words, "--json"]).stdout)["marks"] == told["marks"]
 
 
 def test_the_page_says_so_while_nothing_is_complete(
@@ -770,7 +827,7 @@ def test_the_command_lists_users_and_says_what_was_asked(
     words = ["bitmapist", "funnel", "came", "paid", "--as-of", "2026-06-30"]
     run = app.test_cli_runner().invoke
     lost = run(args=[*words, "--users", "--step", "2", "--outcome", "dropped-off"])
-    assert lost.stdout == "2\n3\n"
+    assert lost.stdout == "2 (entered_again)\n3\n"
     assert "did not reach paid, step 2 of came → paid" in lost.stderr
     one = run(args=[*words, "--users", "--step", "1", "--period", "2026-06-28"])
     assert one.stdout == "2\n20\n"

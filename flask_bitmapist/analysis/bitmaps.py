@@ -70,14 +70,18 @@ class Stripe:
         matrix: The bitmaps, one row each, all of the same width.
         rows: Which row holds which stored bitmap.  A bitmap that is missing there
             has nobody in this range.
+        users: Who alone is in them; all users by default.
     """
 
-    __slots__ = ("_rows", "_zeros", "first_id", "matrix")
+    __slots__ = ("_rows", "_users", "_zeros", "first_id", "matrix")
 
-    def __init__(self, first_id: int, matrix: Words, rows: Rows) -> None:
+    def __init__(
+        self, first_id: int, matrix: Words, rows: Rows, users: Words | None = None
+    ) -> None:
         self.first_id = first_id
         self.matrix = matrix
         self._rows = rows
+        self._users = users
         self._zeros: Words | None = None
 
     @property
@@ -96,8 +100,7 @@ class Stripe:
         """Return the bitmap of *source*, not to be written to."""
         row = self._rows.find(source)
         if row is not None:
-            words: Words = self.matrix[row]
-            return words
+            return self._of_users(self.matrix[row])
         return self._union(self._rows.united(source))
 
     def union(self, sources: Sequence[Source]) -> Words:
@@ -108,8 +111,10 @@ class Stripe:
     def _union(self, rows: Sequence[int]) -> Words:
         if not rows:
             return self.zeros()
-        united: Words = np.bitwise_or.reduce(self.matrix[rows], axis=0)
-        return united
+        return self._of_users(np.bitwise_or.reduce(self.matrix[rows], axis=0))
+
+    def _of_users(self, words: Words) -> Words:
+        return words if self._users is None else words & self._users
 
     @staticmethod
     def pile(rows: Sequence[Words]) -> Words:
@@ -129,18 +134,30 @@ class Stripe:
         return enough
 
     def among(self, users: Words) -> Stripe:
-        """Return the same bitmaps with some users alone."""
-        return Stripe(self.first_id, self.matrix & users, self._rows)
+        """Return the same bitmaps with some users alone.
+
+        The others are taken out of what is asked for, when it is.
+        """
+        return Stripe(self.first_id, self.matrix, self._rows, self._of_users(users))
+
+    @property
+    def whole(self) -> Stripe:
+        """The same bitmaps with all users.
+
+        Where bitmaps are intersected, it does to have some users alone in one of them.
+        """
+        if self._users is None:
+            return self
+        return Stripe(self.first_id, self.matrix, self._rows)
 
     def stack(self, sources: Sequence[Source]) -> Words:
         """Return the bitmaps of *sources* as the rows of one matrix."""
         span = self._rows.span(sources)
         if span is not None:
-            return self.matrix[span]
+            return self._of_users(self.matrix[span])
         found = [row for row in map(self._rows.find, sources) if row is not None]
         if len(found) == len(sources):
-            stacked: Words = self.matrix[found]
-            return stacked
+            return self._of_users(self.matrix[found])
         return np.stack([self.words(source) for source in sources])
 
 
@@ -214,6 +231,19 @@ def user_ids(words: Words, first_id: int = 0) -> NDArray[np.int64]:
     word, bit = np.nonzero(bits)
     ids: NDArray[np.int64] = used[word].astype(np.int64) * 64 + bit + first_id
     return ids
+
+
+def are_in(words: Words, bits: NDArray[np.int64], first_id: int) -> NDArray[np.bool_]:
+    """Return for each of some users of a bitmap's range whether they are in it.
+
+    Args:
+        words: The bitmap.
+        bits: Their ids.
+        first_id: The user id of the bitmap's first bit.
+    """
+    at = bits - first_id
+    held: NDArray[np.uint8] = words.view(np.uint8)[at >> 3] >> (7 - (at & 7))
+    return (held & 1).astype(np.bool_)
 
 
 def words_of(bits: NDArray[np.int64], first_id: int, width: int) -> Words:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bitmaps import Bitmaps, Rows, Stripe, Words, user_ids, words_of
+from .bitmaps import Bitmaps, Rows, Stripe, Words, are_in, user_ids, words_of
 from .counting import count_bits
 from .errors import QueryError, Text
 from .expressions import Event, Expression, Flag, Source, require_bounded
 from .periods import Period
 from .results import Result, Table, User
+
+
+class Mark(NamedTuple):
+    """What some of the selected users are marked with where they are listed."""
+
+    name: str
+    """What it is called in JSON, files and Python."""
+    label: Text
+    """What it is called on pages."""
+    users: Callable[[Stripe], Words]
+    """Gives the bitmap of those who have it in a stripe; others may be in it too."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,15 @@ class Selection:
     """Who they are, in words."""
     bitmap: Source | None = None
     """The stored bitmap that holds just these users, where there is one."""
+    marks: tuple[Mark, ...] = ()
+    """What is said of each of them in lists; of the same bitmaps."""
+
+    def marked(self, mark: Mark) -> Selection:
+        """Select those of the users who have one of the marks."""
+        text = Text("%(who)s: %(mark)s", who=self.text, mark=mark.label)
+        return Selection(
+            self.sources, lambda stripe: self.words(stripe) & mark.users(stripe), text
+        )
 
 
 class UsersPageDict(TypedDict):
@@ -39,6 +59,9 @@ class UsersPageDict(TypedDict):
     page: int
     pages: int
     per_page: int
+    marks: NotRequired[dict[str, list[bool]]]
+    """What is said of users beside that, such as ``entered_again``: whether it is so,
+    for each of the ids."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,9 @@ class UsersPage(Result):
     page: int
     """Number of this page, from 1."""
     per_page: int
+    marks: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
+    """What is said of users beside that, by its name: whether it is so, for each of
+    :attr:`ids`."""
 
     @property
     def pages(self) -> int:
@@ -61,7 +87,7 @@ class UsersPage(Result):
         return max(1, -(-self.total // self.per_page))
 
     def to_dict(self) -> UsersPageDict:
-        return {
+        told: UsersPageDict = {
             "users": self.users,
             "ids": list(self.ids),
             "total": self.total,
@@ -69,9 +95,13 @@ class UsersPage(Result):
             "pages": self.pages,
             "per_page": self.per_page,
         }
+        if self.marks:
+            told["marks"] = {name: list(held) for name, held in self.marks.items()}
+        return told
 
     def table(self) -> Table:
-        return Table(["user_id"], [[str(each)] for each in self.ids])
+        rows = zip(map(str, self.ids), *self.marks.values())
+        return Table(["user_id", *self.marks], list(map(list, rows)))
 
 
 def expression_users(expression: Expression, period: Period) -> Selection:
@@ -106,12 +136,28 @@ def count_users(selections: Sequence[Selection], bitmaps: Bitmaps) -> list[int]:
     return counts
 
 
-def stream_users(selection: Selection, bitmaps: Bitmaps) -> Iterator[NDArray[np.int64]]:
-    """Yield the bits of the selected users in ascending order, many at a time."""
+class Found(NamedTuple):
+    """Some of the selected users."""
+
+    ids: NDArray[np.int64]
+    """Their bits, ascending."""
+    marks: tuple[NDArray[np.bool_], ...]
+    """For each of the selection's marks which of them have it."""
+
+
+def stream_users(selection: Selection, bitmaps: Bitmaps) -> Iterator[Found]:
+    """Yield the selected users in the order of their bits, many at a time."""
     for stripe in bitmaps.stripes(selection.sources):
         ids = user_ids(selection.words(stripe), stripe.first_id)
         if len(ids):
-            yield ids
+            yield _marked(selection, stripe, ids)
+
+
+def _marked(selection: Selection, stripe: Stripe, ids: NDArray[np.int64]) -> Found:
+    held = (
+        are_in(mark.users(stripe), ids, stripe.first_id) for mark in selection.marks
+    )
+    return Found(ids, tuple(held))
 
 
 def page_of_users(
@@ -141,14 +187,21 @@ def page_of_users(
     first, last = (page - 1) * per_page, page * per_page
     total = 0
     ids: list[int] = []
+    marks: list[list[bool]] = [[] for _ in selection.marks]
     for stripe in bitmaps.stripes(selection.sources):
         words = selection.words(stripe)
         count = count_bits(words)
         if total < last and total + count > first:
-            found = user_ids(words, stripe.first_id)
-            ids.extend(found[max(0, first - total) : last - total].tolist())
+            shown = slice(max(0, first - total), last - total)
+            found = _marked(selection, stripe, user_ids(words, stripe.first_id)[shown])
+            ids.extend(found.ids.tolist())
+            for held, more in zip(marks, found.marks):
+                held.extend(more.tolist())
         total += count
-    return UsersPage(selection.text, tuple(ids), total, page, per_page)
+    return UsersPage(
+        *(selection.text, tuple(ids), total, page, per_page),
+        marks={mark.name: tuple(held) for mark, held in zip(selection.marks, marks)},
+    )
 
 
 def has_user(selections: Sequence[Selection], bitmaps: Bitmaps, bit: int) -> list[bool]:

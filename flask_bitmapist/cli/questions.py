@@ -124,7 +124,10 @@ def _metavar(kind: Kind) -> str:
 
 def _show_users(users: UserSet, output: str | None) -> None:
     if output == "json":
-        show_json({"users": users.selection.text, "ids": list(users)})
+        (_, *marks), *lines = users.listed()
+        ids, *held = map(list, zip(*lines)) if lines else ([] for _ in (0, *marks))
+        told = {"users": users.selection.text, "ids": ids}
+        show_json({**told, "marks": dict(zip(marks, held))} if marks else told)
         return
     _list_users(users, output)
     if output is None:
@@ -133,12 +136,14 @@ def _show_users(users: UserSet, output: str | None) -> None:
 
 def _list_users(users: UserSet, output: str | None) -> None:
     if output == "csv":
-        click.echo(to_csv([["user_id"]]), nl=False)
-    for user in users:
-        if output == "csv":
-            click.echo(to_csv([[user]]), nl=False)
-        else:
-            tell(user)
+        for line in users.listed():
+            click.echo(to_csv([line]), nl=False)
+        return
+    lines = users.listed()
+    _, *marks = next(lines)
+    for user, *held in lines:
+        said = [f"({mark})" for mark, is_so in zip(marks, held) if is_so]
+        tell(" ".join([str(user), *said]))
 
 
 QUESTIONS = (

@@ -462,7 +462,8 @@ class _Grid:
         question = self._question
         rows = self._rows(stripe)
         yield rows, rows
-        secondary = evaluate_each(self._secondary, self.periods, stripe)
+        # Whose answer it is, the rows tell.
+        secondary = evaluate_each(self._secondary, self.periods, stripe.whole)
         if question.returned == "on-or-after":
             secondary = _from_here_on(secondary)
         once = question.returned == "first"

@@ -23,7 +23,7 @@ from ..analysis.expressions import (
 )
 from ..analysis.periods import Period, TimeGroup
 from ..analysis.results import Table
-from ..analysis.users import Selection
+from ..analysis.users import Mark, Selection
 from .asking import Ask
 from .declare import (
     GROUPS,
@@ -478,6 +478,7 @@ class Funnel(Question[FunnelAnswer]):
             sources=entries.sources,
             words=lambda stripe: entries.users(stripe, cell, place),
             text=_who(entries, cell),
+            marks=entries.marks(cell.outcome),
         )
 
 
@@ -608,8 +609,27 @@ class _Entries:
             return users
         lost = _united(reached[step - 1][rows]) & ~users
         if cell.outcome == "entered-again":
-            return lost & _united(reached[0][self.closed :])
+            return lost & self._entered_again(did)
         return lost
+
+    def marks(self, outcome: Outcome) -> tuple[Mark, ...]:
+        """Return what is said of each user with an outcome."""
+        if outcome not in ("dropped-off", "entered-again") or not self.has_open:
+            return ()
+        return (
+            Mark(
+                "entered_again",
+                Text("Entered again"),
+                lambda stripe: self._entered_again(self.did(stripe)),
+            ),
+        )
+
+    def _entered_again(self, did: _Did) -> Words:
+        """Return who has entered in a period whose window is still open."""
+        entered = did.steps[0][self.closed :]
+        if did.out is not None:
+            entered = entered & ~did.out[self.closed :]
+        return _united(entered)
 
     def span(self, count: int) -> Text:
         """Return a number of periods in words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -76,8 +76,26 @@ class UserSet(Set[User]):
     @property
     def bits(self) -> Iterator[int]:
         """The numbers of the users' bits, ascending, as bitmapist itself knows them."""
-        for numbers in stream_users(self.selection, self._bitmaps):
-            yield from numbers.tolist()
+        for found in stream_users(self._unmarked, self._bitmaps):
+            yield from found.ids.tolist()
+
+    @property
+    def marked(self) -> Mapping[str, UserSet]:
+        """Those of whom lists say something more, by the name of that.
+
+        Of those who dropped off in a funnel there is ``entered_again``.
+        """
+        return {
+            mark.name: UserSet(
+                self._bitmaps, self.selection.marked(mark), self._identity
+            )
+            for mark in self.selection.marks
+        }
+
+    def listed(self) -> Iterator[list[Any]]:
+        """Yield a heading, and a line for each user with what is said of them."""
+        yield ["user_id", *(mark.name for mark in self.selection.marks)]
+        yield from self._lines(self.selection)
 
     def page(self, page: int = 1, per_page: int = 100) -> UsersPage:
         """Return one page of the users.
@@ -98,10 +116,20 @@ class UserSet(Set[User]):
         return count_users([self.selection], self._bitmaps)[0]
 
     def __iter__(self) -> Iterator[User]:
-        for numbers in stream_users(self.selection, self._bitmaps):
-            for start in range(0, len(numbers), _AT_ONCE):
-                some = numbers[start : start + _AT_ONCE]
-                yield from self._identity.users_of(some.tolist())
+        for user, *_ in self._lines(self._unmarked):
+            yield user
+
+    @property
+    def _unmarked(self) -> Selection:
+        return replace(self.selection, marks=())
+
+    def _lines(self, selection: Selection) -> Iterator[list[Any]]:
+        for ids, marks in stream_users(selection, self._bitmaps):
+            for start in range(0, len(ids), _AT_ONCE):
+                some = slice(start, start + _AT_ONCE)
+                users = self._identity.users_of(ids[some].tolist())
+                lines = zip(users, *(held[some].tolist() for held in marks))
+                yield from map(list, lines)
 
     def __contains__(self, user: object) -> bool:
         try:

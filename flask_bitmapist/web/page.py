@@ -314,6 +314,10 @@ class QuestionPage:
             shown=rows,
             has_names=any(name for _, name, _ in rows),
             has_links=any(url for _, _, url in rows),
+            marks=[
+                (formats.translated(mark.label), shown.marks[mark.name])
+                for mark in users.selection.marks
+            ],
             own_url=lambda user: surface.url("people", user=user),
             link=self._links(cell),
             back=self._links(answer.question.arguments())(),

@@ -95,7 +95,7 @@ def csv_response(table: Table, name: str) -> Response:
 
 def users_csv(users: UserSet, name: str) -> Response:
     """Return all *users* as a CSV file, see :func:`listed_csv`."""
-    return listed_csv(chain([["user_id"]], ([each] for each in users)), name)
+    return listed_csv(users.listed(), name)
 
 
 def listed_csv(lines: Iterable[list[Any]], name: str) -> Response:
