@@ -20,7 +20,7 @@ from .accounts import User, create_accounts, db, login_manager, name_of
 
 bitmapist = FlaskBitmapist()
 
-# Names stand beside the events in every form; these say when, so that they are segments.
+# Names stand beside the events in every form; these say when, so they are segments.
 bitmapist.define("big spenders", "big ever")
 bitmapist.define("regulars", "purchase in at least 3 of last 12 months")
 

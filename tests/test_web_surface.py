@@ -83,7 +83,7 @@ def test_the_nonce_of_the_app_is_on_every_tag(make_app: Callable[..., Flask]) ->
     client = make_app(BITMAPIST_CSP_NONCE=lambda: 'a"b').test_client()
     page = client.get("/bitmapist/cohort")
     tags = re.findall(r'<(?:script|link rel="stylesheet")[^>]*>', page.text)
-    assert len(tags) == 6
+    assert len(tags) == 7
     assert all('nonce="a&#34;b"' in tag for tag in tags)
 
 

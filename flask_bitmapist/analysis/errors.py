@@ -87,12 +87,20 @@ class QueryError(ValueError):
         message: What was wrong and what is allowed; a :class:`Text` can be said in
             other languages too.
         field: The parameter at fault, named as in the URL and in Python.
+        place: Where in the text that was read, as the number of the first character
+            and how many there are; None where that is not told.
     """
 
-    def __init__(self, message: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        field: str | None = None,
+        place: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
+        self.place = place
 
 
 class BadMarkError(ValueError):

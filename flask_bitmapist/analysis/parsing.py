@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from functools import reduce
 from operator import and_, or_
@@ -22,6 +23,7 @@ from .windows import (
     Restarted,
     Stopped,
     Window,
+    is_of_events,
 )
 
 MAX_LENGTH = 10_000
@@ -46,6 +48,35 @@ class _Token(NamedTuple):
     """``symbol``, ``keyword``, ``name`` or ``end``."""
     text: str
     position: int
+    length: int = 0
+    """Of what is written, quotes and backslashes included."""
+
+
+class Place(NamedTuple):
+    """A name in a text, and where it stands there."""
+
+    expression: Event | Flag | Named
+    """What it means."""
+    position: int
+    """The number of its first character."""
+    length: int
+
+
+class Wanted(NamedTuple):
+    """How a text can go on, and the word that is begun at its end."""
+
+    position: int
+    """Where the word begins."""
+    word: str
+    """What there is of it, without quotes; empty after a blank."""
+    kinds: frozenset[str] = frozenset()
+    """What may stand there: ``name``, ``flag``, or some of ``and``, ``or``, ``not``,
+    ``within`` and ``)``."""
+    windows: tuple[tuple[Form, tuple[str, ...]], ...] = ()
+    """The windows that may, each with those of its words that are still missing."""
+    phrase: tuple[int, str] | None = None
+    """The last name and all that follows it, and where that begins: of a name with
+    blanks in it, not quoted yet, this is the beginning."""
 
 
 def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expression:
@@ -81,6 +112,64 @@ def parse(text: str, named: Mapping[str, Expression] | None = None) -> Expressio
     return _Parser(text, named or {}).parse()
 
 
+def places(text: str, named: Mapping[str, Expression] | None = None) -> list[Place]:
+    """Return where in an expression each event, flag and defined name stands.
+
+    Raises:
+        QueryError: As for :func:`parse`.
+
+    Example:
+        >>> [(each.position, each.length) for each in places('x ever and "y z"')]
+        [(0, 1), (11, 5)]
+    """
+    parser = _Parser(text, named or {})
+    parser.parse()
+    return parser.places
+
+
+def wanted(text: str, named: Mapping[str, Expression] | None = None) -> Wanted:
+    """Return how the beginning of an expression can go on, as the grammar has it.
+
+    Args:
+        text: What is written up to where somebody is writing.
+        named: As for :func:`parse`.
+
+    Example:
+        >>> sorted(wanted("x ever a").kinds)
+        ['and', 'or']
+        >>> [rest for _, rest in wanted("x in last 7 ").windows]
+        [('units',)]
+    """
+    position, word = _begun(text)
+    parser = None
+    with suppress(QueryError):
+        parser = _Parser(text[:position], named or {})
+        parser.parse()
+    if parser is None:
+        return Wanted(position, word)
+    # Where it is not finished, what it lacks is what is wanted.
+    phrase = None
+    if parser.places:
+        start = parser.places[-1].position
+        phrase = (start, text[start:])
+    return Wanted(
+        position, word, frozenset(parser.wanted), tuple(parser.windows()), phrase
+    )
+
+
+def _begun(text: str) -> tuple[int, str]:
+    """Return where the word at the end of a text begins, and what there is of it."""
+    position, match = 0, None
+    while found := _TOKEN.match(text, position):
+        position, match = found.end(), found
+    rest = text[position:]
+    if rest.startswith('"', blank := len(rest) - len(rest.lstrip())):
+        return position + blank, re.sub(r"\\(.)", r"\1", rest[blank + 1 :], flags=re.S)
+    if match is not None and match.lastgroup == "word" and not rest:
+        return match.start("word"), match["word"]
+    return len(text), ""
+
+
 def spelled(name: str) -> str:
     """Return how to ask for the event of a name, where any expression can stand.
 
@@ -104,6 +193,10 @@ class _Parser:
         self._tokens = _tokenize(text)
         self._next = 0
         self._depth = 0
+        self._window: int | None = None
+        self.places: list[Place] = []
+        self.wanted: set[str] = set()
+        """What the text could have gone on with where it ends."""
 
     def parse(self) -> Expression:
         expression = self._operation()
@@ -122,6 +215,7 @@ class _Parser:
             )
         operands = [self._negation()]
         operator = ""
+        self._want("and", "or")
         while self._at("and") or self._at("or"):
             word = self._peek().text
             if operator and word != operator:
@@ -131,10 +225,12 @@ class _Parser:
             operator = word
             self._take()
             operands.append(self._negation())
+            self._want(operator)
         self._depth -= 1
         return reduce(or_ if operator == "or" else and_, operands)
 
     def _negation(self) -> Expression:
+        self._want("not")
         if not self._at("not"):
             return self._windowed()
         self._take()
@@ -143,18 +239,42 @@ class _Parser:
                 Text("'not not' cancels out; write 'not' once or not at all")
             )
         operand = self._windowed()
+        self._want("within")
         if not self._at("within"):
             return Not(operand)
         self._take()
         return Not(operand, within=self._windowed())
 
     def _windowed(self) -> Expression:
+        self._window = None
+        position = self._peek().position
         operand = self._primary()
+        self._window = self._next if is_of_events(operand) else None
         read = _WINDOWS.get(self._word())
         if read is None:
             return operand
+        self._window = self._next
         self._take()
-        return read(self, operand)
+        try:
+            windowed = read(self, operand)
+        except QueryError as error:
+            if error.place is None:
+                end = self._tokens[self._next - 1]
+                error.place = (position, end.position + end.length - position)
+            raise
+        self._window = None
+        return windowed
+
+    def windows(self) -> Iterator[tuple[Form, tuple[str, ...]]]:
+        """Yield the windows that can stand where the text ends, with what they lack."""
+        if self._window is None or self._peek().kind != "end":
+            return
+        written = [each.text.lower() for each in self._tokens[self._window : -1]]
+        for form in FORMS:
+            words = form.window
+            begun = words[: len(written)]
+            if len(written) < len(words) and all(map(_fits, begun, written)):
+                yield form, words[len(written) :]
 
     def in_last(self, operand: Expression) -> Window:
         least = 1
@@ -231,17 +351,18 @@ class _Parser:
         return day
 
     def _primary(self) -> Expression:
+        self._want("name")
         token = self._peek()
         if token.kind == "symbol" and token.text == "(":
             return self._in_parentheses()
         if token.kind == "name":
             self._take()
             if token.text == "flag" and self._peek().text == "(":
-                return self._flag()
-            return self._event(token.text)
+                return self._flag(token)
+            return self._event(token)
         if token.kind == "quoted":
             self._take()
-            return self._event(token.text)
+            return self._event(token)
         raise self._error(Text("expected an event name"))
 
     def _in_parentheses(self) -> Expression:
@@ -250,23 +371,40 @@ class _Parser:
         self._close()
         return inner
 
-    def _flag(self) -> Expression:
+    def _flag(self, first: _Token) -> Expression:
         self._take()
+        self._want("flag")
         token = self._peek()
         if token.kind not in ("name", "quoted") or not token.text:
             raise self._error(Text("expected a flag name"))
         self._take()
+        end = self._peek().position + 1
         self._close()
-        return Flag(token.text)
+        return self._placed(Flag(token.text), first.position, end)
 
-    def _event(self, name: str) -> Expression:
+    def _event(self, token: _Token) -> Expression:
+        name = token.text
         if not name:
             raise self._error(Text("an event's name must not be empty"))
+        end = token.position + token.length
         if name in self._named:
-            return Named(name, self._named[name])
-        return Event(name)
+            named = Named(name, self._named[name])
+            return self._placed(named, token.position, end)
+        return self._placed(Event(name), token.position, end)
+
+    def _placed(
+        self, expression: Event | Flag | Named, position: int, end: int
+    ) -> Expression:
+        self.places.append(Place(expression, position, end - position))
+        return expression
+
+    def _want(self, *kinds: str) -> None:
+        """Note what the text could go on with, if this is where it ends."""
+        if self._peek().kind == "end":
+            self.wanted.update(kinds)
 
     def _close(self) -> None:
+        self._want(")")
         if self._peek().text != ")" or self._peek().kind != "symbol":
             raise self._error(Text("expected ')'"))
         self._take()
@@ -291,7 +429,8 @@ class _Parser:
                 problem=problem,
                 found=Text("the end") if is_end else repr(shorten(token.text, 30)),
                 number=token.position + 1,
-            )
+            ),
+            place=(token.position, token.length),
         )
 
 
@@ -300,59 +439,84 @@ class Form(NamedTuple):
 
     written: str
     """As it is written, of x and y."""
-    means: str
+    means: Text
     """Who is meant, in words."""
     read: Callable[[_Parser, Expression], Window] | None = None
     """Reads what follows the first word of a window; None for what is no window."""
 
+    @property
+    def window(self) -> tuple[str, ...]:
+        """The words of a window, after that of which it is one."""
+        return tuple(self.written.split()[1:]) if self.read else ()
+
 
 FORMS = (
-    Form("x", "Who did x in the period."),
-    Form('"x y"', "The same, of a name with blanks or parentheses in it."),
-    Form("flag(x)", "Who carries the flag x, whatever the period."),
-    Form("x and y", "For whom both hold."),
-    Form("x or y", "For whom at least one holds; not mixed without parentheses."),
-    Form("x and not y", "For whom the first holds and the second does not."),
-    Form("not x within y", "The same, where it says first who is left out."),
+    Form("x", Text("Who did x in the period.")),
+    Form('"x y"', Text("The same, of a name with blanks or parentheses in it.")),
+    Form("flag(x)", Text("Who carries the flag x, whatever the period.")),
+    Form("x and y", Text("For whom both hold.")),
+    Form("x or y", Text("For whom at least one holds; not mixed without parentheses.")),
+    Form("x and not y", Text("For whom the first holds and the second does not.")),
+    Form("not x within y", Text("The same, where it says first who is left out.")),
     Form(
         "x in last N units",
-        "Who did x in the last N days, weeks, months, quarters or years: the "
-        "calendar units that end with the current one, at most 400.",
+        Text(
+            "Who did x in the last N days, weeks, months, quarters or years: the "
+            "calendar units that end with the current one, at most 400."
+        ),
         _Parser.in_last,
     ),
     Form(
         "x in at least K of last N units",
-        "Who did x in so many different ones of these units.",
+        Text("Who did x in so many different ones of these units."),
         _Parser.in_last,
     ),
-    Form("x between DAY and DAY", "Who did x from a day to a day.", _Parser.between),
-    Form("x since DAY", "Who did x on that day or later.", _Parser.since),
-    Form("x ever", "Who has done x at any time.", lambda _, operand: Ever(operand)),
+    Form(
+        "x between DAY and DAY", Text("Who did x from a day to a day."), _Parser.between
+    ),
+    Form("x since DAY", Text("Who did x on that day or later."), _Parser.since),
+    Form(
+        "x ever", Text("Who has done x at any time."), lambda _, operand: Ever(operand)
+    ),
     Form(
         "x never",
-        "Who has not done x at any time, among others: y and x never.",
+        Text("Who has not done x at any time, among others: y and x never."),
         lambda _, operand: Never(operand),
     ),
     Form(
         "x first in last N days",
-        "Who did x in the last N days, and never before.",
+        Text("Who did x in the last N days, and never before."),
         _Parser.first_in_last,
     ),
     Form(
         "x stopped N days",
-        "Who did x in the N days before the last N days, and not since.",
+        Text("Who did x in the N days before the last N days, and not since."),
         _Parser.stopped,
     ),
     Form(
         "x restarted N days",
-        "Who did x in the last N days, not in the N days before, and at some time "
-        "before these.",
+        Text(
+            "Who did x in the last N days, not in the N days before, and at some time "
+            "before these."
+        ),
         _Parser.restarted,
     ),
 )
 """The grammar, form by form."""
 
-_WINDOWS = {form.written.split()[1]: form.read for form in FORMS if form.read}
+_WINDOWS = {form.window[0]: form.read for form in FORMS if form.read}
+
+_SLOTS: Mapping[str, Callable[[str], object]] = {
+    "N": _NUMBER.fullmatch,
+    "K": _NUMBER.fullmatch,
+    "DAY": _DATE.fullmatch,
+    "units": _UNIT_OF.get,
+}
+"""What can stand in a form in place of a word."""
+
+
+def _fits(slot: str, word: str) -> bool:
+    return bool(_SLOTS[slot](word)) if slot in _SLOTS else slot == word
 
 
 def _tokenize(text: str) -> list[_Token]:
@@ -362,13 +526,15 @@ def _tokenize(text: str) -> list[_Token]:
     while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
+            start = position + len(text[position:]) - len(text[position:].lstrip())
             raise QueryError(
                 Text(
                     "%(expression)s: unexpected input at character %(number)s; a "
                     "quoted name must end with a double quote",
                     expression=repr(shorten(text)),
-                    number=position + 1,
-                )
+                    number=start + 1,
+                ),
+                place=(start, end - start),
             )
         tokens.append(_token(match))
         position = match.end()
@@ -379,10 +545,11 @@ def _token(match: re.Match[str]) -> _Token:
     kind = match.lastgroup or ""
     start = match.start(kind)
     if kind == "symbol":
-        return _Token(kind, match[kind], start)
+        return _Token(kind, match[kind], start, 1)
     if kind == "quoted":
-        return _Token(kind, re.sub(r"\\(.)", r"\1", match[kind], flags=re.S), start - 1)
+        name = re.sub(r"\\(.)", r"\1", match[kind], flags=re.S)
+        return _Token(kind, name, start - 1, len(match[kind]) + 2)
     word = match["word"]
     if word.lower() in _KEYWORDS:
-        return _Token("keyword", word.lower(), start)
-    return _Token("name", word, start)
+        return _Token("keyword", word.lower(), start, len(word))
+    return _Token("name", word, start, len(word))

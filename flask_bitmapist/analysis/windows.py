@@ -109,7 +109,7 @@ class Window(Expression):
     past: Past | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not _is_of_events(self.operand):
+        if not is_of_events(self.operand):
             raise QueryError(
                 Text(
                     "a window says when an event happened, and %(expression)s is more "
@@ -193,11 +193,12 @@ class Window(Expression):
         return f"{self.operand._nested()} {self.words}"
 
 
-def _is_of_events(operand: Expression) -> bool:
+def is_of_events(operand: Expression) -> bool:
+    """Return whether a window can stand after an expression."""
     if isinstance(operand, Named):
-        return _is_of_events(operand.meaning)
+        return is_of_events(operand.meaning)
     if isinstance(operand, Or):
-        return all(map(_is_of_events, operand.operands))
+        return all(map(is_of_events, operand.operands))
     return isinstance(operand, Event)
 
 

@@ -23,7 +23,7 @@ from ..analysis.expressions import (
 )
 from ..analysis.history import EPOCH, Earlier, dated_events
 from ..analysis.kept import NO_HOURS, Unkept, find_unkept, unkept_sources
-from ..analysis.parsing import parse
+from ..analysis.parsing import Place, parse, places
 from ..analysis.periods import AsOf, Period, TimeGroup, shorten
 from ..analysis.windows import Past
 
@@ -156,6 +156,17 @@ class Names:
                 expression=str(read),
             )
         )
+
+    def places(self, who: str) -> list[Place]:
+        """Return where in a text each name stands, as :meth:`expression` reads it.
+
+        Raises:
+            QueryError: As for :meth:`expression`.
+        """
+        expression = self.expression(who)
+        if isinstance(expression, Event | Named) and expression.name == who:
+            return [Place(expression, 0, len(who))]
+        return places(who, self.defined)
 
     def unknown(self, expression: Expression) -> Text | None:
         """Return what to say of the first name that nobody has ever tracked."""

@@ -24,6 +24,9 @@
             const last = field.dataset.bmName || field.name.split("-").pop();
             const part = nested ? `-${last}` : "";
             field.name = field.id = `${name}-${index}${part}`;
+            const box = field.closest(".bm-field");
+            const label = box && box.querySelector("label[for]");
+            if (label) label.htmlFor = field.id;
           },
           condition
         );
@@ -43,6 +46,7 @@
         event.preventDefault();
         add.before(template.content.cloneNode(true));
         number();
+        box.dispatchEvent(new Event("bm-added", { bubbles: true }));
         const all = conditions();
         all[all.length - 1].querySelector("input").focus();
       } else if (remove) {

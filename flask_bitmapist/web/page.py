@@ -31,7 +31,7 @@ from ..questions.declare import (
 from ..questions.events import ranked
 from ..store.catalogue import PAGE_WAITS
 from ..store.userset import UserSet
-from . import door, formats, parts
+from . import door, formats, parts, typed
 from .form import PRESETS, QuestionForm, Texts, edited, messages_of, preset, texts_in
 from .responses import (
     Place,
@@ -67,7 +67,9 @@ class ListPage(Declared):
 _OF_A_LIST = frozenset(each.name for each in params_of(ListPage))
 """What says which part of a list is shown: of the users, where they are asked for."""
 
-_OF_THE_PAGE = frozenset({"format", "json", "preset", "add", "remove"})
+_OF_THE_PAGE = frozenset(
+    {"format", "json", "preset", "add", "remove"} | typed.ARGUMENTS
+)
 """What every page takes beside the question's parameters."""
 
 
@@ -215,6 +217,9 @@ class QuestionPage:
                 return self._answer()
             self.texts = texts_in(self.question, self.arguments)
             self.texts = self.asked_in(self.arguments)
+            if "typed" in self.arguments:
+                told = typed.answer(self._query, self.arguments, self.texts)
+                return json_response(told)
             if "preset" in self.arguments:
                 self.texts = preset(self.question, self.texts, self.arguments["preset"])
                 return redirect(self._links(self.texts)() or request.path)
