@@ -8,9 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
@@ -545,3 +548,123 @@ def test_has_is_asked_within_a_segment(query: Query) -> None:
         Has(4, "x", "days", segments=["flag(a)", "everyone else"], as_of=DAY)
     )
     assert [each.did for each in answer.segments] == [False, True]
+
+
+DIFFERENT: dict[str, Any] = {
+    "primary_event": "came",
+    "time_group": "days",
+    "num_rows": 2,
+    "num_cols": 2,
+    "as_of": "2026-11-19",
+    "cells": "difference",
+}
+
+
+def came(app: Flask) -> None:
+    """One half of a and all of b came back on the day after the 18th."""
+    told(app)
+    for user in (1, 2, 3):
+        mark_event("came", user, now=utc("2026-11-18"))
+    for user in (2, 3):
+        mark_event("came", user, now=utc("2026-11-19"))
+
+
+def test_the_difference_of_two_cohorts_is_told_in_points(app: Flask) -> None:
+    with app.app_context():
+        came(app)
+        query = app.extensions["bitmapist"].query
+        answer = query.cohort(**DIFFERENT, segments=["flag(a)", "flag(b)"], compare=1)
+        told_in_python = answer.to_dict()
+        of_segments, of_a, of_b = answer.differences
+        assert str(of_segments.name) == (
+            "flag(b), to 2026-11-19 minus flag(a), to 2026-11-19"
+        )
+        assert of_segments.shares == ((0.0, 0.5), (0.0, None))
+        assert of_segments.averages == (0.0, 0.5)
+        assert of_segments.complete == ((True, True), (True, False))
+        # Nobody came on the 17th: there is nothing to take away.
+        assert of_a.shares == ((None, None), (0.0, None))
+        assert of_b.base.periods[0].label == "2026-11-17"
+        everyone = query.cohort(**DIFFERENT, compare=1)
+        assert [str(each.name) for each in everyone.differences] == [
+            "To 2026-11-19 minus To 2026-11-18"
+        ]
+    assert told_in_python["as_percent"]
+    assert told_in_python["differences"][0] == {
+        "name": "flag(b), to 2026-11-19",
+        "minus": "flag(a), to 2026-11-19",
+        "cohort": [[0.0, 0.5], [0.0, None]],
+        "complete": [[True, True], [True, False]],
+        "averages": [0.0, 0.5],
+    }
+    client, run = app.test_client(), app.test_cli_runner().invoke
+    url = "/bitmapist/cohort?" + urlencode(
+        {**DIFFERENT, "segments": ["flag(a)", "flag(b)"], "compare": 1}, doseq=True
+    )
+    assert client.get(f"{url}&format=json").get_json() == told_in_python
+    words = ["bitmapist", "cohort", *answer.question.words()]
+    assert "--cells=difference" in words
+    options = words.index("--")
+    words[options:options] = ["--json"]
+    assert json.loads(run(args=words).stdout) == told_in_python
+    words[options] = "--csv"
+    rows = [*csv.reader(io.StringIO(run(args=words).stdout))]
+    assert rows[0][:6] == [
+        *("segment", "minus", "day", "users", "users of the other", "complete columns")
+    ]
+    assert rows[1][:8] == [
+        *("flag(b), to 2026-11-19", "flag(a), to 2026-11-19", "2026-11-18"),
+        *("2", "2", "2", "0.0", "0.5"),
+    ]
+    page = client.get(f"{url}&format=csv", headers={"Accept": "text/csv"})
+    assert [*csv.reader(io.StringIO(page.text))] == rows
+    del words[options]
+    printed = run(args=words).stdout
+    assert "flag(b), to 2026-11-19 minus flag(a), to 2026-11-19" in printed
+    assert re.search(r"2026-11-18 +2 - 2 +0\.0 +\+50\.0\n", printed)
+
+
+@pytest.mark.parametrize("path", ["/bitmapist/cohort", "/admin/bitmapist/cohort/"])
+def test_a_difference_is_read_without_colours(
+    make_app: Callable[..., Flask], path: str
+) -> None:
+    app = make_app()
+    if path.startswith("/admin"):
+        pytest.importorskip("flask_admin")
+        from flask_admin import Admin
+        from flask_babel import Babel
+
+        from flask_bitmapist.admin import CohortView
+
+        Babel(app)
+        view = CohortView(name="Retention", url="/admin/bitmapist/cohort")
+        Admin(app).add_view(view)
+    with app.app_context():
+        came(app)
+    client = app.test_client()
+    asked = {**DIFFERENT, "segments": ["flag(b)", "flag(a)"]}
+    html = client.get(f"{path}?{urlencode(asked, doseq=True)}").text
+    assert "flag(a) minus flag(b)" in html
+    cell = re.search(r'<td class="heat-down-5">\s*<span title="([^"]+)">([^<]+)<', html)
+    assert cell is not None
+    assert cell.groups() == ("50.0% minus 100.0%", "−50.0")
+    links = re.findall(r'<td class="bm-size"><a href="([^"]+)">(\d)</a>', html)
+    assert [count for _, count in links] == ["2", "2", "1", "2"]
+    for link, count in links:
+        users = client.get(f"{unescape(link)}&format=json").get_json()
+        assert users["total"] == int(count)
+    # It is offered where there is any, and does without the groups taken out of a form.
+    one = {**asked, "segments": ["flag(a)"]}
+    alone = client.get(f"{path}?{urlencode(one, doseq=True)}")
+    assert alone.status_code == 200
+    assert "minus" not in alone.text
+    assert "cells=difference" not in alone.text
+    accept = {"Accept": "application/json"}
+    program = client.get(f"{path}?{urlencode(one, doseq=True)}", headers=accept)
+    assert "cells" in program.get_json()["errors"]
+
+
+def test_a_difference_needs_two(query: Query) -> None:
+    with pytest.raises(ParameterError, match="needs two segments") as refused:
+        Cohort("x", cells="difference", segments=["flag(a)"])
+    assert set(refused.value.wrong) == {"cells"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..analysis.results import to_csv
+from ..analysis.results import Result, to_csv
 from ..query import QUESTIONS as DECLARED
-from ..questions.cohort import CohortAnswer
+from ..questions.cohort import CohortAnswer, CohortDifference
 from ..questions.declare import Answer, AnyQuestion, Kind, Param, params_of
 from ..questions.person import Person
 from ..state import BitmapistState
@@ -17,7 +17,10 @@ from ..store.userset import UserSet
 from .common import asks, show, show_json, tell
 from .heatmap import show_heatmap
 
-ON_TERMINAL: dict[type[Answer], Callable[[Any], None]] = {CohortAnswer: show_heatmap}
+ON_TERMINAL: dict[type[Result], Callable[[Any], None]] = {
+    CohortAnswer: show_heatmap,
+    CohortDifference: show_heatmap,
+}
 """How an answer is printed where a plain table would not do."""
 
 
@@ -73,10 +76,10 @@ def command_of(question: AnyQuestion, called: str | None = None) -> click.Comman
 
 def _show_parts(answer: Answer) -> None:
     """Print an answer; one for several segments, or compared, part by part."""
-    for heading, each in answer.parts():
+    for heading, each in answer.views():
         if heading:
             tell(heading)
-        if each.listing is not None:
+        if isinstance(each, Answer) and each.listing is not None:
             _list_users(each.listing, None)
         else:
             ON_TERMINAL.get(type(each), _show_text)(each)
@@ -86,7 +89,7 @@ def _show_parts(answer: Answer) -> None:
         tell(note, err=True)
 
 
-def _show_text(answer: Answer) -> None:
+def _show_text(answer: Result) -> None:
     show(answer, None)
 
 

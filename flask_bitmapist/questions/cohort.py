@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, zip_longest
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from ..analysis.expressions import (
     shown_name,
     sources_over,
 )
-from ..analysis.periods import Period, TimeGroup
-from ..analysis.results import Table
+from ..analysis.periods import AsOf, Period, TimeGroup
+from ..analysis.results import Result, Table
 from ..analysis.users import Selection
 from .asking import Ask
 from .declare import (
@@ -52,6 +52,16 @@ Numbers = tuple[int | None, ...]
 Shares = tuple[float | None, ...]
 
 
+class CohortDifferenceDict(TypedDict):
+    """How far one cohort is from another."""
+
+    name: str
+    minus: str
+    cohort: list[list[float | None]]
+    complete: list[list[bool]]
+    averages: list[float | None]
+
+
 class CohortDict(AnswerDict):
     """The JSON of a cohort."""
 
@@ -73,6 +83,8 @@ class CohortDict(AnswerDict):
     complete: list[list[bool]]
     col_totals: list[int]
     averages: list[float | None]
+    differences: list[CohortDifferenceDict]
+    """Where they were asked for: the shares of one answer minus those of another."""
 
 
 class CohortCell(Cell):
@@ -147,7 +159,58 @@ class CohortAnswer(Answer):
     @property
     def cells(self) -> Sequence[Sequence[float | None]]:
         """The cells as they were asked for, as shares or users."""
-        return self.shares if self.question.cells == "percent" else self.counts
+        return self.counts if self.question.cells == "users" else self.shares
+
+    @property
+    def differences(self) -> tuple[CohortDifference, ...]:
+        """How far the shares of each segment are from those of the first, and the
+        shares of now from those of what they are compared with."""
+        headings = {id(each): heading for heading, each in self.parts()}
+        first, *others = now = self.segments or (self,)
+        before = () if self.previous is None else self.previous.segments
+        if self.previous is not None and not before:
+            before = (self.previous,)
+        pairs = [*((each, first) for each in others), *zip(now, before)]
+        return tuple(
+            CohortDifference(each, base, headings[id(each)], headings[id(base)])
+            for each, base in pairs
+        )
+
+    @property
+    def _told_differences(self) -> tuple[CohortDifference, ...]:
+        return self.differences if self.question.cells == "difference" else ()
+
+    def views(self) -> Iterator[tuple[str, Result]]:
+        found = self._told_differences
+        return ((each.name, each) for each in found) if found else super().views()
+
+    def sheet(self) -> Table:
+        return self._difference_table() or super().sheet()
+
+    def file_table(self) -> Table:
+        found = self._difference_table()
+        if found is None:
+            return super().file_table()
+        # Both have as many rows; what one tells of is the first of its two.
+        spans = [
+            span
+            for each in self._told_differences
+            for span in each.answer._spans(each.answer.periods)
+        ]
+        rows = [[*row, *span] for row, span in zip(found.rows, spans, strict=True)]
+        return Table([*found.columns, "start", "end"], rows)
+
+    def _difference_table(self) -> Table | None:
+        found = [(each, each.table()) for each in self._told_differences]
+        if not found:
+            return None
+        columns = ["segment", "minus", *found[0][1].columns]
+        rows = [
+            [str(each.heading), str(each.base_heading), *row]
+            for each, table in found
+            for row in table.rows
+        ]
+        return Table(columns, rows)
 
     @cached_property
     def column_totals(self) -> tuple[int, ...]:
@@ -236,7 +299,7 @@ class CohortAnswer(Answer):
             "time_group": question.time_group,
             "num_rows": question.num_rows,
             "num_cols": question.num_cols,
-            "as_percent": question.cells == "percent",
+            "as_percent": question.cells != "users",
             "dates": [period.label for period in self.periods],
             "row_complete": list(self.row_complete),
             "row_totals": list(self.sizes),
@@ -245,6 +308,7 @@ class CohortAnswer(Answer):
             "complete": [*map(list, self.complete)],
             "col_totals": list(self.column_totals),
             "averages": list(self.averages),
+            "differences": [each.to_dict() for each in self._told_differences],
         }
 
     def table(self) -> Table:
@@ -268,6 +332,96 @@ class CohortAnswer(Answer):
                 for period, size, is_over, complete, cells in rows
             ],
         )
+
+
+@dataclass(frozen=True)
+class CohortDifference(Result):
+    """How far the shares of one cohort are from those of another."""
+
+    answer: CohortAnswer
+    """The one."""
+    base: CohortAnswer
+    """The other, which is taken from it."""
+    heading: str
+    """Whose the one is."""
+    base_heading: str
+    """Whose the other is."""
+
+    @property
+    def name(self) -> Text:
+        """What it is, in words."""
+        return Text(
+            "%(one)s minus %(other)s", one=self.heading, other=self.base_heading
+        )
+
+    @property
+    def question(self) -> Any:
+        """The question, as data."""
+        return self.answer.question
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """The rows' periods, those of the one."""
+        return self.answer.periods
+
+    @property
+    def is_same(self) -> bool:
+        """Whether everybody is in column 0 of both."""
+        return self.answer.is_same
+
+    @cached_property
+    def shares(self) -> tuple[Shares, ...]:
+        """The differences of the shares, by row and column: 0.05 is five points more.
+
+        None where one of the two has nothing to count.
+        """
+        return tuple(map(_minus, self.answer.shares, self.base.shares))
+
+    @cached_property
+    def averages(self) -> Shares:
+        """The differences of the weighted averages, by column."""
+        return _minus(self.answer.averages, self.base.averages)
+
+    @cached_property
+    def complete(self) -> tuple[tuple[bool, ...], ...]:
+        """Whether the periods of both are over, by row and column."""
+        return tuple(
+            tuple(map(all, zip(*rows)))
+            for rows in zip(self.answer.complete, self.base.complete)
+        )
+
+    def to_dict(self) -> CohortDifferenceDict:
+        return {
+            "name": str(self.heading),
+            "minus": str(self.base_heading),
+            "cohort": [*map(list, self.shares)],
+            "complete": [*map(list, self.complete)],
+            "averages": list(self.averages),
+        }
+
+    def table(self) -> Table:
+        """Return a row for each period, with the users of both cohorts."""
+        columns = [
+            TimeGroup(self.question.time_group).singular,
+            *("users", "users of the other", "complete columns"),
+            *map(str, range(self.question.num_cols)),
+        ]
+        sizes = (self.answer.sizes, self.base.sizes)
+        rows = zip(self.periods, *sizes, self.complete, self.shares)
+        return Table(
+            columns,
+            [
+                [period.label, size, other, sum(complete), *cells]
+                for period, size, other, complete, cells in rows
+            ],
+        )
+
+
+def _minus(shares: Shares, others: Shares) -> Shares:
+    return tuple(
+        None if one is None or other is None else one - other
+        for one, other in zip(shares, others)
+    )
 
 
 class Cohort(Question[CohortAnswer]):
@@ -330,13 +484,35 @@ class Cohort(Question[CohortAnswer]):
         default=False,
         help=Text("Only users who had never done the start event before."),
     )
-    cells: Literal["percent", "users"] = param(
+    cells: Literal["percent", "users", "difference"] = param(
         Text("Show"),
         default="percent",
-        choices={"percent": Text("Percent"), "users": Text("Users")},
+        choices={
+            "percent": Text("Percent"),
+            "users": Text("Users"),
+            "difference": Text("Difference"),
+        },
         in_form=False,
-        help=Text("Show shares of the row's users, or numbers of users."),
+        help=Text(
+            "Show shares of the row's users, numbers of users, or how far the shares "
+            "of each segment are from those of the first, and from those of what they "
+            "are compared with."
+        ),
     )
+
+    def check(self) -> dict[str, Text]:
+        if self.cells == "difference" and not self.has_several:
+            return {
+                "cells": Text(
+                    "A difference needs two segments, or what to compare with."
+                )
+            }
+        return {}
+
+    @property
+    def has_several(self) -> bool:
+        """Whether there are answers whose difference can be told."""
+        return len(self.segments) > 1 or self.compare is not None
 
     @property
     def returning(self) -> str:
@@ -363,6 +539,11 @@ class Cohort(Question[CohortAnswer]):
         if self.within is not None:
             said = Text("%(asked)s, among %(who)s", asked=said, who=self.within)
         return self.to_day(said)
+
+    def _when_earlier(self, as_of: AsOf, count: int) -> dict[str, Any]:
+        # What a difference is taken from is no difference itself.
+        cells = "percent" if self.cells == "difference" else self.cells
+        return {**super()._when_earlier(as_of, count), "cells": cells}
 
     def answer(self, ask: Ask) -> CohortAnswer:
         return _Grid(self, ask).answer()

@@ -847,6 +847,10 @@ class Answer(Result):
                     heading = Text("To %(day)s", **values)
                 yield heading, each
 
+    def views(self) -> Iterator[tuple[str, Result]]:
+        """Yield what a terminal shows of the answer, each with its heading."""
+        return self.parts()
+
     def sheet(self) -> Table:
         return self._of_parts(lambda each: each.table())
 

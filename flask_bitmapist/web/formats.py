@@ -14,7 +14,7 @@ from ..analysis.periods import Period, TimeGroup
 from .texts import gettext, lazy, locale
 
 if TYPE_CHECKING:
-    from ..questions.cohort import CohortAnswer, Shares
+    from ..questions.cohort import CohortAnswer, CohortDifference, Shares
 
 BLANK = "–"
 
@@ -67,6 +67,16 @@ class Numbers:
             format=_percent_pattern(self.code, digits),
             locale=self.code,
         )
+
+    def points(self, difference: float) -> str:
+        """Return a difference of shares in points, with its sign: ``−1.5``.
+
+        Args:
+            difference: From -1 to 1.
+        """
+        points = round(100 * difference, 1)
+        sign = "+" if points > 0 else "−" if points < 0 else ""
+        return f"{sign}{self.decimal(abs(points))}"
 
     def _local(self, value: float, pattern: str) -> str:
         from babel.numbers import format_decimal
@@ -138,10 +148,7 @@ def difference(before: float | None, value: float | None) -> str:
     if before is None or value is None:
         return BLANK
     if isinstance(before, float) or isinstance(value, float):
-        points = 100 * (value - before)
-        sign = "+" if points > 0 else "−" if points < 0 else ""
-        number = numbers().decimal(abs(points))
-        return gettext("%(points)s points", points=f"{sign}{number}")
+        return gettext("%(points)s points", points=numbers().points(value - before))
     return change((value - before) / before if before else None)
 
 
@@ -364,6 +371,61 @@ def heatmap(answer: CohortAnswer, beside: Sequence[CohortAnswer] = ()) -> Heatma
         levels=[_levels(row, scale) for row in answer.shares],
         averages=_levels(answer.averages, scale),
     )
+
+
+STEPS = 5
+"""Colours of a difference go so many steps to either side of none."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The colours of how far a cohort's cells are from those of another.
+
+    They are the ends of the names of classes: ``up-3``, ``down-1``, ``0``.
+    """
+
+    scale: float
+    """The difference, from 0 to 1, from which on a cell has the strongest colour."""
+    levels: Sequence[Sequence[str]]
+    """By row and column."""
+    averages: Sequence[str]
+
+    @property
+    def steps(self) -> Iterator[str]:
+        """All colours, from the least to the most, for the legend."""
+        for level in range(-STEPS, STEPS + 1):
+            yield _side(level)
+
+
+def differences(several: Sequence[CohortDifference]) -> Sequence[Differences]:
+    """Return the colours of differences that are shown together.
+
+    The same difference has the same colour in all of them.
+    """
+    largest = max(
+        (abs(share or 0.0) for each in several for row in each.shares for share in row),
+        default=0.0,
+    )
+    scale = next((each for each in _SCALES if each >= largest), 1.0)
+
+    def side(share: float | None) -> str:
+        if not share:
+            return _side(0)
+        level = min(STEPS, max(1, math.ceil(abs(share) / scale * STEPS - 1e-9)))
+        return _side(level if share > 0 else -level)
+
+    return [
+        Differences(
+            scale=scale,
+            levels=[[*map(side, row)] for row in each.shares],
+            averages=[*map(side, each.averages)],
+        )
+        for each in several
+    ]
+
+
+def _side(level: int) -> str:
+    return f"up-{level}" if level > 0 else f"down-{-level}" if level else "0"
 
 
 def _scale(shares: Sequence[Shares]) -> float:

@@ -114,6 +114,11 @@ class CohortPage(QuestionPage):
             for name, value in arguments.items()
             if _CONDITION.fullmatch(name)
         )
+        if texts.get("cells") == "difference" and not self.is_program:
+            # The form keeps what is shown; somebody may have taken the groups out.
+            segments = [each for each in texts.get("segments", ()) if each.strip()]
+            if len(segments) < 2 and not texts.get("compare"):
+                del texts["cells"]
         return texts
 
     def edited(self) -> Texts | None:
