@@ -72,7 +72,7 @@ def test_the_form_is_filled_in_and_answered(
     page.get_by_label("and came back to do").fill("big")
     page.locator("select[name=time_group]").select_option("months")
     page.get_by_label("Cohorts").fill("6")
-    page.get_by_label("Periods").fill("4")
+    page.get_by_label("Periods", exact=True).fill("4")
     page.get_by_role("button", name="Show", exact=True).click()
     page.wait_for_url("**primary_event=purchase**")
     assert [len(cells) for cells in rows_of(page)] == [6] * 6
