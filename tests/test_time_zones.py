@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,7 +28,16 @@ from flask_bitmapist import (
     mark_event,
 )
 
-from .inside import AsOf, Calendar, ConfigError, Count, Zones, hour_in, last_periods
+from .inside import (
+    AsOf,
+    Calendar,
+    ConfigError,
+    Count,
+    Zones,
+    hour_in,
+    import_rows,
+    last_periods,
+)
 from .marks import keys, users
 from .reference import KEYS, Key, utc
 
@@ -581,6 +590,118 @@ def test_as_of_the_last_day_of_a_month_it_is_complete(november: Flask) -> None:
         text = re.sub("<[^>]+>", " ", client.get(url).text)
         for said in ("today", "not over yet", "so far", "this week"):
             assert said not in text
+
+
+# --- As of a moment
+
+
+@pytest.mark.parametrize(("hourly", "week"), [(True, [1, 2, 3]), (False, [1, 2, 3, 4])])
+def test_a_moment_counts_up_to_its_hour_where_hours_are_kept_else_its_day(
+    make_app: Made, hourly: bool, week: list[int]
+) -> None:
+    app = make_app(BITMAPIST_TRACK_HOURLY=hourly)
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        # A Wednesday: users 1 to 3 before the end of the hour, 4 after it.
+        for user, at in enumerate(("17T23:59", "18T09:00", "18T10:59", "18T11:00"), 1):
+            mark_event("did", user, now=utc(f"2026-11-{at}"))
+        mark_event("did", 5, now=utc("2026-11-19T00:00"))
+        mark_event("other", 5, now=utc("2026-11-18T11:00"), track_hourly=False)
+    asked: Any = {"as_of": datetime(2026, 11, 18, 10, 30)}
+    for group in ("weeks", "months", "quarters", "years"):
+        assert list(query.users("did", group, **asked)) == week
+        assert query.count("did", group, **asked) == len(week)
+        assert query.has(4, "did", group, **asked) is not hourly
+        trend = query.trend("did", time_group=group, num_periods=1, **asked)
+        assert trend.series[0].counts == (len(week),)
+        users = trend.users(period=trend.periods[0].label)
+        assert (list(users), 4 in users) == (week, not hourly)
+    for text in ("did ever", "did in last 2 days", "did since 2026-11-01"):
+        assert list(query.users(text, **asked)) == week
+    assert query.count("did", since=date(2026, 11, 1), **asked) == len(week)
+    assert list(query.users("did", "days", **asked)) == week[1:]
+    # Of the other event hours are not kept.
+    assert query.count("other", "weeks", **asked) == 1
+    assert query.count("did or other", "weeks", **asked) == len(week) + 1
+    segments = query.trend(
+        "did", num_periods=1, segments=["did ever", "everyone"], **asked
+    ).segments
+    counts = [answer.series[0].counts[0] for answer in segments]
+    assert counts == [len(week) - 1] * 2
+    told = app.test_cli_runner().invoke(
+        args=["bitmapist", "count", "did", "-g", "week", "--as-of", "2026-11-18T10:30"]
+    )
+    assert told.stdout == f"{len(week)}\n"
+    client = app.test_client()
+    url = "/bitmapist/count?event=did&time_group=weeks&as_of=2026-11-18T10:30"
+    assert client.get(url).get_json()["counts"] == {"week": len(week)}
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    marks=st.lists(st.tuples(st.integers(0, 9), st.integers(-1500, 9000)), min_size=1),
+    hourly=st.booleans(),
+    imported=st.booleans(),
+    start=st.sampled_from(sorted(WEEK_STARTS)),
+)
+def test_what_is_marked_ahead_counts_once_it_has_come(
+    make_app: Made,
+    redis_client: redis.Redis,
+    marks: list[tuple[int, int]],
+    hourly: bool,
+    imported: bool,
+    start: str,
+) -> None:
+    redis_client.flushall()
+    app = make_app(BITMAPIST_TRACK_HOURLY=hourly, BITMAPIST_WEEK_START=start)
+    now = datetime.now(timezone.utc)
+    moments = [(user, now + hours * HOUR) for user, hours in marks]
+    with app.app_context(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flask_bitmapist.query.utc_now", lambda: now)
+        if imported:
+            extension = app.extensions["bitmapist"]
+            rows = [(user, "did", at.isoformat()) for user, at in moments]
+            import_rows(extension, rows, track_hourly=hourly)
+        else:
+            for user, at in moments:
+                mark_event("did", user, now=at)
+        last = now if hourly else datetime.combine(now, time.max, timezone.utc)
+        for group in GROUPS if hourly else GROUPS[1:]:
+            key = key_of(group, start)
+            expected = {
+                user
+                for user, at in moments
+                if key(at) == key(now) and at.replace(minute=0) <= last
+            }
+            asked: Any = {"time_group": group, "num_periods": 1}
+            assert list(counts(app, **asked).values()) == [len(expected)]
+            query = app.extensions["bitmapist"].query
+            assert list(query.users("did", group)) == sorted(expected)
+
+
+def test_where_nothing_is_marked_ahead_a_month_is_one_bitmap(
+    make_app: Made, redis_client: redis.Redis
+) -> None:
+    app = make_app()
+    query, now = app.extensions["bitmapist"].query, datetime.now(timezone.utc)
+
+    def reads() -> int:
+        redis_client.config_resetstat()
+        assert query.count("did", "months") == 1
+        told = redis_client.info("commandstats")
+        commands = [told.get(f"cmdstat_{name}") for name in ("bitcount", "getrange")]
+        return sum(each["calls"] for each in commands if each)
+
+    with app.app_context():
+        mark_event("did", 1, now=now)
+        assert reads() == 1
+        mark_event("did", 2, now=now + 31 * DAY)
+        # Its days up to today; a month whose last day has come is read at once.
+        assert reads() == (1 if (now + DAY).day == 1 else now.day)
 
 
 # --- Ranges
