@@ -279,6 +279,87 @@ def test_the_doubled_hour_has_the_users_of_both_and_the_missing_one_is_left_out(
     assert spring == {"2026-03-29T01": 1, "2026-03-29T03": 1}
 
 
+@pytest.mark.parametrize(
+    ("zone", "marks", "asked", "expected"),
+    [
+        # Midnight does not exist in Cairo on that day.
+        (
+            "Africa/Cairo",
+            ["04-24T20:59", "04-24T22:00", "04-25T20:59", "04-25T21:00"],
+            {"num_periods": 4, "as_of": date(2025, 4, 26)},
+            {"2025-04-23": 0, "2025-04-24": 1, "2025-04-25": 2, "2025-04-26": 1},
+        ),
+        # Weeks from a Thursday on, the 1st of May.
+        (
+            "Asia/Tokyo",
+            ["05-04T14:59", "05-04T15:00", "05-05T00:00", "05-11T14:00", "05-11T14:59"],
+            {"num_periods": 3, "time_group": "weeks", "as_of": date(2025, 5, 18)},
+            {"2025-W18": 1, "2025-W19": 4, "2025-W20": 0},
+        ),
+        # A quarter of an hour before midnight, and at it.
+        (
+            "Asia/Kathmandu",
+            ["04-24T18:14", "04-24T18:15"],
+            {"num_periods": 2, "as_of": date(2025, 4, 25)},
+            {"2025-04-24": 1, "2025-04-25": 1},
+        ),
+        # The clock is set back by half an hour: one hour has an hour and a half.
+        (
+            "Australia/Lord_Howe",
+            ["04-05T14:29", "04-05T14:45", "04-05T15:15", "04-05T15:30"],
+            {"num_periods": 2, "time_group": "hours", "as_of": "2025-04-06T02"},
+            {"2025-04-06T01": 3, "2025-04-06T02": 1},
+        ),
+        # By two hours: each of two hours comes twice, on a single clock.
+        (
+            "Antarctica/Troll",
+            ["10-25T23:30", "10-26T00:30", "10-26T01:30", "10-26T02:30", "10-26T03:30"],
+            {"num_periods": 3, "time_group": "hours", "as_of": "2025-10-26T03"},
+            {"2025-10-26T01": 2, "2025-10-26T02": 2, "2025-10-26T03": 1},
+        ),
+    ],
+    ids=["Cairo", "Tokyo", "Kathmandu", "Lord Howe", "Troll"],
+)
+def test_periods_have_the_users_of_the_clock_on_the_wall(
+    make_app: Made,
+    zone: str,
+    marks: list[str],
+    asked: dict[str, Any],
+    expected: dict[str, int],
+) -> None:
+    app = make_app(BITMAPIST_TIMEZONE=zone, BITMAPIST_TRACK_HOURLY=True)
+    with app.app_context():
+        for user, at in enumerate(marks):
+            mark_event("did", user, now=utc(f"2025-{at}"))
+    assert counts(app, **asked) == expected
+
+
+def test_a_day_that_never_was_is_left_out_of_every_answer(make_app: Made) -> None:
+    app = make_app(BITMAPIST_TIMEZONE="Pacific/Apia")
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        # Midnight of the 29th is that of the 31st: the clock leaps over the 30th.
+        for user, at in enumerate(("29T10:00", "30T09:59", "30T10:00", "31T09:59")):
+            mark_event("did", user, now=utc(f"2011-12-{at}"))
+    asked: Any = {"num_periods": 3, "as_of": date(2011, 12, 31)}
+    days = {"2011-12-28": 0, "2011-12-29": 2, "2011-12-31": 2}
+    assert counts(app, **asked) == days
+    assert counts(app, num_periods=2, as_of=date(2011, 12, 30)) == {
+        "2011-12-28": 0,
+        "2011-12-29": 2,
+    }
+    stages = query.lifecycle("did", time_group="days", **asked)
+    assert [each.label for each in stages.periods] == [*days]
+    assert (stages.new, stages.dormant) == ((0, 2, 2), (0, 0, 2))
+    cohort = query.cohort(
+        "did", num_rows=3, num_cols=2, time_group="days", as_of=asked["as_of"]
+    )
+    assert [each.label for each in cohort.periods] == [*days]
+    assert query.count("did", "week", as_of=date(2011, 12, 31)) == 4
+    everything = query.count("did", since=date(2011, 12, 29), until=date(2011, 12, 31))
+    assert everything == 4
+
+
 def test_a_naive_moment_is_taken_by_its_own_fields(
     make_app: Made, redis_client: redis.Redis
 ) -> None:
@@ -576,20 +657,62 @@ def test_as_of_a_wednesday_the_week_is_counted_up_to_it(november: Flask) -> None
     assert "so far" in now.text
 
 
-def test_as_of_the_last_day_of_a_month_it_is_complete(november: Flask) -> None:
+def test_as_of_a_wednesday_averages_are_of_whole_weeks(november: Flask) -> None:
     query = november.extensions["bitmapist"].query
-    june = query.trend(
-        "did", time_group="months", num_periods=1, as_of=date(2026, 6, 30)
+    cohort = query.cohort(
+        *("did", "did"),
+        **{"time_group": "weeks", "num_rows": 3, "num_cols": 1},
+        as_of=date(2026, 11, 18),
     )
-    assert june.complete == (True,)
+    assert cohort.sizes == (7, 7, 3)
+    assert [row[0] for row in cohort.complete] == [True, True, False]
+    whole = [size for size, (over,) in zip(cohort.sizes, cohort.complete) if over]
+    assert sum(filter(None, whole)) / len(whole) == 7
+
+
+def test_as_of_a_past_last_of_june_the_month_is_in_the_averages(
+    make_app: Made,
+) -> None:
+    app = make_app()
+    with app.app_context():
+        for user, days in enumerate((["05-10", "06-30"], ["06-01"], ["07-01"])):
+            for day in days:
+                mark_event("did", user, now=utc(f"2024-{day}"))
+    asked: Any = {"time_group": "months", "num_rows": 2, "num_cols": 2}
+    query = app.extensions["bitmapist"].query
+    whole = query.cohort("did", as_of=date(2024, 6, 30), **asked)
+    assert whole.complete == ((True, True), (True, False))
+    assert whole.counts == ((1, 1), (2, None))
+    assert whole.averages == (1.0, 1.0)
+    # A day before, June is not over: neither its row nor its column counts.
+    part = query.cohort("did", as_of=date(2024, 6, 29), **asked)
+    assert part.counts == ((1, 0), (1, None))
+    assert part.averages == (1.0, None)
+
+
+def test_nothing_of_a_year_that_is_over_is_called_of_today(november: Flask) -> None:
     client = november.test_client()
+    asked = "as_of=2024-06-19"  # a Wednesday
+    grouped = ("trends?events=did", "lifecycle?event=did", "cohort?primary_event=did")
     for url in (
-        "/bitmapist/?as_of=2024-06-30",
-        "/bitmapist/people?user=2&as_of=2024-06-30",
+        *("?", "people?user=2", "events?", "stickiness?event=did"),
+        *grouped,
+        *(f"{each}&time_group=months" for each in grouped),
+        "funnel?steps=did&steps=did",
     ):
-        text = re.sub("<[^>]+>", " ", client.get(url).text)
-        for said in ("today", "not over yet", "so far", "this week"):
-            assert said not in text
+        answer = client.get(f"/bitmapist/{url}&{asked}")
+        assert answer.status_code == 200, url
+        text = re.sub("<[^>]+>", " ", answer.text)
+        for said in (
+            *("today", "not over yet", "so far"),
+            *("this week", "this month", "this year", "this quarter"),
+        ):
+            assert said not in text, (url, said)
+    told = november.test_cli_runner().invoke(
+        args=["bitmapist", "count", "did", "--as-of", "2024-06-19"]
+    )
+    assert "2024-06-19" in told.output
+    assert not re.search("today|this|so far", told.output)
 
 
 # --- As of a moment

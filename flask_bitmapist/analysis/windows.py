@@ -292,6 +292,9 @@ class Ever(Window):
     def lasts(self) -> bool:
         return True
 
+    def endless(self) -> Iterator[Expression]:
+        yield self
+
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         return [self.all_until(moment)]
 
@@ -350,6 +353,9 @@ class First(_Days):
 
     word: ClassVar[str] = "first in last"
 
+    def endless(self) -> Iterator[Expression]:
+        yield self
+
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         _, b = self._begin(moment)
         return [_span(b, moment), self.all_until(b.shift(-1))]
@@ -379,6 +385,9 @@ class Restarted(_Days):
     """``x restarted 28 days``: in B, not in A, at some time before A."""
 
     word: ClassVar[str] = "restarted"
+
+    def endless(self) -> Iterator[Expression]:
+        yield self
 
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         a, b = self._begin(moment)
