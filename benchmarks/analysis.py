@@ -396,7 +396,7 @@ def weeks_of_sunday(client: redis.Redis, users: int = 1_000_000) -> None:
 
     def weekly(start: str) -> Callable[[], CohortAnswer]:
         calendar = Calendar("UTC", start)
-        query = Query(BitmapReader(client), clock=lambda: (calendar, None))
+        query = Query(BitmapReader(client), clock=lambda: (calendar, None, None))
         return lambda: query.cohort(
             A, B, time_group="weeks", num_rows=12, num_cols=12, as_of=NOW
         )

@@ -44,8 +44,9 @@ Who = str | Expression
 When = date | datetime | None
 """A moment, a day (its end, or now if that is earlier), or None for now."""
 
-Clock = Callable[[], tuple[Calendar, Text | None]]
-"""Returns the calendar of a store, and what is odd about it."""
+Clock = Callable[[], tuple[Calendar, Text | None, datetime | None]]
+"""Returns the calendar of a store, what is odd about it, and the last hour of which
+anything was marked before it came."""
 
 
 EXCLUSION_HOLDS = 60.0
@@ -138,7 +139,8 @@ class Query:
         names: What can be named; any event by default.
         identity: Tells which bit is whose; bits are ids by default.
         own: The app's own questions, by name; each is a method as well.
-        clock: Tells the store's calendar, and what is odd about it; UTC by default.
+        clock: Tells the store's calendar, what is odd about it, and up to when there
+            are marks; UTC by default, and none of what has yet to come.
         exclusion: Who is left out of answers; nobody by default.
     """
 
@@ -191,8 +193,8 @@ class Query:
         return replace(answer, previous=self._answered(before))
 
     def _answered(self, question: Question[A]) -> A:
-        calendar, odd = self._told()
-        at = as_of(question.as_of, calendar)
+        calendar, odd, ahead = self._told()
+        at = as_of(question.as_of, calendar, ahead)
         bitmaps = self.bitmaps if at.hour is None else UpTo(self.bitmaps, at.hour)
 
         def select(selection: Selection, others: Bitmaps | None = None) -> UserSet:
@@ -240,8 +242,8 @@ class Query:
         """The store's calendar, with its time zone and the day on which weeks begin."""
         return self._told()[0]
 
-    def _told(self) -> tuple[Calendar, Text | None]:
-        return (IN_UTC, None) if self._clock is None else self._clock()
+    def _told(self) -> tuple[Calendar, Text | None, datetime | None]:
+        return (IN_UTC, None, None) if self._clock is None else self._clock()
 
     def expression(self, who: Who) -> Expression:
         """Return whom *who* means.
@@ -283,7 +285,9 @@ def utc_now() -> datetime:
     return datetime.now(tz=timezone.utc)
 
 
-def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
+def as_of(
+    given: Any, calendar: Calendar = IN_UTC, ahead: datetime | None = None
+) -> AsOf:
     """Return as of when a question is answered, by the clock.
 
     Args:
@@ -291,6 +295,7 @@ def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
             which counts up to the end of its hour where hours are kept; a day, which
             means its end or now, whichever is earlier; or None for now.
         calendar: The app's calendar.
+        ahead: The last hour of which anything was marked before it came, if any was.
 
     Raises:
         QueryError: *given* is none of these.
@@ -298,7 +303,9 @@ def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
     instant = utc_now()
     now, passed = calendar.wall(instant), calendar.passed(instant)
     if given is None or given == now.date():
-        return AsOf(now, now, calendar, passed)
+        # Nothing that has yet to come counts; mostly there is nothing of it.
+        hour = calendar.period("hours", now) if ahead and ahead > now else None
+        return AsOf(now, now, calendar, passed, hour)
     if not isinstance(given, date):
         raise QueryError(
             f"as_of must be a date, a datetime or None, not {type(given).__name__}",
@@ -311,7 +318,7 @@ def as_of(given: Any, calendar: Calendar = IN_UTC) -> AsOf:
         given = datetime.combine(given, time.max)
     try:
         moment = calendar.wall(given)
-        hour = Period.containing(TimeGroup.HOURS, moment) if is_moment else None
+        hour = calendar.period("hours", moment) if is_moment else None
         return AsOf(now, moment, calendar, passed, hour)
     except OverflowError:
         raise QueryError(

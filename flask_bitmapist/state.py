@@ -31,6 +31,8 @@ from .store.connect import open_client, open_for_tests, require_fakeredis
 from .store.zones import Zones
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from flask import Flask
     from jinja2 import Environment
     from redis import Redis
@@ -131,8 +133,9 @@ class Store:
             exclusion=exclusion,
         )
 
-    def _clock(self) -> tuple[Calendar, Text | None]:
-        return self.zones.calendar(self.read_client, self.client), self.zones.difference
+    def _clock(self) -> tuple[Calendar, Text | None, datetime | None]:
+        calendar = self.zones.calendar(self.read_client, self.client)
+        return calendar, self.zones.difference, self.zones.ahead
 
 
 @dataclass(eq=False)

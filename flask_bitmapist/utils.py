@@ -162,7 +162,7 @@ def _query(system: Any) -> Query:
     zones = Zones(state.settings.calendar)
     return Query(
         *(BitmapReader(client), names, state.query.identity),
-        clock=lambda: (zones.calendar(client), None),
+        clock=lambda: (zones.calendar(client), None, zones.ahead),
     )
 
 

@@ -223,6 +223,17 @@ def test_tracked_since_is_told_where_an_answer_reaches_beyond(app: Flask) -> Non
     assert since in query.cohort("e", num_rows=19, **later).told()
     assert since not in query.cohort("e", num_rows=18, **later).told()
     assert since not in query.cohort("e", **asked).told()
+    for text in (
+        "e ever",
+        "f or e first in last 5 days",
+        "f and not e restarted 3 days",
+    ):
+        assert since in query.trend(text, allow_unknown=True, as_of=at).told()
+    assert since in query(Count("e and e never", as_of=at)).told()
+    for text in ("e", "e in last 400 days", "e since 2024-01-01"):
+        assert since not in query.trend(text, as_of=at).told()
+    among = query.trend("e", segments=["e ever"], as_of=at)
+    assert since in among.segments[0].told()
     assert since in app.test_client().get(
         "/bitmapist/lifecycle?event=e&as_of=2024-03-20&format=json"
     ).json.get("notes")

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,7 +28,16 @@ from flask_bitmapist import (
     mark_event,
 )
 
-from .inside import AsOf, Calendar, ConfigError, Count, Zones, hour_in, last_periods
+from .inside import (
+    AsOf,
+    Calendar,
+    ConfigError,
+    Count,
+    Zones,
+    hour_in,
+    import_rows,
+    last_periods,
+)
 from .marks import keys, users
 from .reference import KEYS, Key, utc
 
@@ -268,6 +277,87 @@ def test_the_doubled_hour_has_the_users_of_both_and_the_missing_one_is_left_out(
         app, time_group="hours", num_periods=2, as_of=datetime(2026, 3, 29, 3)
     )
     assert spring == {"2026-03-29T01": 1, "2026-03-29T03": 1}
+
+
+@pytest.mark.parametrize(
+    ("zone", "marks", "asked", "expected"),
+    [
+        # Midnight does not exist in Cairo on that day.
+        (
+            "Africa/Cairo",
+            ["04-24T20:59", "04-24T22:00", "04-25T20:59", "04-25T21:00"],
+            {"num_periods": 4, "as_of": date(2025, 4, 26)},
+            {"2025-04-23": 0, "2025-04-24": 1, "2025-04-25": 2, "2025-04-26": 1},
+        ),
+        # Weeks from a Thursday on, the 1st of May.
+        (
+            "Asia/Tokyo",
+            ["05-04T14:59", "05-04T15:00", "05-05T00:00", "05-11T14:00", "05-11T14:59"],
+            {"num_periods": 3, "time_group": "weeks", "as_of": date(2025, 5, 18)},
+            {"2025-W18": 1, "2025-W19": 4, "2025-W20": 0},
+        ),
+        # A quarter of an hour before midnight, and at it.
+        (
+            "Asia/Kathmandu",
+            ["04-24T18:14", "04-24T18:15"],
+            {"num_periods": 2, "as_of": date(2025, 4, 25)},
+            {"2025-04-24": 1, "2025-04-25": 1},
+        ),
+        # The clock is set back by half an hour: one hour has an hour and a half.
+        (
+            "Australia/Lord_Howe",
+            ["04-05T14:29", "04-05T14:45", "04-05T15:15", "04-05T15:30"],
+            {"num_periods": 2, "time_group": "hours", "as_of": "2025-04-06T02"},
+            {"2025-04-06T01": 3, "2025-04-06T02": 1},
+        ),
+        # By two hours: each of two hours comes twice, on a single clock.
+        (
+            "Antarctica/Troll",
+            ["10-25T23:30", "10-26T00:30", "10-26T01:30", "10-26T02:30", "10-26T03:30"],
+            {"num_periods": 3, "time_group": "hours", "as_of": "2025-10-26T03"},
+            {"2025-10-26T01": 2, "2025-10-26T02": 2, "2025-10-26T03": 1},
+        ),
+    ],
+    ids=["Cairo", "Tokyo", "Kathmandu", "Lord Howe", "Troll"],
+)
+def test_periods_have_the_users_of_the_clock_on_the_wall(
+    make_app: Made,
+    zone: str,
+    marks: list[str],
+    asked: dict[str, Any],
+    expected: dict[str, int],
+) -> None:
+    app = make_app(BITMAPIST_TIMEZONE=zone, BITMAPIST_TRACK_HOURLY=True)
+    with app.app_context():
+        for user, at in enumerate(marks):
+            mark_event("did", user, now=utc(f"2025-{at}"))
+    assert counts(app, **asked) == expected
+
+
+def test_a_day_that_never_was_is_left_out_of_every_answer(make_app: Made) -> None:
+    app = make_app(BITMAPIST_TIMEZONE="Pacific/Apia")
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        # Midnight of the 29th is that of the 31st: the clock leaps over the 30th.
+        for user, at in enumerate(("29T10:00", "30T09:59", "30T10:00", "31T09:59")):
+            mark_event("did", user, now=utc(f"2011-12-{at}"))
+    asked: Any = {"num_periods": 3, "as_of": date(2011, 12, 31)}
+    days = {"2011-12-28": 0, "2011-12-29": 2, "2011-12-31": 2}
+    assert counts(app, **asked) == days
+    assert counts(app, num_periods=2, as_of=date(2011, 12, 30)) == {
+        "2011-12-28": 0,
+        "2011-12-29": 2,
+    }
+    stages = query.lifecycle("did", time_group="days", **asked)
+    assert [each.label for each in stages.periods] == [*days]
+    assert (stages.new, stages.dormant) == ((0, 2, 2), (0, 0, 2))
+    cohort = query.cohort(
+        "did", num_rows=3, num_cols=2, time_group="days", as_of=asked["as_of"]
+    )
+    assert [each.label for each in cohort.periods] == [*days]
+    assert query.count("did", "week", as_of=date(2011, 12, 31)) == 4
+    everything = query.count("did", since=date(2011, 12, 29), until=date(2011, 12, 31))
+    assert everything == 4
 
 
 def test_a_naive_moment_is_taken_by_its_own_fields(
@@ -567,20 +657,174 @@ def test_as_of_a_wednesday_the_week_is_counted_up_to_it(november: Flask) -> None
     assert "so far" in now.text
 
 
-def test_as_of_the_last_day_of_a_month_it_is_complete(november: Flask) -> None:
+def test_as_of_a_wednesday_averages_are_of_whole_weeks(november: Flask) -> None:
     query = november.extensions["bitmapist"].query
-    june = query.trend(
-        "did", time_group="months", num_periods=1, as_of=date(2026, 6, 30)
+    cohort = query.cohort(
+        *("did", "did"),
+        **{"time_group": "weeks", "num_rows": 3, "num_cols": 1},
+        as_of=date(2026, 11, 18),
     )
-    assert june.complete == (True,)
+    assert cohort.sizes == (7, 7, 3)
+    assert [row[0] for row in cohort.complete] == [True, True, False]
+    whole = [size for size, (over,) in zip(cohort.sizes, cohort.complete) if over]
+    assert sum(filter(None, whole)) / len(whole) == 7
+
+
+def test_as_of_a_past_last_of_june_the_month_is_in_the_averages(
+    make_app: Made,
+) -> None:
+    app = make_app()
+    with app.app_context():
+        for user, days in enumerate((["05-10", "06-30"], ["06-01"], ["07-01"])):
+            for day in days:
+                mark_event("did", user, now=utc(f"2024-{day}"))
+    asked: Any = {"time_group": "months", "num_rows": 2, "num_cols": 2}
+    query = app.extensions["bitmapist"].query
+    whole = query.cohort("did", as_of=date(2024, 6, 30), **asked)
+    assert whole.complete == ((True, True), (True, False))
+    assert whole.counts == ((1, 1), (2, None))
+    assert whole.averages == (1.0, 1.0)
+    # A day before, June is not over: neither its row nor its column counts.
+    part = query.cohort("did", as_of=date(2024, 6, 29), **asked)
+    assert part.counts == ((1, 0), (1, None))
+    assert part.averages == (1.0, None)
+
+
+def test_nothing_of_a_year_that_is_over_is_called_of_today(november: Flask) -> None:
     client = november.test_client()
+    asked = "as_of=2024-06-19"  # a Wednesday
+    grouped = ("trends?events=did", "lifecycle?event=did", "cohort?primary_event=did")
     for url in (
-        "/bitmapist/?as_of=2024-06-30",
-        "/bitmapist/people?user=2&as_of=2024-06-30",
+        *("?", "people?user=2", "events?", "stickiness?event=did"),
+        *grouped,
+        *(f"{each}&time_group=months" for each in grouped),
+        "funnel?steps=did&steps=did",
     ):
-        text = re.sub("<[^>]+>", " ", client.get(url).text)
-        for said in ("today", "not over yet", "so far", "this week"):
-            assert said not in text
+        answer = client.get(f"/bitmapist/{url}&{asked}")
+        assert answer.status_code == 200, url
+        text = re.sub("<[^>]+>", " ", answer.text)
+        for said in (
+            *("today", "not over yet", "so far"),
+            *("this week", "this month", "this year", "this quarter"),
+        ):
+            assert said not in text, (url, said)
+    told = november.test_cli_runner().invoke(
+        args=["bitmapist", "count", "did", "--as-of", "2024-06-19"]
+    )
+    assert "2024-06-19" in told.output
+    assert not re.search("today|this|so far", told.output)
+
+
+# --- As of a moment
+
+
+@pytest.mark.parametrize(("hourly", "week"), [(True, [1, 2, 3]), (False, [1, 2, 3, 4])])
+def test_a_moment_counts_up_to_its_hour_where_hours_are_kept_else_its_day(
+    make_app: Made, hourly: bool, week: list[int]
+) -> None:
+    app = make_app(BITMAPIST_TRACK_HOURLY=hourly)
+    query = app.extensions["bitmapist"].query
+    with app.app_context():
+        # A Wednesday: users 1 to 3 before the end of the hour, 4 after it.
+        for user, at in enumerate(("17T23:59", "18T09:00", "18T10:59", "18T11:00"), 1):
+            mark_event("did", user, now=utc(f"2026-11-{at}"))
+        mark_event("did", 5, now=utc("2026-11-19T00:00"))
+        mark_event("other", 5, now=utc("2026-11-18T11:00"), track_hourly=False)
+    asked: Any = {"as_of": datetime(2026, 11, 18, 10, 30)}
+    for group in ("weeks", "months", "quarters", "years"):
+        assert list(query.users("did", group, **asked)) == week
+        assert query.count("did", group, **asked) == len(week)
+        assert query.has(4, "did", group, **asked) is not hourly
+        trend = query.trend("did", time_group=group, num_periods=1, **asked)
+        assert trend.series[0].counts == (len(week),)
+        users = trend.users(period=trend.periods[0].label)
+        assert (list(users), 4 in users) == (week, not hourly)
+    for text in ("did ever", "did in last 2 days", "did since 2026-11-01"):
+        assert list(query.users(text, **asked)) == week
+    assert query.count("did", since=date(2026, 11, 1), **asked) == len(week)
+    assert list(query.users("did", "days", **asked)) == week[1:]
+    # Of the other event hours are not kept.
+    assert query.count("other", "weeks", **asked) == 1
+    assert query.count("did or other", "weeks", **asked) == len(week) + 1
+    segments = query.trend(
+        "did", num_periods=1, segments=["did ever", "everyone"], **asked
+    ).segments
+    counts = [answer.series[0].counts[0] for answer in segments]
+    assert counts == [len(week) - 1] * 2
+    told = app.test_cli_runner().invoke(
+        args=["bitmapist", "count", "did", "-g", "week", "--as-of", "2026-11-18T10:30"]
+    )
+    assert told.stdout == f"{len(week)}\n"
+    client = app.test_client()
+    url = "/bitmapist/count?event=did&time_group=weeks&as_of=2026-11-18T10:30"
+    assert client.get(url).get_json()["counts"] == {"week": len(week)}
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    marks=st.lists(st.tuples(st.integers(0, 9), st.integers(-1500, 9000)), min_size=1),
+    hourly=st.booleans(),
+    imported=st.booleans(),
+    start=st.sampled_from(sorted(WEEK_STARTS)),
+)
+def test_what_is_marked_ahead_counts_once_it_has_come(
+    make_app: Made,
+    redis_client: redis.Redis,
+    marks: list[tuple[int, int]],
+    hourly: bool,
+    imported: bool,
+    start: str,
+) -> None:
+    redis_client.flushall()
+    app = make_app(BITMAPIST_TRACK_HOURLY=hourly, BITMAPIST_WEEK_START=start)
+    now = datetime.now(timezone.utc)
+    moments = [(user, now + hours * HOUR) for user, hours in marks]
+    with app.app_context(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flask_bitmapist.query.utc_now", lambda: now)
+        if imported:
+            extension = app.extensions["bitmapist"]
+            rows = [(user, "did", at.isoformat()) for user, at in moments]
+            import_rows(extension, rows, track_hourly=hourly)
+        else:
+            for user, at in moments:
+                mark_event("did", user, now=at)
+        last = now if hourly else datetime.combine(now, time.max, timezone.utc)
+        for group in GROUPS if hourly else GROUPS[1:]:
+            key = key_of(group, start)
+            expected = {
+                user
+                for user, at in moments
+                if key(at) == key(now) and at.replace(minute=0) <= last
+            }
+            asked: Any = {"time_group": group, "num_periods": 1}
+            assert list(counts(app, **asked).values()) == [len(expected)]
+            query = app.extensions["bitmapist"].query
+            assert list(query.users("did", group)) == sorted(expected)
+
+
+def test_where_nothing_is_marked_ahead_a_month_is_one_bitmap(
+    make_app: Made, redis_client: redis.Redis
+) -> None:
+    app = make_app()
+    query, now = app.extensions["bitmapist"].query, datetime.now(timezone.utc)
+
+    def reads() -> int:
+        redis_client.config_resetstat()
+        assert query.count("did", "months") == 1
+        told = redis_client.info("commandstats")
+        commands = [told.get(f"cmdstat_{name}") for name in ("bitcount", "getrange")]
+        return sum(each["calls"] for each in commands if each)
+
+    with app.app_context():
+        mark_event("did", 1, now=now)
+        assert reads() == 1
+        mark_event("did", 2, now=now + 31 * DAY)
+        # Its days up to today; a month whose last day has come is read at once.
+        assert reads() == (1 if (now + DAY).day == 1 else now.day)
 
 
 # --- Ranges

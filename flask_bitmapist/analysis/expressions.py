@@ -154,6 +154,10 @@ class Expression:
         """Yield the events of which the expression does not say when they happened."""
         return iter(())
 
+    def endless(self) -> Iterator[Expression]:
+        """Yield the windows that look back at all that ever was."""
+        return iter(())
+
     def _nested(self) -> str:
         """Text of the expression as an operand of another."""
         return str(self)
@@ -256,6 +260,10 @@ class _Operation(Expression):
         for operand in self.operands:
             yield from operand.bare()
 
+    def endless(self) -> Iterator[Expression]:
+        for operand in self.operands:
+            yield from operand.endless()
+
     def __str__(self) -> str:
         return f" {self.word} ".join(operand._nested() for operand in self.operands)
 
@@ -356,6 +364,11 @@ class Not(Expression):
         if self.within is not None:
             yield from self.within.bare()
 
+    def endless(self) -> Iterator[Expression]:
+        yield from self.operand.endless()
+        if self.within is not None:
+            yield from self.within.endless()
+
     def __str__(self) -> str:
         text = f"not {_in_parentheses(self.operand)}"
         if self.within is None:
@@ -413,6 +426,9 @@ class Named(Expression):
 
     def bare(self) -> Iterator[Event]:
         return self.meaning.bare()
+
+    def endless(self) -> Iterator[Expression]:
+        return self.meaning.endless()
 
     def __str__(self) -> str:
         return quote(self.name)

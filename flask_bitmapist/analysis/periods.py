@@ -563,7 +563,7 @@ class AsOf(NamedTuple):
     def period(self, group: TimeGroup) -> Period:
         """Return the period of *group* that contains the day, read up to it."""
         period = self.calendar.period(group, self.moment)
-        # Nothing is marked later than today: the period is read at once.
+        # Where something is marked ahead of now, UpTo leaves it out.
         return period if self.is_today else period.until(self.day)
 
     def periods(self, group: TimeGroup, count: int) -> tuple[Period, ...]:

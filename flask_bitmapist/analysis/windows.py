@@ -293,6 +293,9 @@ class Ever(Window):
     def lasts(self) -> bool:
         return True
 
+    def endless(self) -> Iterator[Expression]:
+        yield self
+
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         return [self.all_until(moment)]
 
@@ -351,6 +354,9 @@ class First(_Days):
 
     word: ClassVar[str] = "first in last"
 
+    def endless(self) -> Iterator[Expression]:
+        yield self
+
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         _, b = self._begin(moment)
         return [_span(b, moment), self.all_until(b.shift(-1))]
@@ -380,6 +386,9 @@ class Restarted(_Days):
     """``x restarted 28 days``: in B, not in A, at some time before A."""
 
     word: ClassVar[str] = "restarted"
+
+    def endless(self) -> Iterator[Expression]:
+        yield self
 
     def spans(self, moment: Period) -> Iterable[Iterable[Period]]:
         a, b = self._begin(moment)

@@ -438,6 +438,10 @@ class Importer:
     def _write(
         self, events: NDArray[Any], hours: NDArray[Any], users: NDArray[Any]
     ) -> None:
+        client = self._recorder.shared_client
+        assert client is not None
+        latest = moment_of(int(hours.max()) + _FIRST_HOUR)
+        self._recorder.zones.expect(client, latest)
         slots = hours if self._hourly else hours // 24
         first = int(slots.min())
         span = int(slots.max()) - first + 1

@@ -67,7 +67,12 @@ class Writer:
             redis.exceptions.RedisError: Redis does not take marks now.  Some may be
                 written; writing all of them again is safe.
         """
-        calendar = None if self._zones is None else self._zones.stamped(self._client)
+        calendar = None
+        if self._zones is not None:
+            calendar = self._zones.stamped(self._client)
+            told = [mark.at for mark in marks if mark.at is not None]
+            if told:
+                self._zones.expect(self._client, max(map(calendar.wall, told)))
         marks, found, unknown = self._users(marks)
         groups = _groups(marks, found, calendar)
         if self._catalogue is None:

@@ -343,7 +343,10 @@ class Ask:
 
     def bound(self, expression: Expression) -> Expression:
         """Return an expression whose windows are taken as of the answer's day."""
-        return expression.bound(self._past)
+        bound = expression.bound(self._past)
+        for window in bound.endless():
+            self.tell_since(window)
+        return bound
 
     def among(self, given: Who, field: str) -> Expression:
         """Return whom a parameter means, where that says by itself who can be meant.

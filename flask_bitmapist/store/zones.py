@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import (
@@ -20,13 +20,16 @@ from redis.exceptions import (
 )
 
 from ..analysis.errors import Text
-from ..analysis.periods import Calendar
+from ..analysis.periods import Calendar, to_utc
 
 if TYPE_CHECKING:
     from redis import Redis
 
 ZONES_KEY = "flask-bitmapist:zones"
-"""Hash from the first date that a zone tells to the zone's name."""
+"""Hash from the first date that a zone tells to the zone's name; and from
+:data:`AHEAD` to the last hour of which anything was marked before it came."""
+
+AHEAD = b"ahead"
 
 TRUSTED_FOR = 60.0
 """Seconds for which a process does not look again."""
@@ -46,8 +49,19 @@ class Zones:
     def __init__(self, declared: Calendar) -> None:
         self.declared = declared
         self._calendar = declared
+        self._ahead: datetime | None = None
         self._trusted_until = self._stamped_until = 0.0
         self._is_told = False
+
+    @property
+    def ahead(self) -> datetime | None:
+        """The last hour, as a wall moment, of which anything was marked before it came.
+
+        Questions read most periods at once, as long as nothing in them is still to
+        come.  This is how they know, without a look at the store.  Plain bitmapist
+        does not tell.
+        """
+        return self._ahead
 
     @property
     def known(self) -> Calendar:
@@ -78,7 +92,7 @@ class Zones:
             return self._calendar
         for client in clients:
             try:
-                self._take(zones_in(client))
+                self._take(self._look(client))
                 break
             except ResponseError:  # it has no hashes, or does not show this one
                 self._trusted_until = time.monotonic() + TRUSTED_FOR
@@ -100,10 +114,10 @@ class Zones:
         """
         if time.monotonic() >= self._stamped_until:
             try:
-                found = zones_in(client)
+                found = self._look(client)
                 if not found:
                     client.hsetnx(ZONES_KEY, _FIRST, self.declared.zone)
-                    found = zones_in(client)
+                    found = self._look(client)
                 self._take(found)
             except ResponseError as error:
                 if not _is_final(error):
@@ -111,6 +125,29 @@ class Zones:
                 _logger.info("the time zone is not kept in Redis: %s", error)
             self._stamped_until = time.monotonic() + TRUSTED_FOR
         return self._calendar
+
+    def expect(self, client: Redis, hour: datetime) -> None:
+        """Note that something is about to be marked of an hour that has yet to come.
+
+        Of any other hour there is nothing to note.
+
+        Args:
+            client: Where it is written.
+            hour: The hour, as a wall moment; the latest of several.
+
+        Raises:
+            redis.RedisError: The store does not answer.
+        """
+        now = self._calendar.wall(datetime.now(timezone.utc))
+        if hour <= now or (self._ahead is not None and hour <= self._ahead):
+            return
+        try:
+            client.hset(ZONES_KEY, AHEAD.decode(), hour.isoformat())
+        except ResponseError as error:
+            if not _is_final(error):
+                raise
+            _logger.info("what is marked ahead is not kept in Redis: %s", error)
+        self._ahead = hour
 
     def forget(self, client: Redis) -> None:
         """Take the zone out of a store that is emptied.
@@ -121,6 +158,13 @@ class Zones:
         client.delete(ZONES_KEY)
         self._trusted_until = self._stamped_until = 0.0
         self._calendar = self.declared
+        self._ahead = None
+
+    def _look(self, client: Redis) -> Mapping[date, str]:
+        """Return the zones of the store, and learn what was marked ahead."""
+        found = _fields_in(client)
+        self._ahead = _hour(found.pop(AHEAD, b""))
+        return _zones_of(found)
 
     def _take(self, found: Mapping[date, str]) -> None:
         self._trusted_until = time.monotonic() + TRUSTED_FOR
@@ -152,16 +196,39 @@ def zones_in(client: Any) -> dict[date, str]:
     Raises:
         redis.RedisError: The store does not answer, or has no hashes.
     """
+    found = _fields_in(client)
+    found.pop(AHEAD, None)
+    return _zones_of(found)
+
+
+def _fields_in(client: Any) -> dict[bytes, bytes]:
+    # A client that the app has put into bitmapist's place may decode by itself.
+    return {
+        _encoded(name): _encoded(value)
+        for name, value in client.hgetall(ZONES_KEY).items()
+    }
+
+
+def _encoded(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _zones_of(fields: Mapping[bytes, bytes]) -> dict[date, str]:
     found = {}
-    for day, zone in client.hgetall(ZONES_KEY).items():
-        # A client that the app has put into bitmapist's place may decode by itself.
-        texts = [e.decode() if isinstance(e, bytes) else e for e in (day, zone)]
+    for day, zone in fields.items():
         try:
-            Calendar(texts[1])
-            found[date.fromisoformat(texts[0])] = texts[1]
+            Calendar(zone.decode())
+            found[date.fromisoformat(day.decode())] = zone.decode()
         except (ValueError, LookupError, OSError) as error:
-            _logger.warning("%s in %s is no zone: %s", texts, ZONES_KEY, error)
+            _logger.warning("%s: %s in %s is no zone: %s", day, zone, ZONES_KEY, error)
     return dict(sorted(found.items()))
+
+
+def _hour(text: bytes) -> datetime | None:
+    try:
+        return to_utc(datetime.fromisoformat(text.decode()))
+    except ValueError:
+        return None
 
 
 def write_zone(client: Redis, zone: str, first: date | None = None) -> None:
