@@ -22,7 +22,7 @@ from flask_bitmapist.analysis.expressions import (
     require_bounded,
     sources_of,
 )
-from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse
+from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse, wanted
 from flask_bitmapist.analysis.periods import AsOf, Calendar, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
 from flask_bitmapist.analysis.windows import (
@@ -210,5 +210,6 @@ __all__ = [
     "to_text",
     "united",
     "user_ids",
+    "wanted",
     "yesterday",
 ]
