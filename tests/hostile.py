@@ -89,7 +89,7 @@ FIELDS = sorted(
         *("per_page", "period", "column", "stage", "step", "lost", "days", "active"),
         *("events-0", "events-x", "steps-0", "steps-1", "window", "user_id", "flag"),
         *("events", "steps", "user", "rolling", "returned", "within", "cells"),
-        *("outcome", "allow_unknown"),
+        *("outcome", "allow_unknown", "typed", "typed_in", "caret"),
         *("q", "add", "remove", "preset", "json", "unbounded", "as_percent"),
         *("rolling_7", "with_replacement", "first_time", "at_least", "refresh"),
         *("_external", "_scheme", "_anchor", "_method", "endpoint", "self", "page_"),

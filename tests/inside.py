@@ -22,7 +22,13 @@ from flask_bitmapist.analysis.expressions import (
     require_bounded,
     sources_of,
 )
-from flask_bitmapist.analysis.parsing import MAX_DEPTH, MAX_LENGTH, parse, spelled
+from flask_bitmapist.analysis.parsing import (
+    MAX_DEPTH,
+    MAX_LENGTH,
+    parse,
+    spelled,
+    wanted,
+)
 from flask_bitmapist.analysis.periods import AsOf, Calendar, last_periods
 from flask_bitmapist.analysis.results import Result, Table, to_csv, to_text
 from flask_bitmapist.analysis.windows import (
@@ -211,5 +217,6 @@ __all__ = [
     "to_text",
     "united",
     "user_ids",
+    "wanted",
     "yesterday",
 ]

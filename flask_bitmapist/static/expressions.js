@@ -55,6 +55,9 @@
       const { input, list } = this;
       input.addEventListener("input", (event) => {
         this.forget();
+        /* What is offered is for an earlier text, until the answer for this one. */
+        this.list.setAttribute("aria-busy", "true");
+        this.activate(-1);
         if (event.isComposing) return;
         this.after("offers", OFFERS_AFTER, () => this.offer());
         this.after("counts", COUNTS_AFTER, () => this.count());
@@ -79,6 +82,7 @@
       if (event.isComposing) return;
       if (key === "ArrowDown" || key === "ArrowUp") {
         event.preventDefault();
+        if (isOpen && this.list.hasAttribute("aria-busy")) return;
         if (isOpen) this.activate(this.active + (key === "ArrowDown" ? 1 : -1));
         else this.offer(key === "ArrowDown" ? 0 : -1);
       } else if (key === "Enter" && isOpen && this.active >= 0) {
@@ -139,6 +143,7 @@
 
     open(options, active) {
       this.options = options;
+      this.list.removeAttribute("aria-busy");
       this.list.replaceChildren(
         ...options.map(({ text, about }, at) =>
           element(

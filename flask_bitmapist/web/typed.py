@@ -218,10 +218,12 @@ def options(
     """
     want = wanted(text[:caret], query.names.defined)
     length = caret - want.position + _rest_of_word(text, want.position, caret)
+    near, far = _names(query, want, field)
     offered = {
         **_whole_texts(query, want, text, field),
-        **_names(query, want, field),
+        **near,
         **_window_words(query, want, texts),
+        **far,
     }
     after = text[want.position + length :]
     found = []
@@ -275,12 +277,12 @@ def _whole_texts(query: Query, want: Wanted, text: str, field: str) -> Offered:
     }
 
 
-def _names(query: Query, want: Wanted, field: str) -> Offered:
-    """Return the names that may stand there, those that begin so first."""
+def _names(query: Query, want: Wanted, field: str) -> tuple[Offered, Offered]:
+    """Return the names that may stand there: with a word that begins so, and others."""
     names, found = query.names, []
     is_inside = "flag" in want.kinds
     if not want.kinds & {"name", "flag"}:
-        return {}
+        return {}, {}
     # A group of users needs more than an event: when it was.
     more = " " if field in OF_GROUPS else ""
     kinds = {
@@ -305,7 +307,11 @@ def _names(query: Query, want: Wanted, field: str) -> Offered:
                 shown = name if is_inside else str(Flag(name))
                 insert = f"{quote(name)})" if is_inside else shown
             found.append((rank, order.index(kind), shown, insert, about[kind]))
-    return {shown: (insert, what) for _, _, shown, insert, what in sorted(found)}
+    near: Offered = {}
+    far: Offered = {}
+    for rank, _, shown, insert, what in sorted(found):
+        (near if rank < 2 else far)[shown] = (insert, what)
+    return near, far
 
 
 def _rank(name: str, word: str) -> int | None:
