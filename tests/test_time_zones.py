@@ -386,7 +386,9 @@ def test_a_naive_moment_that_looks_like_utc_is_warned_of_once(
 
 
 def stamp(client: redis.Redis) -> dict[bytes, bytes]:
+    """The zones, without up to when anything is marked ahead."""
     found: Any = client.hgetall("flask-bitmapist:zones")
+    found.pop(b"ahead", None)
     return found
 
 
@@ -770,6 +772,7 @@ def test_a_moment_counts_up_to_its_hour_where_hours_are_kept_else_its_day(
     hourly=st.booleans(),
     imported=st.booleans(),
     start=st.sampled_from(sorted(WEEK_STARTS)),
+    later=st.none() | st.integers(1, 400),
 )
 def test_what_is_marked_ahead_counts_once_it_has_come(
     make_app: Made,
@@ -778,6 +781,7 @@ def test_what_is_marked_ahead_counts_once_it_has_come(
     hourly: bool,
     imported: bool,
     start: str,
+    later: int | None,
 ) -> None:
     redis_client.flushall()
     app = make_app(BITMAPIST_TRACK_HOURLY=hourly, BITMAPIST_WEEK_START=start)
@@ -804,6 +808,22 @@ def test_what_is_marked_ahead_counts_once_it_has_come(
             assert list(counts(app, **asked).values()) == [len(expected)]
             query = app.extensions["bitmapist"].query
             assert list(query.users("did", group)) == sorted(expected)
+        if later is None:
+            return
+        # As of a day to come it has, up to that day; and that day is not over.
+        day = now + later * DAY
+        for group in GROUPS[1:]:
+            key = key_of(group, start)
+            expected = {
+                user
+                for user, at in moments
+                if key(at) == key(day) and at.date() <= day.date()
+            }
+            answer = query.trend(
+                "did", time_group=group, num_periods=1, as_of=day.date()
+            )
+            assert answer.series[0].counts == (len(expected),)
+            assert answer.complete == (False,)
 
 
 def test_where_nothing_is_marked_ahead_a_month_is_one_bitmap(
