@@ -1,6 +1,6 @@
 """The engine against bitmapist and against the floor, side by side in one run.
 
-    python -m benchmarks.analysis [--quick] [--other FOLDER]
+    python -m benchmarks.analysis [--quick] [--only PART] [--other FOLDER]
 
 The floor is a bare pipeline of GETs of the same bitmaps, by redis-py and hiredis, with
 nothing computed from them.  All figures are medians, of questions asked in turn; the
@@ -53,6 +53,7 @@ WAITING_SECONDS = 3.0
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--quick", action="store_true", help="leave 10,000,000 out")
+    options.add_argument("--only", choices=PARTS, help="measure one part alone")
     options.add_argument("--other", type=Path, help="another checkout to compare with")
     for name in ("--alone", "--url", "--users", "--counting"):
         options.add_argument(name, help=argparse.SUPPRESS)
@@ -71,14 +72,9 @@ def main() -> None:
         print(f"numpy {np.__version__}, redis-py {redis.__version__}, ", end="")
         print(f"hiredis {metadata.version('hiredis')}, counting: ", end="")
         print(", ".join(f"{name} {metadata.version(name)}" for name in ways()) + "\n")
-        daily(server.url, client, sizes)
-        yearly(client, sizes)
-        other_analyses(client, sizes)
-        growth(client)
-        segments(client, sizes)
-        memory(server.url, client, sizes)
-        waits(server.url, client)
-        weeks_of_sunday(client)
+        for name, measure in PARTS.items():
+            if given.only in (None, name):
+                measure(server.url, client, sizes)
 
 
 def ways() -> list[str]:
@@ -432,6 +428,19 @@ class Spy:
 
 ALONE = {"cohort": print_cohort, "peak": print_peak_memory, "setbit": print_setbit}
 """What is measured in a process of its own."""
+
+
+PARTS: dict[str, Callable[[str, redis.Redis, Sequence[int]], None]] = {
+    "daily": daily,
+    "yearly": lambda url, client, sizes: yearly(client, sizes),
+    "others": lambda url, client, sizes: other_analyses(client, sizes),
+    "growth": lambda url, client, sizes: growth(client),
+    "segments": lambda url, client, sizes: segments(client, sizes),
+    "memory": memory,
+    "waits": lambda url, client, sizes: waits(url, client),
+    "sunday": lambda url, client, sizes: weeks_of_sunday(client),
+}
+"""What is measured, in the order in which it is told."""
 
 
 def command_alone(what: str, url: str, users: int, way: str = "") -> list[str]:

@@ -854,3 +854,23 @@ def test_every_outcome_has_words_of_its_own(query: Query) -> None:
     period = answer.periods[0].label
     listed = answer.users(step=1, period=period)
     assert listed.selection.text == (f"reached a, step 1 of a → a, entered in {period}")
+
+
+def test_two_groups_have_two_bars_for_each_step_and_a_line_each(
+    page: tuple[FlaskClient, str], app: Flask
+) -> None:
+    client, path = page
+    segments = "segments=everyone+else&segments=flag(premium)"
+    html = client.get(f"{path}?steps=came&steps=paid&{segments}&{ON}").text
+    assert "everyone else vs. flag(premium)" in html
+    kinds = re.findall(r'data-bm-chart="(\w+)" data-bm-table="bm-compared', html)
+    assert kinds == ["columns", "columns", "line"]
+    text = text_of(html.partition('id="bm-compared-1"')[2])
+    # Of everyone else nobody has paid; the one who is premium has.
+    assert "1. came 100.0% 100.0% 0.0 points 2. paid 0.0% 100.0% +100.0 points" in text
+    assert html.count('data-series data-bm-hue="1"') >= 4
+    links = re.findall(r'<a href="([^"]+)">100\.0%</a>', html)
+    assert links
+    for link in links:
+        users = client.get(f"{link.replace('&amp;', '&')}&format=json").get_json()
+        assert users["total"] in (1, 2)

@@ -24,6 +24,7 @@ from flask_bitmapist import Flag, QueryError, mark_event, mark_unique
 from flask_bitmapist.config import ConfigError
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import Answer, ParameterError, Question
+from flask_bitmapist.questions.schema import parameters_schema
 
 from . import inside
 from .inside import Cohort, Count, Funnel, Has, Lifecycle, Stickiness, Trend, Users
@@ -668,3 +669,97 @@ def test_a_difference_needs_two(query: Query) -> None:
     with pytest.raises(ParameterError, match="needs two segments") as refused:
         Cohort("x", cells="difference", segments=["flag(a)"])
     assert set(refused.value.wrong) == {"cells"}
+
+
+NUMBER: dict[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
+    "count": ({"event": "x", "time_group": "days"}, lambda told: told["counts"]["day"]),
+    "users": ({"event": "x"}, lambda told: told["total"]),
+    "overview": ({}, lambda told: told["active"]["day"]["count"]),
+    "events": ({}, lambda told: told["events"][0]["day"]),
+    "trend": (
+        {"events": ["x"], "num_periods": 1},
+        lambda told: told["series"][0]["counts"][0],
+    ),
+    "cohort": (
+        {"primary_event": "x", "time_group": "days", "num_rows": 1, "num_cols": 1},
+        lambda told: told["row_totals"][0],
+    ),
+    "lifecycle": (
+        {"event": "x", "time_group": "days", "num_periods": 1},
+        lambda told: told["active"][0],
+    ),
+    "funnel": (
+        {"steps": ["x", "x ever"], "num_periods": 1, "window": 1},
+        lambda told: told["totals"][1],
+    ),
+    "stickiness": ({"event": "x", "num_days": 1}, lambda told: told["daily"][0]),
+}
+"""For each question about users how it asks for those of x on one day, and where it
+tells how many they are."""
+
+
+@pytest.mark.parametrize("exclude", [None, "flag(b)"])
+@pytest.mark.parametrize("name", NUMBER)
+def test_every_question_is_answered_for_segments_on_every_surface(
+    make_app: Callable[..., Flask], name: str, exclude: str | None
+) -> None:
+    pytest.importorskip("flask_admin")
+    from flask_admin import Admin
+    from flask_babel import Babel
+
+    from flask_bitmapist import FlaskBitmapist
+
+    app = make_app()
+    Babel(app)
+    FlaskBitmapist(app, admin=Admin(app))
+    with app.app_context():
+        told(app)
+    given, number = NUMBER[name]
+    given = {**given, "as_of": "2026-11-25", "segments": BOTH, "compare": 1}
+    if exclude is not None:
+        given["exclude"] = exclude
+    client, run = app.test_client(), app.test_cli_runner().invoke
+    with app.app_context():
+        query = app.extensions["bitmapist"].query
+        declared = next(each for each in query.questions() if each.name == name)
+        asked = declared.from_json(given)
+        answer = query(asked)
+        answers = {"Python": json.loads(json.dumps(answer.to_dict()))}
+        columns = answer.file_table().columns
+    words = asked.words()
+    words.insert(words.index("--") if "--" in words else len(words), "--json")
+    answers["command"] = json.loads(run(args=["bitmapist", name, *words]).stdout)
+    endpoint = "" if declared.endpoint == "index" else declared.endpoint
+    url = f"/bitmapist/{endpoint}"
+    accept = {"Accept": "application/json"}
+    answers["JSON body"] = client.post(url, json=given, headers=accept).get_json()
+    tab = f"/admin/bitmapist/{declared.endpoint}/"
+    for page in [url, tab] if declared.in_menu else [url]:
+        arguments = urlencode(asked.arguments(), doseq=True)
+        answers[page] = client.get(f"{page}?{arguments}&format=json").get_json()
+        exported = client.get(f"{page}?{arguments}&format=csv").text
+        head = exported.lstrip("\ufeff").split("\r\n", 1)[0].split(",")
+        assert head[:2] == ["segment", "as of"]
+        assert name == "users" or head == [*map(str, columns)]
+        if declared.in_menu:
+            html = client.get(f"{page}?{arguments}").text
+            assert re.search(r"flag\(a\)[^<]* vs\. flag\(b\)[^<]* vs\. everyone", html)
+            hues = set(re.findall(r'data-bm-hue="(\d)"', html))
+            assert hues == {"0", "1", "2"}
+    expected, union = ([2, 2, 1], 3) if exclude is None else ([1, 0, 1], 1)
+    for surface, told_there in answers.items():
+        assert [number(each) for each in told_there["segments"]] == expected, surface
+        assert number(told_there["together"]) == union, surface
+        before = told_there["previous"]
+        assert [number(each) or 0 for each in before["segments"]] == [0, 0, 0], surface
+        assert told_there.get("excluded") == exclude, surface
+    document = client.get("/bitmapist/openapi.json").get_json()
+    (operation,) = [
+        path["get"]
+        for where, path in document["paths"].items()
+        if where.strip("/") == endpoint
+    ]
+    parameters = {each["name"] for each in operation["parameters"]}
+    assert {"segments", "exclude", "compare"} <= parameters
+    for_models = parameters_schema(declared)["properties"]
+    assert {"segments", "exclude", "compare"} <= set(for_models)

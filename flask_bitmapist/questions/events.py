@@ -21,6 +21,7 @@ from .declare import (
     AnswerDict,
     Behind,
     Cell,
+    Compared,
     Group,
     Question,
     Who,
@@ -149,6 +150,22 @@ class EventList:
         """Return :attr:`complete` as it stands in JSON."""
         day, week, month, year = self.complete
         return {"day": day, "week": week, "month": month, "year": year}
+
+    def compared(self) -> list[Compared]:
+        """Return the users of each event, one period after the other."""
+        return [
+            Compared(
+                name=Text("Users in %(period)s", period=period),
+                labels=[event.name for event in self.events],
+                values=[event.counts[place] for event in self.events],
+                complete=[is_over for _ in self.events],
+                cells=[
+                    {"event": event.asked, "time_group": period.group.value}
+                    for event in self.events
+                ],
+            )
+            for place, (period, is_over) in enumerate(zip(self.periods, self.complete))
+        ]
 
     def table(self) -> Table:
         """Return the events as a table."""
@@ -312,6 +329,16 @@ class EventsAnswer(Answer):
 
     def told_periods(self) -> tuple[Period, ...]:
         return self.list.periods
+
+    def compared(self) -> Sequence[Compared]:
+        of_flags = Compared(
+            name=Text("Users with each flag"),
+            labels=list(self.flags),
+            values=list(self.flags.values()),
+            complete=[True for _ in self.flags],
+            cells=[{"event": self.flag_text(name)} for name in self.flags],
+        )
+        return [*self.list.compared(), of_flags]
 
     def to_dict(self) -> EventsDict:
         found, scan = self.list, self.scan

@@ -263,12 +263,20 @@ class FunnelAnswer(Answer):
         steps = [f"{number}. {step}" for number, step in enumerate(self.steps, 1)]
         final = [True for _ in steps]
         cells = [{"step": number} for number, _ in enumerate(steps, 1)]
+        conversion = Text("Overall conversion")
         return [
-            Compared(
-                *(Text("Overall conversion"), steps, self.overall_conversions, final),
-                cells=[None for _ in steps],
-            ),
+            Compared(conversion, steps, self.overall_conversions, final, cells),
             Compared(Text("Users"), steps, self.totals, final, cells),
+            Compared(
+                name=Text("Overall conversion by entry date"),
+                labels=self.periods,
+                values=self.conversions,
+                complete=self.complete,
+                cells=[
+                    {"step": len(steps), "period": period.label}
+                    for period in self.periods
+                ],
+            ),
         ]
 
     def to_dict(self) -> FunnelDict:

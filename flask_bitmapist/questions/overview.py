@@ -27,7 +27,7 @@ from .events import (
     ranked,
     said,
 )
-from .stickiness import Stickiness
+from .stickiness import Stickiness, StickinessAnswer
 from .trend import SoFar, SoFarDict, Trend, TrendAnswer, change, so_far_note
 
 ACTIVE = "active"
@@ -91,11 +91,20 @@ class BusiestDict(TypedDict):
     series: list[SparkDict]
 
 
+class DailyDict(TypedDict):
+    """Active users, day by day."""
+
+    dates: list[str]
+    complete: list[bool]
+    users: list[int | None]
+
+
 class OverviewDict(ListDict):
     """The JSON of the overview."""
 
     events: list[EventCountsDict]
     active: dict[str, TileDict]
+    daily: DailyDict
     stickiness: float | None
     busiest: BusiestDict
 
@@ -214,15 +223,21 @@ class OverviewAnswer(Answer):
     tiles: Mapping[str, Tile]
     """Active users by ``day``, ``week`` and ``month``; empty where there are no events,
     or too many to unite."""
-    stickiness: float | None
-    """Average over 30 days of a day's share of the users of 28 days, each weighted by
-    the latter; of complete days only."""
+    sticky: StickinessAnswer | None
+    """Active users day by day, and how often they come; None where there are no events,
+    or too many to unite."""
     days: tuple[Period, ...] = field(repr=False)
     """The days of :attr:`busiest`, oldest first, all of them complete."""
     busiest: tuple[Spark, ...]
     """The busiest events."""
 
     users = Behind(ActiveIn)
+
+    @property
+    def stickiness(self) -> float | None:
+        """Average over 30 days of a day's share of the users of 28 days, each weighted
+        by the latter; of complete days only."""
+        return None if self.sticky is None else self.sticky.average
 
     @property
     def too_many(self) -> Text | None:
@@ -248,14 +263,38 @@ class OverviewAnswer(Answer):
                 values=[tile.count for tile in tiles],
                 complete=[tile.complete for tile in tiles],
                 cells=[{"active": name} for name in self.tiles],
-            )
+            ),
+            *self._compared_daily(),
         ]
+
+    def _compared_daily(self) -> Sequence[Compared]:
+        if self.sticky is None:
+            return []
+        return [
+            Compared(
+                name=Text("Active users by day"),
+                labels=self.sticky.days,
+                values=self.sticky.daily,
+                complete=self.ask.complete(self.sticky.days),
+                cells=[None for _ in self.sticky.days],
+            ),
+            *self.sticky.compared(),
+        ]
+
+    def _daily_dict(self) -> DailyDict:
+        days = () if self.sticky is None else self.sticky.days
+        return {
+            "dates": [day.label for day in days],
+            "complete": list(self.ask.complete(days)),
+            "users": [] if self.sticky is None else list(self.sticky.daily),
+        }
 
     def to_dict(self) -> OverviewDict:
         found = self.list
         return {
             **self.head(),
             "active": {name: tile.to_dict() for name, tile in self.tiles.items()},
+            "daily": self._daily_dict(),
             "stickiness": self.stickiness,
             "busiest": {
                 "dates": [day.label for day in self.days],
@@ -348,7 +387,7 @@ class Overview(ListQuestion[OverviewAnswer]):
             tiles={name: _tile(asked(trend)) for name, trend in TRENDS.items()}
             if asked
             else {},
-            stickiness=asked(STICKINESS).average if asked else None,
+            sticky=asked(STICKINESS) if asked else None,
             days=days,
             busiest=busiest,
         )
