@@ -104,8 +104,10 @@
     /* Ask the page itself about the text; a later question of a kind ends an earlier. */
     async ask(what, more = {}) {
       this.stop(what);
-      const stopped = (this.asked[what] = new AbortController());
       const { form, name, value, dataset } = this.input;
+      /* The field may be removed while it waits. */
+      if (!form) return null;
+      const stopped = (this.asked[what] = new AbortController());
       const url = new URL(form.action);
       const asked = { typed: value, typed_in: name.split("-")[0], ...more };
       BESIDE.forEach((each) => {
