@@ -665,6 +665,20 @@ def test_a_difference_is_read_without_colours(
     assert "cells" in program.get_json()["errors"]
 
 
+def test_what_is_said_of_one_segment_alone_begins_with_its_name(app: Flask) -> None:
+    asked = {**DIFFERENT, "segments": ["flag(a)", "flag(b)"]}
+    with app.app_context():
+        came(app)
+        answer = app.extensions["bitmapist"].query.cohort(**asked)
+    said = [*map(str, answer.told())]
+    assert said[:2] == [
+        "flag(a): On average, 50.0% came back in day 1.",
+        "flag(b): On average, 100.0% came back in day 1.",
+    ]
+    assert len(set(said)) == len(said)
+    assert not any(note.startswith("flag(") for note in said[2:])
+
+
 def test_a_difference_needs_two(query: Query) -> None:
     with pytest.raises(ParameterError, match="needs two segments") as refused:
         Cohort("x", cells="difference", segments=["flag(a)"])

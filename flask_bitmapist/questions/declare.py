@@ -15,7 +15,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, reduce
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -729,6 +729,10 @@ class Compared(NamedTuple):
     """Whether the labels, where they are no periods, follow each other in time."""
 
 
+def _one_after_another(one: Text, other: Text) -> Text:
+    return Text("%(one)s %(other)s", one=one, other=other)
+
+
 @dataclass(frozen=True)
 class Answer(Result):
     """The answer to a question, which it keeps.
@@ -796,8 +800,21 @@ class Answer(Result):
         return [[each.isoformat() for each in span(period)] for period in periods]
 
     def told(self) -> tuple[Text, ...]:
-        """Return :meth:`notes`, and what is said beside the numbers of any question."""
-        return (*self.notes(), *self._said(lambda ask: ask.notes))
+        """Return :meth:`notes`, and what is said beside the numbers of any question.
+
+        What is said of one segment alone begins with its name.
+        """
+        return (*self._notes_by_segment(), *self._said(lambda ask: ask.notes))
+
+    def _notes_by_segment(self) -> Iterator[Text]:
+        notes = {each.segment: each.notes() for each in self.segments or (self,)}
+        of_all = set.intersection(*map(set, notes.values()))
+        for segment, said in notes.items():
+            own = [note for note in said if note not in of_all]
+            if own:
+                joined = reduce(_one_after_another, own)
+                yield Text("%(who)s: %(said)s", who=segment, said=joined)
+        yield from (note for note in self.notes() if note in of_all)
 
     def _said(self, of: Callable[[Ask], Iterable[Text]]) -> tuple[Text, ...]:
         every = (text for _, each in self.parts() for text in of(each.ask))
