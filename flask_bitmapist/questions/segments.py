@@ -171,9 +171,8 @@ def _among(ask: Ask, bitmaps: Bitmaps, name: str | None, users: Selection) -> As
     if name and name != EVERYONE and ask.question.reach()[1] > 1:
         among.notes.append(
             Text(
-                "Segments are as of %(day)s: in earlier rows they have only the users "
-                "who are in them now.",
-                day=ask.as_of.day,
+                "Segments are as of the last day, so earlier rows have only the users "
+                "who stayed in them."
             )
         )
     return among
