@@ -22,7 +22,7 @@ from flask_bitmapist.query import Query
 
 from .inside import BitmapReader, Names
 from .marks import known
-from .reference import KEYS, Reference, utc
+from .reference import KEYS, Reference, end_of, utc
 from .strategies import EVENTS, histories
 
 GROUPS = ("days", "weeks", "months", "years")
@@ -59,16 +59,19 @@ def test_events_are_counted_and_dated_as_by_plain_sets(
     redis_client: redis.Redis, data: st.DataObject, reach: str
 ) -> None:
     marks, as_of = data.draw(histories(reach, after=True))
+    has_hours = data.draw(st.booleans())
     redis_client.flushdb()
     pipeline = redis_client.pipeline()
     for mark in marks:
         bitmapist.mark_event(
-            *(mark.event, mark.user), system=pipeline, now=mark.at, use_pipeline=False
+            *(mark.event, mark.user, pipeline, mark.at, has_hours), use_pipeline=False
         )
     pipeline.execute()
     query = Query(BitmapReader(redis_client), Names(known(redis_client, EVENTS)))
     told = query.events(as_of=as_of).to_dict()
-    references = {group: Reference(marks, group, as_of) for group in GROUPS}
+    # Where hours are not kept, all of the day counts.
+    until = as_of if has_hours else end_of(as_of.date())
+    references = {group: Reference(marks, group, until) for group in GROUPS}
     assert told["complete"] == {
         group[:-1]: each.is_complete(KEYS[group](as_of))
         for group, each in references.items()
