@@ -215,7 +215,12 @@ class Trend(Question[TrendAnswer]):
 
     def check(self) -> dict[str, Text]:
         if self.rolling and self.time_group != "days":
-            return {"rolling": Text("Rolling lines are only available by day.")}
+            return {
+                "rolling": Text(
+                    "Rolling lines are only available by day; otherwise ask for "
+                    "“x in last 28 days”."
+                )
+            }
         return {}
 
     def sentence(self) -> Text:
