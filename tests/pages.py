@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import importlib
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
@@ -50,6 +52,21 @@ def url_of(page: str, surface: str) -> str:
     return "/bitmapist/" + page.replace("index", "")
 
 
+def add_tabs(app: Flask, **options: Any) -> None:
+    """Give an app the tabs of Flask-Admin, where that is installed.
+
+    Args:
+        app: An app with the extension.
+        **options: What the Admin is made with.
+    """
+    if not find_spec("flask_admin"):
+        return
+    if find_spec("flask_babel"):
+        importlib.import_module("flask_babel").Babel(app)
+    admin = importlib.import_module("flask_admin").Admin(app, **options)
+    FlaskBitmapist(app, admin=admin)
+
+
 def check_wrong(
     app: Flask,
     surface: str,
@@ -69,8 +86,8 @@ def check_wrong(
     prefix = f"/bitmapist/{name}"
     if surface == "admin":
         prefix = f"/admin/bitmapist/{name}/"
-        pytest.importorskip("flask_babel").Babel(app)
-        FlaskBitmapist(app, admin=pytest.importorskip("flask_admin").Admin(app))
+        pytest.importorskip("flask_admin")
+        add_tabs(app)
     with app.app_context():
         mark_event("came", 1)
     client = app.test_client()

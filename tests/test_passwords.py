@@ -18,7 +18,7 @@ from flask import Flask
 
 from flask_bitmapist import ConfigError, FlaskBitmapist, mark_event
 
-from .pages import PAGES
+from .pages import PAGES, add_tabs
 from .servers import RedisProcess, free_port
 
 try:
@@ -129,8 +129,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., str]]:
     caplog.set_level(logging.DEBUG)
 
     def told(app: Flask, file: Path) -> str:
-        if Admin is not None:
-            add_tabs(app)
+        add_tabs(app)
         # What becomes of marks that fail is nothing to pages: they make none.
         looked_at = app.extensions["bitmapist"].settings.on_error == "buffer"
         seen = [*pages(app)] if looked_at else []
@@ -141,16 +140,6 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., str]]:
 
     yield told
     caplog.clear()  # errors hold sockets
-
-
-def add_tabs(app: Flask) -> None:
-    try:
-        from flask_babel import Babel
-    except ImportError:
-        pass
-    else:
-        Babel(app)
-    FlaskBitmapist(app, admin=Admin(app))
 
 
 def pages(app: Flask) -> Iterator[str]:

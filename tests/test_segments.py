@@ -28,6 +28,7 @@ from flask_bitmapist.questions.schema import parameters_schema
 
 from . import inside
 from .inside import Cohort, Count, Funnel, Has, Lifecycle, Stickiness, Trend, Users
+from .pages import add_tabs
 from .reference import Meaning, Reference, utc
 from .strategies import USERS, Asked, exact, expressions, histories, windows
 
@@ -718,14 +719,8 @@ def test_every_question_is_answered_for_segments_on_every_surface(
     make_app: Callable[..., Flask], name: str, exclude: str | None
 ) -> None:
     pytest.importorskip("flask_admin")
-    from flask_admin import Admin
-    from flask_babel import Babel
-
-    from flask_bitmapist import FlaskBitmapist
-
     app = make_app()
-    Babel(app)
-    FlaskBitmapist(app, admin=Admin(app))
+    add_tabs(app)
     with app.app_context():
         told(app)
     given, number = NUMBER[name]

@@ -28,7 +28,7 @@ from .inside import (
     Source,
     redis_key,
 )
-from .pages import ASKED, COHORT, PAGES, url_of
+from .pages import ASKED, COHORT, PAGES, add_tabs, url_of
 from .test_web_hostile import Endless
 
 MakeApp = Callable[..., Flask]
@@ -41,14 +41,6 @@ each_surface = pytest.mark.parametrize("surface", SURFACES)
 
 def deletion_url(surface: str) -> str:
     return url_of("events", surface).rstrip("/") + "/delete"
-
-
-def add_tabs(app: Flask) -> None:
-    if not find_spec("flask_admin"):
-        return
-    if find_spec("flask_babel"):
-        importlib.import_module("flask_babel").Babel(app)
-    FlaskBitmapist(app, admin=importlib.import_module("flask_admin").Admin(app))
 
 
 @pytest.fixture
@@ -534,9 +526,7 @@ def test_an_admin_with_a_rule_is_private_whatever_the_word(make_app: MakeApp) ->
             return True
 
     app = make_app(BITMAPIST_ACCESS="public")
-    if find_spec("flask_babel"):
-        importlib.import_module("flask_babel").Babel(app)
-    FlaskBitmapist(app, admin=flask_admin.Admin(app, index_view=StaffIndex()))
+    add_tabs(app, index_view=StaffIndex())
     client = app.test_client()
     tab = client.get("/admin/bitmapist/cohort/")
     assert tab.headers["Cache-Control"] == "private"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from flask_bitmapist import FlaskBitmapist, Period, TimeGroup, mark_event
+from flask_bitmapist import Period, TimeGroup, mark_event
 from flask_bitmapist.query import utc_now
 
 from .hostile import (
@@ -31,7 +31,7 @@ from .hostile import (
 )
 from .inside import MOST_ARGUMENTS, Source, redis_key
 from .marks import rename_user
-from .pages import ANSWERS, PAGES
+from .pages import ANSWERS, PAGES, add_tabs
 
 try:
     from flask_admin import Admin
@@ -68,18 +68,6 @@ def client(app: Flask) -> FlaskClient:
     with app.app_context():
         mark_event("purchase", 1)
     return app.test_client()
-
-
-def add_tabs(app: Flask) -> None:
-    if Admin is None:
-        return
-    try:
-        from flask_babel import Babel
-    except ImportError:
-        pass
-    else:
-        Babel(app)
-    FlaskBitmapist(app, admin=Admin(app))
 
 
 @pytest.mark.parametrize("url", urls())
