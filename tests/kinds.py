@@ -79,4 +79,6 @@ def answers(app: Flask) -> dict[str, Any]:
 
 def unscanned(told: Any) -> Any:
     """Return what is told, but for when the names of the store were looked for."""
-    return {name: value for name, value in told.items() if name != "scanned_at"}
+    notes = [note for note in told["notes"] if "refreshed" not in note]
+    kept = {name: value for name, value in told.items() if name != "scanned_at"}
+    return {**kept, "notes": notes}
