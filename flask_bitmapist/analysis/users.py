@@ -78,7 +78,7 @@ class UsersPage(Result):
     """Number of this page, from 1."""
     per_page: int
     marks: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
-    """What is said of users beside that, by its name: whether it is so, for each of
+    """What is said of users beside that, by its name, and whether it is so for each of
     :attr:`ids`."""
 
     @property

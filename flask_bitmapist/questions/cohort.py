@@ -371,7 +371,7 @@ class CohortDifference(Result):
 
     @cached_property
     def shares(self) -> tuple[Shares, ...]:
-        """The differences of the shares, by row and column: 0.05 is five points more.
+        """The differences of the shares, by row and column; 0.05 is five points more.
 
         None where one of the two has nothing to count.
         """
