@@ -380,7 +380,7 @@ def print_setbit(url: str, users: int, _way: str) -> None:
 
 def weeks_of_sunday(client: redis.Redis, users: int = 1_000_000) -> None:
     print(
-        "\n(g) weekly cohort, 12 x 12: weeks from Sunday are the unions of seven days"
+        "\n(h) weekly cohort, 12 x 12: weeks from Sunday are the unions of seven days"
     )
     header("users", "from Monday", "from Sunday", "times", "to reach")
     fill(client, users, TimeGroup.DAYS, 91)

@@ -102,7 +102,8 @@ class Field:
         self.way = way
         self.input = page.locator(f"[name='{name}'], [name='{name}-0']").first
         around = page.locator(".bm-expression").filter(has=self.input)
-        self.options = around.get_by_role("option")
+        # Those for an earlier text cannot be chosen.
+        self.options = around.locator("ul:not([aria-busy])").get_by_role("option")
         self.told = around.get_by_role("status")
         self.marks = around.locator("mark")
 

@@ -20,7 +20,7 @@ from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_bitmapist import Flag, QueryError, mark_event, mark_unique
+from flask_bitmapist import Event, Flag, QueryError, mark_event, mark_unique
 from flask_bitmapist.config import ConfigError
 from flask_bitmapist.query import Query
 from flask_bitmapist.questions import Answer, ParameterError, Question
@@ -52,6 +52,8 @@ groups_of_users = simple | st.tuples(
 def questions(draw: st.DrawFn, group: Any) -> Callable[..., Question[Any]]:
     """A question of any kind, still without segments and without a day."""
     (one, _), (other, _) = draw(expressions), draw(expressions)
+    # The first time of a window is looked for in each hour that ever was.
+    new = Event("a") if group == "hours" else one
     made: list[Callable[..., Question[Any]]] = [
         lambda **who: Count(one, group, **who),
         lambda **who: Users(one, group, **who),
@@ -60,7 +62,7 @@ def questions(draw: st.DrawFn, group: Any) -> Callable[..., Question[Any]]:
             *(one, other), time_group=group, num_rows=3, num_cols=3, **who
         ),
         lambda **who: Cohort(
-            *(one,), time_group=group, num_rows=3, first_time=True, **who
+            *(new,), time_group=group, num_rows=3, first_time=True, **who
         ),
         lambda **who: Lifecycle(one, time_group=group, num_periods=3, **who),
         lambda **who: Funnel(

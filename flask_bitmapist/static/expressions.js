@@ -56,6 +56,7 @@
       input.addEventListener("input", (event) => {
         this.forget();
         /* What is offered is for an earlier text, until the answer for this one. */
+        this.stop("offers");
         this.list.setAttribute("aria-busy", "true");
         this.activate(-1);
         if (event.isComposing) return;
@@ -72,7 +73,7 @@
       list.addEventListener("mousedown", (event) => event.preventDefault());
       list.addEventListener("click", (event) => {
         const chosen = event.target.closest("[role=option]");
-        if (chosen) this.accept([...list.children].indexOf(chosen));
+        if (chosen && !list.hasAttribute("aria-busy")) this.accept([...list.children].indexOf(chosen));
       });
     }
 
