@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from .bitmaps import Bitmaps, Stripe
-from .counting import count_bits
 from .expressions import Cut, Source
+from .layers import Over
 from .periods import AsOf
 from .users import Selection, has_user
 
@@ -16,7 +16,7 @@ MOST_KEPT = 32 * 1024 * 1024
 """Bytes of bitmaps that are kept for the next answer of the same question."""
 
 
-class Among:
+class Among(Over):
     """Bitmaps that have some users alone; others are in none of them.
 
     Whatever is made of such bitmaps user by user, as all that questions do, is the same
@@ -29,7 +29,7 @@ class Among:
     """
 
     def __init__(self, bitmaps: Bitmaps, users: Selection) -> None:
-        self._bitmaps = bitmaps
+        super().__init__(bitmaps)
         self._users = users
 
     def stripes(self, sources: Sequence[Source], passes: int = 0) -> Iterator[Stripe]:
@@ -37,41 +37,6 @@ class Among:
         every = (*sources, *self._users.sources)
         for stripe in self._bitmaps.stripes(every, passes + len(every)):
             yield stripe.among(self._users.words(stripe))
-
-    def counts(self, sources: Sequence[Source]) -> list[int]:
-        """Return the number of these users in each of *sources*."""
-        totals = dict.fromkeys(sources, 0)
-        if totals:
-            for stripe in self.stripes(tuple(totals)):
-                for source in totals:
-                    totals[source] += count_bits(stripe.words(source))
-        return [totals[source] for source in sources]
-
-    def years(self, events: Sequence[str], until: int) -> dict[str, list[int]]:
-        """Return the years in which anybody may have done each event."""
-        return self._bitmaps.years(events, until)
-
-    def exist(self, sources: Sequence[Source]) -> list[bool]:
-        """Return for each of *sources* whether there is a bitmap, whoever is in it."""
-        return self._bitmaps.exist(sources)
-
-    # What is kept of an event does not depend on who did it.
-
-    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
-        """Return the stored bitmaps that are read for each of *sources*."""
-        return self._bitmaps.stored(sources)
-
-    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
-        """Return what of the past of *events* was deleted."""
-        return self._bitmaps.cuts(events, fresh)
-
-    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
-        """Return whether months have days, and days hours, whoever is in them."""
-        return self._bitmaps.have_parts(sources)
-
-    def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
-        """Return the first day that is kept of each of *events*."""
-        return self._bitmaps.first_days(events, as_of)
 
     def contains(self, sources: Sequence[Source], user_id: int) -> list[bool]:
         """Return for each of *sources* whether *user_id* is in it, and one of these."""
@@ -84,7 +49,7 @@ class Among:
         return Among(self._bitmaps.within(most_work), self._users)
 
 
-class Shared:
+class Shared(Over):
     """Bitmaps that several answers ask for: read once, if they are not too many.
 
     All answers see the same moment, then.  What is too much to be kept is read again,
@@ -96,7 +61,7 @@ class Shared:
     """
 
     def __init__(self, bitmaps: Bitmaps, answers: int) -> None:
-        self._bitmaps = bitmaps
+        super().__init__(bitmaps)
         self._answers = answers
         self._stripes: dict[tuple[Source, ...], list[Stripe]] = {}
         self._counted: set[tuple[Source, ...]] = set()
@@ -153,10 +118,6 @@ class Shared:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
         found: list[bool] = self._once(self._bitmaps.exist, tuple(sources))
         return found
-
-    def stored(self, sources: Sequence[Source]) -> list[tuple[Source, ...]]:
-        """Return the stored bitmaps that are read for each of *sources*."""
-        return self._bitmaps.stored(sources)
 
     def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
         """Return what of the past of *events* was deleted."""

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 
 from .bitmaps import Bitmaps, Rows, Stripe, Words
-from .counting import count_bits
-from .expressions import Cut, Source
+from .expressions import Source
+from .layers import Over
 from .periods import AsOf
 
 BITMAPS_AT_ONCE = 128
@@ -21,7 +21,7 @@ MOST_KEPT = 32 * 1024 * 1024
 """Bytes of united bitmaps that are kept for the next question of the same page."""
 
 
-class United:
+class United(Over):
     """Bitmaps in which one name stands for the users of any of several events.
 
     An ``or`` of a hundred events over two months is of thousands of bitmaps, too many
@@ -35,7 +35,7 @@ class United:
     """
 
     def __init__(self, bitmaps: Bitmaps, name: str, events: Sequence[str]) -> None:
-        self._bitmaps = bitmaps
+        super().__init__(bitmaps)
         self._name = name
         self._events = tuple(events)
         self._kept: dict[Source, list[Words]] = {}
@@ -75,14 +75,6 @@ class United:
             yield matrix
         self._kept.update(pieces)
 
-    def counts(self, sources: Sequence[Source]) -> list[int]:
-        """Return the number of users of each of *sources*."""
-        totals = dict.fromkeys(sources, 0)
-        for stripe in self.stripes(sources):
-            for source in totals:
-                totals[source] += count_bits(stripe.words(source))
-        return [totals[source] for source in sources]
-
     def years(self, events: Sequence[str], until: int) -> dict[str, list[int]]:
         """Return the years in which there is a bitmap of a month of each event."""
         named = {event: self._named(event) for event in events}
@@ -105,14 +97,6 @@ class United:
             tuple(each for stored in islice(found, len(some)) for each in stored)
             for some in parts
         ]
-
-    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
-        """Return what was deleted of events, which are given by their own names."""
-        return self._bitmaps.cuts(events, fresh)
-
-    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
-        """Return whether months have days, and days hours, of the events themselves."""
-        return self._bitmaps.have_parts(sources)
 
     def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
         """Return the first day that is kept of any of the events for which each name

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date
 from itertools import chain, islice
 
 import numpy as np
 
 from .bitmaps import Bitmaps, Rows, Stripe
-from .counting import count_bits
-from .expressions import Cut, Source, smaller
+from .expressions import Source, smaller
 from .kept import unkept_sources
-from .periods import AsOf, Period, TimeGroup
+from .layers import Over
+from .periods import Period, TimeGroup
 
 
-class UpTo:
+class UpTo(Over):
     """Bitmaps in which nothing is that was done after some hour.
 
     Whatever reaches beyond the hour is made of what does not: a month of its days, the
@@ -28,7 +27,7 @@ class UpTo:
     """
 
     def __init__(self, bitmaps: Bitmaps, hour: Period) -> None:
-        self._bitmaps = bitmaps
+        super().__init__(bitmaps)
         self._hour = hour
         self._day = Period.containing(TimeGroup.DAYS, hour.start)
         self._by_hours: dict[str, bool] = {}
@@ -50,15 +49,8 @@ class UpTo:
         whole = [each for each in dict.fromkeys(sources) if not self._is_cut(each)]
         totals = dict(zip(whole, self._bitmaps.counts(whole) if whole else ()))
         cut = [each for each in dict.fromkeys(sources) if each not in totals]
-        totals.update(dict.fromkeys(cut, 0))
-        for stripe in self.stripes(cut) if cut else ():
-            for source in cut:
-                totals[source] += count_bits(stripe.words(source))
+        totals.update(zip(cut, super().counts(cut)))
         return [totals[source] for source in sources]
-
-    def years(self, events: Sequence[str], until: int) -> dict[str, list[int]]:
-        """Return the years in which anybody may have done each event."""
-        return self._bitmaps.years(events, until)
 
     def exist(self, sources: Sequence[Source]) -> list[bool]:
         """Return for each of *sources*, all stored ones, whether there is a bitmap."""
@@ -75,20 +67,6 @@ class UpTo:
         return [
             tuple(chain.from_iterable(map(self._narrowed, parts))) for parts in found
         ]
-
-    # What is kept of an event does not depend on as of when it is asked.
-
-    def cuts(self, events: Sequence[str], fresh: bool = False) -> dict[str, Cut]:
-        """Return what of the past of *events* was deleted."""
-        return self._bitmaps.cuts(events, fresh)
-
-    def have_parts(self, sources: Sequence[Source]) -> list[bool | None]:
-        """Return whether months have days, and days hours, at any time."""
-        return self._bitmaps.have_parts(sources)
-
-    def first_days(self, events: Sequence[str], as_of: AsOf) -> dict[str, date]:
-        """Return the first day that is kept of each of *events*."""
-        return self._bitmaps.first_days(events, as_of)
 
     def within(self, most_work: int) -> UpTo:
         """Return the same bitmaps, for so many bytes of work at most."""
