@@ -54,6 +54,7 @@ for _name in ("SIGINT", "SIGHUP"):
     if _number is not None and signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -202,6 +203,41 @@ def browser() -> Iterator[Any]:
         )
         yield running
         running.close()
+
+
+@pytest.fixture(params=["mouse", "keyboard"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How somebody works: with a finger on a phone, or with keys at a desk."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["standalone", "admin"])
+def surface(request: pytest.FixtureRequest) -> str:
+    """Where somebody works: on the standalone pages, or in Flask-Admin."""
+    return str(request.param)
+
+
+@pytest.fixture
+def page(browser: Any, way: str) -> Iterator[Any]:
+    """A page on which nothing may go wrong, be too wide, or set ``window.hit``."""
+    size = PHONE if way == "mouse" else DESK
+    context = browser.new_context(viewport=size)
+    problems: list[str] = []
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("console", lambda message: problems.extend(_refused(message)))
+    yield opened
+    wide = opened.evaluate("document.documentElement.scrollWidth")
+    hit = opened.evaluate("window.hit")
+    context.close()
+    assert problems == []
+    assert wide <= size["width"]
+    assert hit is None
+
+
+def _refused(message: Any) -> list[str]:
+    """Return what the browser says of what a policy does not allow."""
+    return [message.text] if "Content Security Policy" in message.text else []
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ OFTEN = {1, 2, 3}
 ORDERED = {2, 6}
 PREMIUM = {3, 6, 9}
 HOSTILE = '<img src=x onerror="window.hit=1">'
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 TREND = "?events=came&num_periods=2"
 
 
@@ -59,39 +58,6 @@ def address() -> Iterator[str]:
                 mark_unique("premium", user)
         with served(app) as address:
             yield address
-
-
-@pytest.fixture(params=["mouse", "keyboard"])
-def way(request: pytest.FixtureRequest) -> str:
-    """How somebody works: with a finger on a phone, or with keys."""
-    return str(request.param)
-
-
-@pytest.fixture(params=["standalone", "admin"])
-def surface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def page(browser: Any, way: str) -> Iterator[Any]:
-    size = PHONE if way == "mouse" else DESK
-    context = browser.new_context(viewport=size)
-    problems: list[str] = []
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda message: problems.extend(refused(message)))
-    yield opened
-    wide = opened.evaluate("document.documentElement.scrollWidth")
-    hit = opened.evaluate("window.hit")
-    context.close()
-    assert problems == []
-    assert wide <= size["width"]
-    assert hit is None
-
-
-def refused(message: Any) -> list[str]:
-    """Return what the browser says of what a policy does not allow."""
-    return [message.text] if "Content Security Policy" in message.text else []
 
 
 class Field:

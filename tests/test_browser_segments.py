@@ -67,34 +67,6 @@ def address() -> Iterator[str]:
             yield address
 
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-
-
-@pytest.fixture(params=["mouse", "keyboard"])
-def way(request: pytest.FixtureRequest) -> str:
-    """How somebody works: with a mouse or a finger on a phone, or with keys."""
-    return str(request.param)
-
-
-@pytest.fixture(params=["standalone", "admin"])
-def surface(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def page(browser: Any, way: str) -> Iterator[Any]:
-    size = PHONE if way == "mouse" else DESK
-    context = browser.new_context(viewport=size)
-    problems: list[str] = []
-    opened = context.new_page()
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    yield opened
-    wide = opened.evaluate("document.documentElement.scrollWidth")
-    context.close()
-    assert problems == []
-    assert wide <= size["width"]
-
-
 class Person:
     """Somebody who uses a page with a mouse, or without."""
 
