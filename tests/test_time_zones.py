@@ -826,6 +826,22 @@ def test_what_is_marked_ahead_counts_once_it_has_come(
             assert answer.complete == (False,)
 
 
+def test_of_several_processes_that_mark_ahead_the_latest_hour_is_known(
+    make_app: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make_app(), make_app()
+    for app in (one, other):
+        with app.app_context():
+            mark_event("did", 3)  # so that it knows the store
+    for app, user, day in ((one, 1, 10), (other, 2, 5)):
+        with app.app_context():
+            mark_event("did", user, now=utc(f"2090-06-{day:02}T05:00"))
+    monkeypatch.setattr(
+        "flask_bitmapist.query.utc_now", lambda: utc("2090-06-08T00:00")
+    )
+    assert counts(make_app(), time_group="months", num_periods=1) == {"2090-06": 1}
+
+
 def test_where_nothing_is_marked_ahead_a_month_is_one_bitmap(
     make_app: Made, redis_client: redis.Redis
 ) -> None:

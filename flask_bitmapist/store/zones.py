@@ -142,6 +142,10 @@ class Zones:
         if hour <= now or (self._ahead is not None and hour <= self._ahead):
             return
         try:
+            # Another process may have marked later ones since this one looked.
+            self._look(client)
+            if self._ahead is not None and hour <= self._ahead:
+                return
             client.hset(ZONES_KEY, AHEAD.decode(), hour.isoformat())
         except ResponseError as error:
             if not _is_final(error):
