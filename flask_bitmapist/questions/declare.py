@@ -81,6 +81,9 @@ EVERYONE = "everyone"
 EVERYONE_ELSE = "everyone else"
 """The segment of an answer's users who are in none of the others."""
 
+GROUP_WORDS = {EVERYONE: Text("everyone"), EVERYONE_ELSE: Text("everyone else")}
+"""The segments that are no expressions, and what they are called."""
+
 NOBODY = "nobody"
 """Who is left out where BITMAPIST_EXCLUDE does not hold."""
 

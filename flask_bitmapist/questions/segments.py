@@ -14,7 +14,7 @@ from ..analysis.errors import QueryError, Text, printable
 from ..analysis.expressions import Expression, Source
 from ..analysis.segments import Among, Shared
 from ..analysis.users import Selection
-from .declare import EVERYONE, EVERYONE_ELSE, NOBODY
+from .declare import EVERYONE, EVERYONE_ELSE, GROUP_WORDS, NOBODY
 
 if TYPE_CHECKING:
     from .asking import Ask
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 In = Callable[[Stripe], Words]
 """Gives the bitmap of some users in a stripe."""
-
-_WORDS = {EVERYONE: Text("everyone"), EVERYONE_ELSE: Text("everyone else")}
 
 BY_THE_APP = Text("those left out by the app")
 """What users are called of whom the app has a list."""
@@ -80,9 +78,9 @@ def answered(question: Question[A], ask: Ask, left_out: LeftOut) -> A:
         if group is not None:
             wanted.append((group.name, group.users))
         elif text == EVERYONE:
-            wanted.append((_WORDS[EVERYONE], everybody))
+            wanted.append((GROUP_WORDS[EVERYONE], everybody))
         else:
-            wanted.append((_WORDS[EVERYONE_ELSE], _not(_any(named))))
+            wanted.append((GROUP_WORDS[EVERYONE_ELSE], _not(_any(named))))
     if len(named) > 1:
         wanted.append((TOGETHER, _any(named)))
     keeps = _not(_any(without)) if without else None
@@ -149,7 +147,7 @@ def _excluded(question: Question[Any], ask: Ask, left_out: LeftOut) -> Iterator[
 
 def _group(ask: Ask, who: Who) -> Group | None:
     """Return whom a segment means; None for the words that mean no group."""
-    return None if who in _WORDS else _told(ask, who, "segments")
+    return None if who in GROUP_WORDS else _told(ask, who, "segments")
 
 
 def _told(ask: Ask, who: Who, field: str) -> Group:

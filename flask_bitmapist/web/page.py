@@ -365,7 +365,11 @@ class QuestionPage:
             compared=list(parts.compared(shown)),
             people=parts.summary(answer, self.texts, self._query),
             choices=self._choices(),
-            words=parts.words(self._query),
+            words=[
+                (word, formats.translated(meaning))
+                for field in ("segments", "exclude")
+                for word, meaning in parts.words(self._query, field).items()
+            ],
             presets=PRESETS if self.question.spans else {},
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,7 @@ from ..analysis.expressions import Flag
 from ..analysis.periods import Period
 from ..questions.declare import (
     EVERYONE,
-    EVERYONE_ELSE,
+    GROUP_WORDS,
     MOST_SEGMENTS,
     NOBODY,
     Answer,
@@ -174,12 +174,13 @@ def choices(query: Query, texts: Texts, link: Callable[[Texts], Links]) -> list[
     return found
 
 
-def words(query: Query) -> list[tuple[str, str]]:
-    """Return the words that stand for users, and what they mean."""
-    found = [(EVERYONE, Text("everyone")), (EVERYONE_ELSE, Text("everyone else"))]
-    if query.exclusion.text and not query.exclusion.is_locked:
-        found.append((NOBODY, Text("nobody is left out")))
-    return [(word, formats.translated(meaning)) for word, meaning in found]
+def words(query: Query, field: str) -> Mapping[str, Text]:
+    """Return the words that stand for users in a field, alone, and what they mean."""
+    if field == "segments":
+        return GROUP_WORDS
+    if field == "exclude" and query.exclusion.text and not query.exclusion.is_locked:
+        return {NOBODY: Text("nobody is left out")}
+    return {}
 
 
 def summary(answer: Answer | None, texts: Texts, query: Query) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from datetime import MINYEAR, date, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.errors import QueryError, Text
+from ..analysis.errors import QueryError
 from ..analysis.expressions import And, Expression, Flag, quote
 from ..analysis.parsing import FORMS, Form, Place, Wanted, wanted
 from ..analysis.windows import UNITS
 from ..query import as_of
-from ..questions.declare import EVERYONE, EVERYONE_ELSE, NOBODY
 from ..questions.who import Count
 from . import formats
+from .parts import words
 from .texts import gettext, ngettext
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def number(query: Query, text: str, field: str, texts: Texts) -> Told:
         field: The field that it stands in.
         texts: What stands in the form beside it.
     """
-    word = _words(query, field).get(text.strip())
+    word = words(query, field).get(text.strip())
     if word is not None:
         return Told(formats.translated(word))
     try:
@@ -258,21 +258,12 @@ def _rest_of_word(text: str, start: int, caret: int) -> int:
     return len(found[0]) if found else 0
 
 
-def _words(query: Query, field: str) -> dict[str, Text]:
-    """Return the words that stand for users in a field, alone, and what they mean."""
-    if field == "segments":
-        return {EVERYONE: Text("everyone"), EVERYONE_ELSE: Text("everyone else")}
-    if field == "exclude" and query.exclusion.text and not query.exclusion.is_locked:
-        return {NOBODY: Text("nobody is left out")}
-    return {}
-
-
 def _whole_texts(query: Query, want: Wanted, text: str, field: str) -> Offered:
     if text[: want.position].strip():
         return {}
     return {
         word: (word, formats.translated(meaning))
-        for word, meaning in _words(query, field).items()
+        for word, meaning in words(query, field).items()
         if word.startswith(want.word.lower())
     }
 
