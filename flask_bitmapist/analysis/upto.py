@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from itertools import chain, islice
 
 import numpy as np
@@ -12,6 +13,8 @@ from .expressions import Source, smaller
 from .kept import unkept_sources
 from .layers import Over
 from .periods import Period, TimeGroup
+
+_MONTH = timedelta(days=31)
 
 
 class UpTo(Over):
@@ -29,6 +32,7 @@ class UpTo(Over):
     def __init__(self, bitmaps: Bitmaps, hour: Period) -> None:
         super().__init__(bitmaps)
         self._hour = hour
+        self._end = hour.end
         self._day = Period.containing(TimeGroup.DAYS, hour.start)
         self._by_hours: dict[str, bool] = {}
 
@@ -82,16 +86,16 @@ class UpTo(Over):
         return [any(list(islice(found, len(some)))) for some in made_of]
 
     def _is_cut(self, source: Source) -> bool:
-        """Return whether a bitmap, or one that it is made of, goes on after the hour.
+        """Return whether a bitmap that one is made of goes on after the hour."""
+        return any(map(self._goes_on, source.parts()))
 
-        Flags have no date.
-        """
-        period = source.period
-        if period is None or period.end <= self._hour.end:
+    def _goes_on(self, stored: Source) -> bool:
+        """Return whether a stored bitmap goes on after the hour; flags have no date."""
+        period = stored.period
+        # Windows are made of thousands; no stored one is longer than a month.
+        if period is None or self._end - period.start > _MONTH:
             return False
-        return any(
-            part.period and part.period.end > self._hour.end for part in source.parts()
-        )
+        return period.end > self._end
 
     def _look(self, cut: Iterable[Source]) -> None:
         """Find of which events the hours of the day are kept."""
@@ -105,7 +109,7 @@ class UpTo(Over):
     def _narrowed(self, stored: Source) -> tuple[Source, ...]:
         """Return the bitmaps that are read in place of a stored one."""
         period = stored.period
-        if period is None or period.end <= self._hour.end:
+        if period is None or not self._goes_on(stored):
             return (stored,)
         last = self._hour if self._by_hours[stored.event] else self._day
         if period.end <= last.end:
